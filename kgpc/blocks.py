@@ -1,0 +1,92 @@
+"""The parameter-efficient pointwise convolution: the sub-network that replaces an ordinary 1x1 convolution."""
+
+import keras
+
+from kgpc.grouping import check_scheme, ordinary_plan
+from kgpc.layers import BatchNormalization, CopyChannels, GroupedPointwiseConv2D, InterleaveChannels
+
+
+def pointwise(
+    x,
+    filters,
+    scheme,
+    *,
+    name,
+    activation=None,
+    batch_norm=True,
+    batch_norm_scale=True,
+    use_bias=False,
+    kernel_initializer="glorot_uniform",
+    kernel_regularizer=None,
+    momentum=0.99,
+    epsilon=1e-3,
+):
+    """Pointwise convolution under a scheme, each convolution with batch normalization and activation as asked.
+
+    With more than one group: grouped convolution K, its channels interleaved, and, where the scheme has it, a second grouped convolution L
+    on the interleaved channels whose output is added to K's. With one group: an ordinary convolution.
+
+    Args:
+        x: Keras tensor (batch, height, width, channels).
+        filters: int >= 1, channels of the output.
+        scheme: a scheme such as `kgpc.D6(16)`, or None for an ordinary convolution.
+        name: str, name of the unit. Its layers are `<name>_conv`, `<name>_bn` and `<name>` (the activation), with the scheme's
+            suffixes, for example `<name>_group_interleaved`.
+        activation: name of a Keras activation or callable, or None for no activation.
+        batch_norm: bool, whether each convolution is followed by batch normalization.
+        batch_norm_scale: bool, whether that has a scale (gamma).
+        use_bias: bool, whether each convolution has a bias.
+        kernel_initializer: initializer of all kernels.
+        kernel_regularizer: regularizer of all kernels, or None.
+        momentum: float in [0, 1], momentum of the moving statistics.
+        epsilon: float > 0, added to the variance.
+
+    Returns:
+        Keras tensor (batch, height, width, filters).
+
+    Raises:
+        ValueError: if `scheme` is not a scheme, or `filters` is smaller than 1, or the channels of `x` are not known.
+        TypeError: if `filters` is not an integer.
+
+    Reference: Schwarz Schuler et al. 2022, section 3, doi:10.13164/mendel.2022.1.023; for the enhanced scheme
+    doi:10.3390/e24091264.
+    """
+    check_scheme(scheme)
+    if len(x.shape) != 4 or x.shape[-1] is None:
+        raise ValueError(
+            "`x` must be a tensor (batch, height, width, channels) with a known number of channels. "
+            f"Received: x of shape {tuple(x.shape)}."
+        )
+    plan = ordinary_plan(x.shape[-1], filters) if scheme is None else scheme.plan(x.shape[-1], filters)
+
+    def unit(x, convolution):
+        unit_name = name + convolution.suffix
+        common = {
+            "use_bias": use_bias,
+            "kernel_initializer": kernel_initializer,
+            "kernel_regularizer": kernel_regularizer,
+            "name": f"{unit_name}_conv",
+        }
+        if convolution.groups == 1:
+            x = keras.layers.Conv2D(convolution.filters, 1, **common)(x)
+        else:
+            x = GroupedPointwiseConv2D(convolution.filters, convolution.groups, **common)(x)
+        if batch_norm:
+            x = BatchNormalization(scale=batch_norm_scale, momentum=momentum, epsilon=epsilon, name=f"{unit_name}_bn")(x)
+        return x if activation is None else keras.layers.Activation(activation, name=unit_name)(x)
+
+    def stage(x, stage_plan):
+        if stage_plan.copied_channels:
+            channels = stage_plan.paths[0].in_channels
+            x = CopyChannels(channels, name=f"{name}{stage_plan.paths[0].suffix}_copy")(x)
+        outputs = [unit(x, stage_plan.paths[0])]
+        for path in stage_plan.paths[1:]:
+            outputs.append(unit(CopyChannels(path.in_channels, name=f"{name}{path.suffix}_copy")(x), path))
+        return outputs[0] if len(outputs) == 1 else keras.layers.Concatenate(name=name + stage_plan.suffix)(outputs)
+
+    first = mixed = stage(x, plan.first)
+    if plan.interleave_step > 1:
+        mixed = InterleaveChannels(plan.interleave_step, name=name + plan.interleave_suffix)(first)
+    if plan.second is None:
+        return mixed
+    return keras.layers.Add(name=name + plan.add_suffix)([stage(mixed, plan.second), first])

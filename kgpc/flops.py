@@ -1,0 +1,201 @@
+"""Counting what a model computes for one image: multiply-accumulates, and the flops of the paper's tables.
+
+The two differ. `macs` counts one multiply-accumulate of a convolution or dense layer as one and everything else as nothing.
+`paper_flops` follows the convention behind the published tables: half of the float operations of an old profiler, which also counts
+biases, some activations, squeeze-and-excite products and pooling.
+"""
+
+import dataclasses
+import math
+
+import keras
+import pandas as pd
+
+from kgpc.layers import GroupedPointwiseConv2D
+
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, GroupedPointwiseConv2D)
+_GLOBAL_AVERAGES = (keras.layers.GlobalAveragePooling2D,)
+_WINDOW_POOLINGS = (keras.layers.AveragePooling2D, keras.layers.MaxPooling2D)
+
+# Float operations per output element; what is not listed (ReLU, sigmoid, ...) counts 0 in the paper's convention.
+_ACTIVATION_OPERATIONS = {"silu": 1, "hard_silu": 2, "hard_sigmoid": 1, "softmax": 5}
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCount:
+    """What one layer of a model holds and computes for one image.
+
+    Attributes:
+        layer: str, name of the layer.
+        kind: str, its class.
+        output_shape: tuple of int, without the batch axis.
+        trainable_parameters: int.
+        macs: int, multiply-accumulates.
+        float_operations: int, in the paper's convention before halving.
+    """
+
+    layer: str
+    kind: str
+    output_shape: tuple
+    trainable_parameters: int
+    macs: int
+    float_operations: int
+
+
+def _elements(shape):
+    return math.prod(shape[1:])
+
+
+def _known_shape(operation, tensor):
+    shape = tuple(tensor.shape)
+    if any(size is None for size in shape[1:]):
+        raise ValueError(
+            "`model` must have been built with a fixed image size to be counted. "
+            f"Received: model with layer {operation.name!r} of shape {shape}."
+        )
+    return shape
+
+
+def _kernel_size(layer):
+    return (1, 1) if isinstance(layer, GroupedPointwiseConv2D) else layer.kernel_size
+
+
+def _layer_macs(operation, input_shape, output_shape):
+    if isinstance(operation, keras.layers.DepthwiseConv2D):
+        return _elements(output_shape) * math.prod(operation.kernel_size)
+    if isinstance(operation, _CONVOLUTIONS):
+        return _elements(output_shape) * math.prod(_kernel_size(operation)) * (input_shape[-1] // operation.groups)
+    if isinstance(operation, keras.layers.Dense):
+        return _elements(output_shape) * input_shape[-1]
+    return 0
+
+
+def _other_operations(operation, input_shape, output_shape):
+    count = 0
+    if isinstance(operation, (*_CONVOLUTIONS, keras.layers.Dense)) and operation.use_bias:
+        count += _elements(output_shape)
+    if isinstance(operation, _GLOBAL_AVERAGES):
+        count += _elements(input_shape)
+    if isinstance(operation, _WINDOW_POOLINGS):
+        count += _elements(output_shape) * math.prod(operation.pool_size)
+    # Products appear as a layer (squeeze-and-excite) or as an operator in the graph (hard sigmoid written as ReLU6(x + 3) * 1/6).
+    if type(operation).__name__ == "Multiply":
+        count += _elements(output_shape)
+    activation = getattr(operation, "activation", None)
+    count += _ACTIVATION_OPERATIONS.get(getattr(activation, "__name__", None), 0) * _elements(output_shape)
+    return count
+
+
+def layer_counts(model):
+    """Counts every layer of a model.
+
+    Args:
+        model: a functional or sequential Keras model built with a fixed image size. A layer called several times is counted each time
+            (its parameters once); a model inside the model is counted layer by layer.
+
+    Returns:
+        List of `LayerCount`, in the order of the model's layers.
+
+    Raises:
+        TypeError: if `model` is not a functional or sequential Keras model.
+        ValueError: if its image size is not fixed.
+    """
+    if isinstance(model, keras.Sequential) and model.built:
+        model = model._functional
+    if not hasattr(model, "operations"):
+        raise TypeError(f"`model` must be a functional or sequential Keras model. Received: model={model!r}.")
+    # The graph's own nodes: a layer that other models use too has nodes that are not this model's.
+    nodes = {id(node) for depth in model._nodes_by_depth.values() for node in depth}
+    counts = []
+    for operation in model.operations:
+        calls = [node for node in operation._inbound_nodes if id(node) in nodes]
+        if isinstance(operation, keras.Model):
+            inner = layer_counts(operation)
+            counts.extend(inner)
+            for _ in calls[1:]:
+                counts.extend(dataclasses.replace(count, trainable_parameters=0) for count in inner)
+            continue
+        if not calls or isinstance(operation, keras.layers.InputLayer):
+            continue
+        weights = operation.trainable_weights if isinstance(operation, keras.layers.Layer) else []
+        macs = others = 0
+        for node in calls:
+            input_shape = _known_shape(operation, node.input_tensors[0])
+            output_shape = _known_shape(operation, node.outputs[0])
+            macs += _layer_macs(operation, input_shape, output_shape)
+            others += _other_operations(operation, input_shape, output_shape)
+        counts.append(
+            LayerCount(
+                operation.name,
+                type(operation).__name__,
+                output_shape[1:],
+                sum(math.prod(weight.shape) for weight in weights),
+                macs,
+                2 * macs + others,
+            )
+        )
+    return counts
+
+
+def layer_table(model):
+    """`layer_counts` as a table.
+
+    Args:
+        model: see `layer_counts`.
+
+    Returns:
+        pandas DataFrame with one row per layer and the columns `layer`, `kind`, `output_shape`, `trainable_parameters`, `macs`
+        (multiply-accumulates for one image) and `float_operations` (the paper's convention before halving).
+
+    Raises:
+        TypeError, ValueError: see `layer_counts`.
+    """
+    return pd.DataFrame([dataclasses.asdict(count) for count in layer_counts(model)])
+
+
+def trainable_parameters(model):
+    """Number of trainable parameters of a model, the "parameters" of the paper's tables.
+
+    Args:
+        model: a built Keras model or layer.
+
+    Returns:
+        int.
+    """
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
+def macs(model):
+    """Multiply-accumulates of all convolutions and dense layers of a model for one image.
+
+    A bias, normalization, activation or pooling counts nothing.
+
+    Args:
+        model: see `layer_counts`.
+
+    Returns:
+        int.
+
+    Raises:
+        TypeError, ValueError: see `layer_counts`.
+    """
+    return sum(count.macs for count in layer_counts(model))
+
+
+def paper_flops(model):
+    """The "flops" of the paper's tables for one image.
+
+    Half, rounded down, of: 2 for each multiply-accumulate; 1 per output element for a bias, a swish or hard sigmoid, a squeeze-and-excite
+    product; 2 for hard swish; 5 for softmax; every input element of a global average pool; the window size per output element of other
+    pools. Batch normalization, ReLU, sigmoid, additions, padding and interleaving count nothing.
+
+    Args:
+        model: see `layer_counts`.
+
+    Returns:
+        int.
+
+    Raises:
+        TypeError, ValueError: see `layer_counts`.
+    """
+    return sum(count.float_operations for count in layer_counts(model)) // 2
