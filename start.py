@@ -1,0 +1,317 @@
+#!/usr/bin/env python3
+"""Sets kgpc up in the folder .venv and runs its notebooks or its tests there.
+
+Nothing but the standard library is used, and nothing but grammar that every Python since 2.7 can read: a Python that is
+too old must get as far as the message that says so.
+"""
+
+from __future__ import print_function
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+SUPPORTED = ((3, 11), (3, 12), (3, 13))
+ROOT = os.path.dirname(os.path.abspath(__file__))
+# Any of these missing means that an environment named by --here was not made for kgpc.
+MODULES = ("cv2", "h5py", "ipykernel", "jupytext", "keras", "matplotlib", "nbclient", "nbval", "pandas", "tensorflow")
+
+COMMANDS = """\
+commands:
+  (none)                   execute the notebooks in their quick profile and print the comparison table
+  run [NOTEBOOK ...] [--profile paper] [--output FOLDER] [--update]
+                           the same for some notebooks, with the real data, or into another folder than results;
+                           --update stores their outputs in the repository
+  test [PYTEST OPTION ...] run the tests, for example: test tests/test_flops.py -x
+  test --slow              run the tests that take minutes
+  lab [JUPYTER OPTION ...] open the notebooks in JupyterLab
+"""
+
+
+class SetupError(Exception):
+    """The environment cannot be made; the message says why and what to do."""
+
+
+def version_error(version):
+    """Returns what is wrong with this version of Python, or None.
+
+    Args:
+        version: tuple that begins with the major and minor version, such as `sys.version_info`.
+    """
+    if tuple(version[:2]) in SUPPORTED:
+        return None
+    example = "py -3.13 start.py" if os.name == "nt" else "python3.13 start.py"
+    return (
+        "kgpc needs Python 3.11, 3.12 or 3.13 (TensorFlow supports no other); this is Python %d.%d.\n"
+        "Install one of them and use it by its name, for example: %s"
+    ) % (version[0], version[1], example)
+
+
+def python_of(folder, windows=(os.name == "nt")):
+    """Returns the path of the interpreter of the virtual environment in `folder`."""
+    return os.path.join(folder, "Scripts", "python.exe") if windows else os.path.join(folder, "bin", "python")
+
+
+def clean_environ():
+    """Returns the process environment without what would mix packages from elsewhere into ours."""
+    environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH")}
+    environ["PIP_USER"] = "0"  # `pip install --user`, where it is configured, fails in a virtual environment
+    environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up messages bury ours
+    return environ
+
+
+def call(command):
+    """Runs `command` in the repository's folder, with our input and output, and returns its exit code."""
+    sys.stdout.flush()
+    process = subprocess.Popen(command, cwd=ROOT, env=clean_environ())
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            pass  # Control-C reaches the command too, which may want to ask or to tidy up
+
+
+def evaluate(python, code):
+    """Runs a line of code silently and returns (exit code, stripped output with errors)."""
+    process = subprocess.run(
+        [python, "-c", code],
+        cwd=ROOT,
+        env=clean_environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+    )
+    return process.returncode, process.stdout.strip()
+
+
+class Environment:
+    """The virtual environment that holds kgpc and all that its notebooks and tests need.
+
+    A state file in the folder says that the folder is ours and, once everything is installed, for which
+    pyproject.toml, Python and location. An interrupted set-up leaves it empty, and the next one goes on from there.
+
+    Args:
+        folder: path of the environment.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.python = python_of(folder)
+        self.state_file = os.path.join(folder, "kgpc-setup.txt")
+        self.log_file = os.path.join(folder, "kgpc-setup.log")
+
+    def wanted_state(self):
+        """Returns a line that changes whenever the environment must be set up again."""
+        with open(os.path.join(ROOT, "pyproject.toml"), "rb") as stream:
+            # Line ends differ between checkouts on different systems, and mean nothing.
+            digest = hashlib.sha256(stream.read().replace(b"\r\n", b"\n")).hexdigest()
+        return "Python %d.%d, pyproject.toml %s, %s" % (sys.version_info[0], sys.version_info[1], digest, ROOT)
+
+    def state(self):
+        """Returns what the state file says, or None where there is none."""
+        try:
+            with open(self.state_file, encoding="utf-8") as stream:
+                return stream.read().strip()
+        except FileNotFoundError:
+            return None
+
+    def write_state(self, state):
+        """Writes the state file, whole or not at all."""
+        with open(self.state_file + ".new", "w", encoding="utf-8") as stream:
+            stream.write(state + "\n")
+        os.replace(self.state_file + ".new", self.state_file)
+
+    def has_working_pip(self):
+        """Returns whether the environment's interpreter runs, is of our version, and has pip."""
+        if not os.path.exists(self.python):
+            return False
+        return evaluate(self.python, "import pip, sys; print(*sys.version_info[:2])") == (
+            0,
+            "%d %d" % tuple(sys.version_info[:2]),
+        )
+
+    def set_up(self):
+        """Makes the environment, or completes or renews it; returns at once where there is nothing to do.
+
+        Raises:
+            SetupError: where it cannot be made.
+        """
+        state = self.state()
+        if state == self.wanted_state() and self.has_working_pip():
+            return
+        if state is None and os.path.lexists(self.folder):
+            raise SetupError(
+                "%s exists and was not made by start.py, so it is left alone.\nMove it away, or activate it "
+                "and use it as it is: python start.py --here" % self.folder
+            )
+        started = time.time()
+        if state is None:
+            print("Setting up a Python environment in %s (once; about 3 GB)." % self.folder)
+        else:
+            print("Bringing the Python environment in %s up to date." % self.folder)
+        if state is None or not self.has_working_pip():
+            self.create()
+        self.write_state("")
+        self.pip("installing packages", "install", "--editable", ".[notebooks,test]")
+        self.choose_opencv()
+        self.write_state(self.wanted_state())
+        print("The environment is ready (%d s)." % (time.time() - started))
+
+    def create(self):
+        """Makes an empty virtual environment with pip, in place of what a broken or older one left."""
+        from importlib.util import find_spec
+
+        # Debian packs these apart from Python, which then fails half-way.
+        if find_spec("venv") is None or find_spec("ensurepip") is None:
+            raise SetupError(
+                "This Python (%s) cannot make virtual environments.\n"
+                "On Debian and Ubuntu that is a package of its own: sudo apt install python%d.%d-venv"
+                % ((sys.executable,) + tuple(sys.version_info[:2]))
+            )
+        if os.path.isdir(self.folder):
+            shutil.rmtree(self.folder)
+        os.mkdir(self.folder)
+        self.write_state("")
+        self.run_logged("creating the environment", [sys.executable, "-m", "venv", self.folder])
+
+    def pip(self, what, *arguments):
+        """Runs pip in the environment; `what` tells the user what for."""
+        self.run_logged(what, [self.python, "-m", "pip"] + list(arguments))
+
+    def choose_opencv(self):
+        """Takes the OpenCV build without windows where the one with windows cannot be loaded."""
+        code, output = evaluate(self.python, "import cv2")
+        if code == 0:
+            return
+        version = evaluate(self.python, "import importlib.metadata as m; print(m.version('opencv-python'))")[1]
+        print("  opencv-python cannot be loaded on this machine:")
+        print("    " + output.splitlines()[-1])
+        print("  so opencv-python-headless %s, the same without windows on the screen, takes its place." % version)
+        self.pip("removing opencv-python", "uninstall", "--yes", "opencv-python")
+        # Both packages own the folder cv2: an installed headless one has just lost its files.
+        headless = "opencv-python-headless==" + version
+        self.pip("installing " + headless, "install", "--no-deps", "--force-reinstall", headless)
+        code, output = evaluate(self.python, "import cv2")
+        if code != 0:
+            raise SetupError("OpenCV cannot be loaded:\n" + output)
+
+    def run_logged(self, what, command):
+        """Runs a command of the set-up: its output goes to the log file, its running time to the screen.
+
+        Raises:
+            SetupError: where the command fails, with the end of its output.
+        """
+        started = time.time()
+        on_terminal = sys.stdout.isatty()
+        if not on_terminal:
+            print("  %s ..." % what)
+            sys.stdout.flush()
+        with open(self.log_file, "wb") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=clean_environ(), stdout=log, stderr=subprocess.STDOUT)
+            try:
+                while process.poll() is None:
+                    if on_terminal:
+                        print("\r  %s ... %d s" % (what, time.time() - started), end="")
+                        sys.stdout.flush()
+                    time.sleep(0.2)
+            except KeyboardInterrupt:
+                process.terminate()
+                process.wait()
+                raise
+            finally:
+                if on_terminal:
+                    print()
+        if process.returncode != 0:
+            with open(self.log_file, encoding="utf-8", errors="replace") as log:
+                tail = log.read().strip().splitlines()[-15:]
+            raise SetupError(
+                "This failed: %s\n\n%s\n\nAll of its output: %s\nRun the same command again to go on from here."
+                % (" ".join(command), "\n".join(tail), self.log_file)
+            )
+
+
+def current_python():
+    """Returns the interpreter that runs this script, after checking that it has what the notebooks and tests need.
+
+    Raises:
+        SetupError: naming what is missing.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+    from importlib.util import find_spec
+
+    missing = [name for name in MODULES if find_spec(name) is None]
+    try:
+        version("kgpc")
+    except PackageNotFoundError:
+        missing.append("kgpc")  # find_spec would find it in any case: this script lies beside it
+    if missing:
+        raise SetupError(
+            "--here uses %s as it is, which lacks: %s.\nInstall them: python -m pip install --editable "
+            '".[notebooks,test]"\n(in an environment made from environment.yml: python -m pip install --no-deps '
+            "--editable .)" % (sys.executable, ", ".join(missing))
+        )
+    return sys.executable
+
+
+def parse(arguments):
+    """Returns the options, and the arguments that belong to the program that is run."""
+    parser = argparse.ArgumentParser(
+        prog="start.py",
+        allow_abbrev=False,
+        description="Sets kgpc up in the folder .venv, if that is missing, and runs its notebooks or its tests there.",
+        epilog=COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", choices=["run", "test", "lab"], help="see below")
+    parser.add_argument("--slow", action="store_true", help="with test: run the tests that take minutes instead")
+    parser.add_argument(
+        "--here", action="store_true", help="use the Python that runs this as it is, set up nothing (conda, uv, ...)"
+    )
+    options, rest = parser.parse_known_args(arguments)
+    if options.slow and options.command != "test":
+        parser.error("--slow belongs to the command test")
+    if rest and options.command is None:
+        parser.error("unrecognized arguments: %s" % " ".join(rest))
+    return options, rest
+
+
+def command_for(python, options, rest):
+    """Returns the command line that does what the options ask for."""
+    if options.command == "test":
+        return [python, "-m", "pytest"] + (["-m", "slow"] if options.slow else []) + rest
+    if options.command == "lab":
+        return [python, "-m", "jupyterlab", "--notebook-dir=."] + rest
+    # `-m kgpc` would do, but imports TensorFlow first: seconds, and its messages. -P keeps modules beside the file out.
+    return [python, "-P", os.path.join("kgpc", "__main__.py"), "notebooks"] + rest
+
+
+def main(arguments=None):
+    """Runs the command line and returns the exit code."""
+    problem = version_error(sys.version_info)
+    if problem:
+        print(problem, file=sys.stderr)
+        return 2
+    options, rest = parse(arguments)
+    try:
+        if options.here:
+            python = current_python()
+        else:
+            environment = Environment(os.path.join(ROOT, ".venv"))
+            environment.set_up()
+            python = environment.python
+        return call(command_for(python, options, rest))
+    except SetupError as error:
+        print("\n%s" % error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
