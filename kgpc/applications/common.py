@@ -48,6 +48,21 @@ def model_input(input_tensor, input_shape, default_size, min_size=1):
     return input_tensor
 
 
+def source_inputs(inputs):
+    """What a model on `inputs` is called with: the input of the layers that come before an `input_tensor`, if any.
+
+    As in keras.applications, those layers become part of the model.
+
+    Args:
+        inputs: Keras tensor, a result of `model_input`.
+
+    Returns:
+        Keras tensor, or a list of them where `inputs` is computed from several.
+    """
+    sources = keras.utils.get_source_inputs(inputs)
+    return sources[0] if len(sources) == 1 else sources
+
+
 def check_arguments(*, scheme, include_top, pooling, classes, skip_stride_cnt=-1, dropout=0.0):
     """Checks the arguments that all architectures have.
 

@@ -272,7 +272,7 @@ def _densenet_bc(
         x = layers.Dense(classes, activation=classifier_activation, name="softmax", **regularized)(x)
     else:
         x = common.global_pooling(x, pooling)
-    return common.load_weights(keras.Model(inputs, x, name=name), weights)
+    return common.load_weights(keras.Model(common.source_inputs(inputs), x, name=name), weights)
 
 
 def _transition_scheme(transition_scheme, scheme):

@@ -239,8 +239,8 @@ def _mobilenet_v3(
         x = layers.Activation(classifier_activation or "linear", name="predictions")(x)
     else:
         x = common.global_pooling(x, pooling)
-    model = keras.Model(inputs, x, name=name or ("mobilenetv3" if scheme is None else "kmobilenetv3") + variant)
-    return common.load_weights(model, weights)
+    name = name or ("mobilenetv3" if scheme is None else "kmobilenetv3") + variant
+    return common.load_weights(keras.Model(common.source_inputs(inputs), x, name=name), weights)
 
 
 def _with_skipped_strides(blocks, skip_stride_cnt):
