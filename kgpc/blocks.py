@@ -72,7 +72,9 @@ def pointwise(
         else:
             x = GroupedPointwiseConv2D(convolution.filters, convolution.groups, **common)(x)
         if batch_norm:
-            x = BatchNormalization(scale=batch_norm_scale, momentum=momentum, epsilon=epsilon, name=f"{unit_name}_bn")(x)
+            x = BatchNormalization(scale=batch_norm_scale, momentum=momentum, epsilon=epsilon, name=f"{unit_name}_bn")(
+                x
+            )
         return x if activation is None else keras.layers.Activation(activation, name=unit_name)(x)
 
     def stage(x, stage_plan):

@@ -27,7 +27,9 @@ def positive_integer(name, value):
         ValueError: if it is smaller than 1.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r} ({type(value).__name__}).")
+        raise TypeError(
+            f"`{name}` must be an integer of at least 1. Received: {name}={value!r} ({type(value).__name__})."
+        )
     if value < 1:
         raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}.")
     return int(value)
@@ -194,7 +196,21 @@ class Scheme(abc.ABC):
 
 
 def ordinary_plan(in_channels, filters, suffix=""):
-    """Plan of one ordinary pointwise convolution."""
+    """Plan of one ordinary pointwise convolution.
+
+    Args:
+        in_channels: int >= 1, channels of the input.
+        filters: int >= 1, channels of the output.
+        suffix: str, what is appended to the name of the unit.
+
+    Returns:
+        A `Plan` with one group.
+
+    Raises:
+        TypeError: if a number is not an integer.
+        ValueError: if a number is smaller than 1.
+    """
+    in_channels, filters = positive_integer("in_channels", in_channels), positive_integer("filters", filters)
     return Plan(in_channels, filters, Stage(0, (Convolution(suffix, in_channels, filters, 1),)))
 
 
@@ -228,7 +244,9 @@ class D6(Scheme):
             first=Stage(0, (Convolution("", in_channels, filters, groups),)),
             interleave_step=filters // groups,
             interleave_suffix="_group_interleaved",
-            second=Stage(0, (Convolution("_group_interconn", filters, filters, groups),)) if in_channels >= filters else None,
+            second=Stage(0, (Convolution("_group_interconn", filters, filters, groups),))
+            if in_channels >= filters
+            else None,
             add_suffix="_inter_group_add",
         )
 
@@ -298,7 +316,9 @@ class GroupedV3(Scheme):
     def _plan(self, in_channels, filters):
         if not _replaced_without_divisibility(self, in_channels, filters):
             return ordinary_plan(in_channels, filters, "_um")
-        return Plan(in_channels, filters, _stage_without_divisibility(in_channels, filters, self.channels_per_group, "_c1"))
+        return Plan(
+            in_channels, filters, _stage_without_divisibility(in_channels, filters, self.channels_per_group, "_c1")
+        )
 
 
 def interleaved_order(channels, step):

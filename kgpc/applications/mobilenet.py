@@ -134,7 +134,9 @@ def _stem(x, alpha, stride, activation, l_ratio, ab_ratio):
             part = CopyChannels(channels, start=start, name=f"{name}_channels")(x)
             branches.append(_stem_branch(part, filters, stride, activation, name))
     if not branches:
-        raise ValueError(f"One of `l_ratio` and `ab_ratio` must leave filters. Received: l_ratio={l_ratio}, ab_ratio={ab_ratio}.")
+        raise ValueError(
+            f"One of `l_ratio` and `ab_ratio` must leave filters. Received: l_ratio={l_ratio}, ab_ratio={ab_ratio}."
+        )
     return branches[0] if len(branches) == 1 else layers.Concatenate(name="concat_stem")(branches)
 
 

@@ -1,0 +1,98 @@
+"""The pointwise block against reference outputs and a plain computation."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+import kgpc
+from kgpc.blocks import pointwise
+
+GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "shared" / "golden"
+CARRIED = pathlib.Path(__file__).resolve().parent / "data" / "blocks"
+SCHEMES = {"D6": kgpc.D6, "D6v3": kgpc.D6v3, "kT3": kgpc.Grouped}
+
+
+def check_block(entry, vectors):
+    arguments = entry["constructor"]
+    x = keras.Input(vectors["input"].shape[1:])
+    y = pointwise(
+        x,
+        arguments["filters"],
+        SCHEMES[entry["scheme"]](entry["channels_per_group"]),
+        name="blk",
+        activation=arguments["activation"],
+        batch_norm=arguments["has_batch_norm"],
+        batch_norm_scale=arguments["has_batch_scale"],
+        use_bias=arguments["use_bias"],
+    )
+    model = keras.Model(x, y)
+    assert kgpc.flops.trainable_parameters(model) == entry["trainable_params"]
+    for layer in model.layers:
+        for weight in layer.weights:
+            weight.assign(vectors[f"w/{layer.name}/{weight.name}:0"])
+    actual = keras.ops.convert_to_numpy(model(vectors["input"], training=False))
+    np.testing.assert_allclose(actual, vectors["output"], rtol=0, atol=entry["atol"])
+
+
+def entries(folder):
+    index = folder / "index.json"
+    return json.loads(index.read_text())["blocks"] if index.is_file() else []
+
+
+@pytest.mark.parametrize("entry", entries(CARRIED), ids=lambda entry: entry["block"])
+def test_block_computes_the_reference_output(entry):
+    check_block(entry, np.load(CARRIED / pathlib.Path(entry["vectors"]).name))
+
+
+def test_the_carried_reference_outputs_are_there():
+    assert len(entries(CARRIED)) >= 3
+
+
+@pytest.mark.skipif(not GOLDEN.is_dir(), reason="the full set of reference vectors is not part of the project")
+@pytest.mark.parametrize("entry", entries(GOLDEN), ids=lambda entry: entry["block"])
+def test_block_computes_every_reference_output(entry):
+    check_block(entry, np.load(GOLDEN / entry["vectors"]))
+
+
+@pytest.mark.parametrize("scheme", [None, kgpc.D6(4), kgpc.D6v3(4), kgpc.Grouped(4), kgpc.GroupedV3(4)], ids=str)
+@pytest.mark.parametrize("in_channels, filters", [(16, 24), (18, 10), (13, 13)])
+def test_parameters_of_the_block_are_those_of_the_plan(scheme, in_channels, filters):
+    x = keras.Input((2, 2, in_channels))
+    model = keras.Model(x, pointwise(x, filters, scheme, name="unit", activation="swish", use_bias=True))
+    plan = kgpc.grouping.ordinary_plan(in_channels, filters) if scheme is None else scheme.plan(in_channels, filters)
+    assert kgpc.flops.trainable_parameters(model) == plan.parameters(use_bias=True)
+    assert kgpc.flops.macs(model) == 4 * plan.weights
+    assert model.output.shape == (None, 2, 2, filters)
+
+
+def test_groups_alone_never_mix_and_interleaving_with_a_second_convolution_does():
+    """The reach of one input channel after two stacked blocks, read off the nonzero outputs."""
+
+    def reached(scheme):
+        x = keras.Input((1, 1, 16))
+        y = pointwise(x, 16, scheme, name="a", batch_norm=False, kernel_initializer="ones")
+        y = pointwise(y, 16, scheme, name="b", batch_norm=False, kernel_initializer="ones")
+        impulse = np.zeros((1, 1, 1, 16), "float32")
+        impulse[..., 0] = 1
+        return np.count_nonzero(keras.Model(x, y)(impulse).numpy())
+
+    assert reached(kgpc.Grouped(4)) == 4
+    assert reached(kgpc.D6(4)) == 16
+
+
+@pytest.mark.parametrize(
+    "shape, arguments, error, message",
+    [
+        ((2, 2, None), (8, kgpc.D6(4)), ValueError, "known number of channels"),
+        ((2, 8), (8, kgpc.D6(4)), ValueError, "`x` must be a tensor"),
+        ((2, 2, 8), (8, "D6"), ValueError, "`scheme` must be a value such as"),
+        ((2, 2, 8), (0, kgpc.D6(4)), ValueError, "`filters` must be at least 1"),
+        ((2, 2, 8), (2.5, None), TypeError, "`filters` must be an integer"),
+    ],
+)
+def test_bad_input_is_named(shape, arguments, error, message):
+    with pytest.raises(error, match=message):
+        pointwise(keras.Input(shape), *arguments, name="unit")

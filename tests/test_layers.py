@@ -1,0 +1,181 @@
+"""The layers against plain computations, their gradients, serialization, precision and bad input."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kgpc import layers
+from kgpc.grouping import interleaved_order
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).normal(size=(3, 5, 4, 12)).astype("float32")
+
+
+def grouped_products(x, kernel, groups):
+    """Grouped pointwise convolution as separate matrix products, in float64."""
+    x, kernel = x.astype("float64"), kernel[0, 0].astype("float64")
+    size, out = x.shape[-1] // groups, kernel.shape[-1] // groups
+    parts = [x[..., size * g : size * (g + 1)] @ kernel[:, out * g : out * (g + 1)] for g in range(groups)]
+    return np.concatenate(parts, axis=-1)
+
+
+@pytest.mark.parametrize("groups, filters", [(1, 5), (2, 6), (3, 3), (4, 8), (12, 24)])
+def test_grouped_pointwise_convolution_is_parallel_matrix_products(images, groups, filters):
+    layer = layers.GroupedPointwiseConv2D(filters, groups, bias_initializer="uniform")
+    actual = keras.ops.convert_to_numpy(layer(images))
+    kernel, bias = layer.get_weights()
+    assert kernel.shape == (1, 1, 12 // groups, filters)
+    np.testing.assert_allclose(actual, grouped_products(images, kernel, groups) + bias, atol=1e-5)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_both_computations_agree_in_value_and_gradient(images, groups):
+    """The one TensorFlow runs and the one of the other backends, the latter also in float64."""
+    layer = layers.GroupedPointwiseConv2D(6, groups, use_bias=False)
+    layer.build(images.shape)
+    kernel = layer.get_weights()[0]
+
+    def run(function, dtype):
+        x, k = tf.constant(images, dtype), tf.constant(kernel, dtype)
+        with tf.GradientTape() as tape:
+            tape.watch([x, k])
+            y = function(x, k)
+            loss = tf.reduce_sum(tf.sin(y))
+        return [value.numpy() for value in (y, *tape.gradient(loss, [x, k]))]
+
+    plain = run(lambda x, k: layers.grouped_matmul(x, k, groups), "float64")
+    for function, dtype in (
+        (layer._convolve, "float32"),
+        (lambda x, k: layers.grouped_matmul(x, k, groups), "float32"),
+    ):
+        for actual, expected in zip(run(function, dtype), plain, strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=2e-5)
+
+
+def test_grouped_pointwise_convolution_has_the_weights_of_conv2d(images):
+    reference = keras.layers.Conv2D(8, 1, groups=4)
+    expected = keras.ops.convert_to_numpy(reference(images))
+    layer = layers.GroupedPointwiseConv2D(8, groups=4)
+    layer.build(images.shape)
+    layer.set_weights(reference.get_weights())
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(images)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 6, 12])
+def test_interleaving_takes_channels_in_order(images, step):
+    actual = keras.ops.convert_to_numpy(layers.InterleaveChannels(step)(images))
+    np.testing.assert_array_equal(actual, images[..., interleaved_order(12, step)])
+
+
+@pytest.mark.parametrize("channels, start", [(12, 0), (5, 0), (2, 1), (15, 0), (30, 0), (14, 11)])
+def test_copying_starts_over_at_the_first_channel(images, channels, start):
+    actual = keras.ops.convert_to_numpy(layers.CopyChannels(channels, start=start)(images))
+    np.testing.assert_array_equal(actual, images[..., [(start + i) % 12 for i in range(channels)]])
+
+
+@pytest.mark.parametrize("scale, center", [(True, True), (False, True), (True, False)])
+def test_batch_normalization_agrees_with_keras(images, scale, center):
+    """Outputs, gradients and moving statistics in training, then outputs and gradients in inference, after several steps."""
+    results = []
+    for cls in (layers.BatchNormalization, keras.layers.BatchNormalization):
+        layer = cls(scale=scale, center=center, momentum=0.7, epsilon=1e-3)
+        layer.build(images.shape)
+        rng = np.random.default_rng(1)
+        for weight in layer.trainable_weights:
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        values = []
+        for training in (True, True, False):
+            x = tf.constant(images * 2 + 3)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x, training=training)
+                loss = tf.reduce_sum(tf.sin(y))
+            values += [y, *tape.gradient(loss, [x, *[weight.value for weight in layer.trainable_weights]])]
+        values += [layer.moving_mean.value, layer.moving_variance.value]
+        results.append([np.asarray(value) for value in values])
+    for fused, plain in zip(*results, strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=2e-5)
+
+
+def test_frozen_batch_normalization_keeps_its_statistics(images):
+    layer = layers.BatchNormalization()
+    layer.build(images.shape)
+    layer.trainable = False
+    layer(images, training=True)
+    np.testing.assert_array_equal(layer.moving_mean.numpy(), 0)
+
+
+def test_batch_normalization_on_vectors_falls_back_to_keras():
+    x = np.random.default_rng(2).normal(size=(8, 5)).astype("float32")
+    fused, plain = layers.BatchNormalization(), keras.layers.BatchNormalization()
+    np.testing.assert_allclose(fused(x, training=True).numpy(), plain(x, training=True).numpy(), atol=1e-6)
+
+
+def all_layers_model():
+    inputs = keras.Input((4, 4, 8))
+    x = layers.GroupedPointwiseConv2D(12, 4, kernel_regularizer="l2", name="grouped")(inputs)
+    x = layers.BatchNormalization(name="bn")(x)
+    x = layers.InterleaveChannels(3, name="interleave")(x)
+    return keras.Model(inputs, layers.CopyChannels(5, start=10, name="copy")(x))
+
+
+def test_layers_survive_saving_in_safe_mode(tmp_path):
+    model = all_layers_model()
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    x = np.random.default_rng(3).normal(size=(2, 4, 4, 8)).astype("float32")
+    np.testing.assert_array_equal(model(x).numpy(), again(x).numpy())
+    assert [type(layer) for layer in again.layers] == [type(layer) for layer in model.layers]
+    for layer, loaded in zip(model.layers[1:], again.layers[1:], strict=True):
+        # Through JSON, which has no tuples.
+        assert json.loads(json.dumps(layer.get_config())) == json.loads(json.dumps(loaded.get_config()))
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])
+def test_layers_keep_the_precision_they_are_given(policy):
+    with keras.device("cpu:0"):
+        previous = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(policy)
+        try:
+            model = all_layers_model()
+        finally:
+            keras.config.set_dtype_policy(previous)
+    x = np.random.default_rng(4).normal(size=(2, 4, 4, 8)).astype("float32")
+    with tf.GradientTape() as tape:
+        y = model(x, training=True)
+        loss = tf.reduce_sum(tf.cast(y, "float32"))
+    assert y.dtype == keras.dtype_policies.get(policy).compute_dtype
+    gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+    assert all(np.isfinite(gradient.numpy().astype("float64")).all() for gradient in gradients)
+    assert model.get_layer("grouped").kernel.dtype == keras.dtype_policies.get(policy).variable_dtype
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda: layers.GroupedPointwiseConv2D(0), ValueError, "`filters` must be at least 1"),
+        (lambda: layers.GroupedPointwiseConv2D(8, 0), ValueError, "`groups` must be at least 1"),
+        (lambda: layers.GroupedPointwiseConv2D(8, 2.0), TypeError, "`groups` must be an integer"),
+        (lambda: layers.GroupedPointwiseConv2D(8, 3), ValueError, "`filters` must be a multiple of `groups`"),
+        (lambda: layers.GroupedPointwiseConv2D(8, data_format="channels_first"), ValueError, "`data_format` must be"),
+        (lambda: layers.InterleaveChannels(0), ValueError, "`step` must be at least 1"),
+        (lambda: layers.CopyChannels(-3), ValueError, "`channels` must be at least 1"),
+        (lambda: layers.CopyChannels(3, start=-1), ValueError, "`start` must be at least"),
+        (
+            lambda: layers.GroupedPointwiseConv2D(9, 3, name="g").build((None, 2, 2, 8)),
+            ValueError,
+            "`groups` of `g` must divide",
+        ),
+        (lambda: layers.GroupedPointwiseConv2D(8)(np.zeros((2, 8))), ValueError, r"must have rank 4"),
+        (lambda: layers.InterleaveChannels(2).build((None, 4, 4, None)), ValueError, "number of input channels"),
+        (lambda: layers.CopyChannels(2, start=8).build((None, 4, 4, 8)), ValueError, "must be smaller than the 8"),
+    ],
+)
+def test_bad_input_is_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
