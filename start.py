@@ -57,8 +57,9 @@ def python_of(folder, windows=(os.name == "nt")):
 
 
 def clean_environ():
-    """Returns the process environment without what would mix packages from elsewhere into ours."""
-    environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH")}
+    """Returns the process environment without what would bring in packages from elsewhere or hide figures."""
+    unwanted = ("MPLBACKEND", "PYTHONHOME", "PYTHONPATH")
+    environ = {name: value for name, value in os.environ.items() if name not in unwanted}
     environ["PIP_USER"] = "0"  # `pip install --user`, where it is configured, fails in a virtual environment
     environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up messages bury ours

@@ -1,0 +1,21 @@
+"""Settings that all tests share."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Not by the variable MPLBACKEND: the kernels of the notebooks would inherit it and show no figure.
+matplotlib.use("Agg")
+
+_results = tempfile.TemporaryDirectory(prefix="kgpc-results-", ignore_cleanup_errors=True)
+os.environ["KGPC_RESULTS"] = _results.name
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The folder of the repository."""
+    return Path(__file__).resolve().parents[1]

@@ -1,0 +1,217 @@
+"""`python -m kgpc notebooks`: executing notebooks, storing their outputs, and what goes wrong."""
+
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from kgpc import __main__ as command_line
+
+HEADER = """\
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # A lesson
+
+# %% tags=["parameters"]
+PROFILE = "quick"
+
+"""
+WRITES_TABLE = """\
+# %%
+import os, pathlib
+
+folder = pathlib.Path(os.environ["KGPC_RESULTS"])
+_ = (folder / "comparison.csv").write_text(f"model,parameters,profile\\nMobileNet,3217226,{PROFILE}\\n")
+"""
+NOISY = """\
+# %%
+import sys
+
+print("useful")
+print("library message", file=sys.stderr)
+
+# %%
+import ipywidgets
+
+ipywidgets.IntSlider()
+
+# %% tags=["raises-exception"]
+raise ValueError("shown on purpose")
+"""
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """The working directory: a folder, with a space in its name, that has an empty folder `notebooks`."""
+    (tmp_path / "my clone" / "notebooks").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "my clone")
+    monkeypatch.setenv("KGPC_RESULTS", "")  # so that what the command line sets is undone
+    return tmp_path / "my clone"
+
+
+def add_pair(clone, name, cells):
+    """Writes a script, and the notebook that belongs to it without outputs."""
+    import jupytext
+
+    script = clone / "notebooks" / f"{name}.py"
+    script.write_text(HEADER + cells)
+    nbformat.write(jupytext.read(script), script.with_suffix(".ipynb"))
+    return script.with_suffix(".ipynb")
+
+
+def outputs_of(path):
+    return [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+
+
+def test_notebooks_are_executed_into_another_folder_and_the_table_is_printed(clone, capsys):
+    stored = add_pair(clone, "00_table", WRITES_TABLE)
+    before = stored.read_bytes()
+    assert command_line.main(["notebooks"]) == 0
+    printed = capsys.readouterr().out
+    assert "00_table    2/2 cells" in printed
+    assert "    model parameters profile\nMobileNet    3217226   quick" in printed
+    assert str(clone / "results") in printed
+    executed = nbformat.read(clone / "results" / "00_table.ipynb", as_version=4)
+    assert [cell.execution_count for cell in executed.cells if cell.cell_type == "code"] == [1, 2]
+    assert stored.read_bytes() == before
+
+
+def test_the_profile_is_set_after_the_parameters_cell(clone, capsys):
+    add_pair(clone, "00_table", WRITES_TABLE)
+    assert command_line.main(["notebooks", "--profile", "paper", "--output", "elsewhere"]) == 0
+    assert "MobileNet    3217226   paper" in capsys.readouterr().out
+    assert (clone / "elsewhere" / "00_table.ipynb").is_file()
+
+
+def test_a_table_of_an_earlier_run_is_not_shown(clone, capsys):
+    add_pair(clone, "00_no_table", "# %%\n1 + 1\n")
+    (clone / "results").mkdir()
+    (clone / "results" / "comparison.csv").write_text("model\nold\n")
+    assert command_line.main(["notebooks"]) == 0
+    assert "old" not in capsys.readouterr().out
+
+
+def test_a_failing_cell_is_shown_and_what_was_executed_is_kept(clone, capsys):
+    add_pair(clone, "00_fails", '# %%\nprint("before")\n\n# %%\nraise KeyError("groups")\n')
+    add_pair(clone, "01_never", WRITES_TABLE)
+    assert command_line.main(["notebooks"]) == 1
+    captured = capsys.readouterr()
+    assert "KeyError: 'groups'\nin this cell of 00_fails:" in captured.err
+    assert "01_never" not in captured.out
+    assert any(output.get("text") == "before\n" for output in outputs_of(clone / "results" / "00_fails.ipynb"))
+
+
+def test_a_dead_kernel_is_an_error(clone, capsys):
+    add_pair(clone, "00_dies", "# %%\nimport os\n\nos._exit(1)\n")
+    assert command_line.main(["notebooks"]) == 1
+    assert "The kernel of 00_dies died" in capsys.readouterr().err
+
+
+def test_update_makes_the_pair_and_stores_what_is_the_same_everywhere(clone):
+    stored = add_pair(clone, "00_noisy", NOISY)
+    stored.unlink()  # a new lesson begins as a script
+    assert command_line.main(["notebooks", "--update"]) == 0
+    outputs = outputs_of(stored)
+    assert [output.output_type for output in outputs] == ["stream", "error"]
+    assert outputs[0].text == "useful\n"
+    assert outputs[1].traceback == ["ValueError: shown on purpose"]
+    metadata = nbformat.read(stored, as_version=4).metadata
+    assert metadata.kernelspec == {"display_name": "Python 3", "language": "python", "name": "python3"}
+    assert metadata.language_info == {"name": "python"}
+    assert "widgets" not in metadata
+
+    first, script = stored.read_bytes(), stored.with_suffix(".py").read_bytes()
+    assert command_line.main(["notebooks", "--update", "00_noisy"]) == 0
+    assert stored.read_bytes() == first
+    assert stored.with_suffix(".py").read_bytes() == script
+
+
+def test_update_takes_the_newer_file_of_a_pair(clone):
+    stored = add_pair(clone, "00_table", WRITES_TABLE)
+    script = stored.with_suffix(".py")
+    script.write_text(script.read_text() + '\n# %%\nprint("added")\n')
+    os.utime(stored, (1, 1))
+    assert command_line.main(["notebooks", "--update"]) == 0
+    assert [output.text for output in outputs_of(stored)] == ["added\n"]
+
+
+def test_update_stores_nothing_when_a_cell_fails(clone, capsys):
+    stored = add_pair(clone, "00_fails", "# %%\nraise KeyError('groups')\n")
+    assert command_line.main(["notebooks", "--update"]) == 1
+    assert "KeyError" in capsys.readouterr().err
+    assert outputs_of(stored) == []
+
+
+def test_update_refuses_outputs_that_name_a_folder_of_this_computer(clone, capsys):
+    stored = add_pair(clone, "00_path", '# %%\nimport os\n\nprint(os.path.join(os.getcwd(), "x"))\n')
+    assert command_line.main(["notebooks", "--update"]) == 1
+    assert "An output of 00_path names" in capsys.readouterr().err
+    assert outputs_of(stored) == []
+
+
+@pytest.mark.parametrize("kind", ["stream", "result", "error"])
+def test_local_paths_are_found_in_every_kind_of_output(kind):
+    text = f"see {Path.home()}{os.sep}file"
+    output = {
+        "stream": new_output("stream", text=text),
+        "result": new_output("execute_result", {"text/html": f"<p>{text}</p>"}),
+        "error": new_output("error", ename="OSError", evalue=text),
+    }[kind]
+    notebook = new_notebook(cells=[new_code_cell("open('file')", outputs=[output])])
+    with pytest.raises(command_line.UserError, match="names"):
+        command_line.refuse_local_paths(notebook, "00_path")
+
+
+def test_a_script_without_pairing_is_refused(clone, capsys):
+    (clone / "notebooks" / "00_script.py").write_text("# %%\n1 + 1\n")
+    assert command_line.main(["notebooks", "--update"]) == 1
+    assert "00_script.py has no pair" in capsys.readouterr().err
+
+
+def test_no_notebooks_is_an_error(clone, capsys):
+    assert command_line.main(["notebooks"]) == 1
+    assert "No notebooks in" in capsys.readouterr().err
+
+
+def test_an_unknown_notebook_is_an_error_that_names_the_known_ones(clone, capsys):
+    add_pair(clone, "00_table", WRITES_TABLE)
+    assert command_line.main(["notebooks", "00_tabel"]) == 1
+    assert "No notebook named 00_tabel" in (error := capsys.readouterr().err) and "There are: 00_table." in error
+
+
+def test_a_profile_cannot_be_set_without_a_parameters_cell(clone, capsys):
+    add_pair(clone, "00_table", WRITES_TABLE)
+    path = clone / "notebooks" / "00_table.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1 + 1")]), path)
+    assert command_line.main(["notebooks", "--profile", "paper"]) == 1
+    assert "no cell tagged 'parameters'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], ["notebooks", "--profile", "slow"], ["notebooks", "--update", "--profile", "paper"]]
+)
+def test_command_lines_that_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_code:
+        command_line.main(arguments)
+    assert exit_code.value.code == 2
+    assert "usage: python -m kgpc" in capsys.readouterr().err
+
+
+def test_the_notebooks_extra_is_named_where_it_is_missing(clone, monkeypatch, capsys):
+    add_pair(clone, "00_table", WRITES_TABLE)
+    monkeypatch.setitem(sys.modules, "nbclient", None)
+    assert command_line.main(["notebooks"]) == 1
+    assert 'pip install "kgpc[notebooks]"' in capsys.readouterr().err
