@@ -275,9 +275,12 @@ def rgb_to_scaled_lab(images, dtype="float32"):
         raise ValueError(f"`images` must be (batch, height, width, 3). Received: shape {images.shape}.")
     if images.size and not (images.min() >= 0 and images.max() <= 255):
         raise ValueError(f"`images` must hold values of 0..255. Received: {images.min()} to {images.max()}.")
-    # OpenCV converts one image of any height; given 8 bits it would round L, a and b to 8 bits too.
-    rows = images.reshape(-1, 1, 3).astype("float32") / np.float32(255)
-    lab = cv2.cvtColor(rows, cv2.COLOR_RGB2LAB) if len(rows) else rows
+    srgb = images.reshape(-1, 1, 3).astype("float32") / np.float32(255)
+    # Given sRGB, OpenCV interpolates in a table and is off by up to 0.4 units; given linear RGB, it computes.
+    linear = np.where(
+        srgb <= 0.04045, srgb / np.float32(12.92), ((srgb + np.float32(0.055)) / np.float32(1.055)) ** 2.4
+    )
+    lab = cv2.cvtColor(linear.astype("float32"), cv2.COLOR_LRGB2LAB) if images.size else linear
     return (lab / np.float32([100, 200, 200]) + np.float32([0, 0.5, 0.5])).reshape(images.shape).astype(dtype)
 
 
@@ -338,9 +341,7 @@ def _first_block(x, split_convolutions, l_ratio, ab_ratio):
 def _light_and_chroma(x, convolutions, l_ratio, ab_ratio, concatenation):
     """The first convolutions in a branch over the lightness and one over the colour, concatenated."""
     if x.shape[-1] != 3:
-        raise ValueError(
-            f"A two-branch stem needs images of 3 channels: L, a, b. Received: input shape {tuple(x.shape)}."
-        )
+        raise ValueError(f"A two-branch stem needs 3 input channels: L, a, b. Received: input shape {tuple(x.shape)}.")
     if not l_ratio and not ab_ratio:
         raise ValueError(f"`l_ratio` or `ab_ratio` must be above 0. Received: l_ratio={l_ratio}, ab_ratio={ab_ratio}.")
     branches = []
