@@ -265,8 +265,8 @@ def rgb_to_scaled_lab(images, dtype="float32"):
         dtype: floating dtype of the result.
 
     Returns:
-        Array (batch, height, width, 3): channel 0 is the lightness in [0, 1], channels 1 and 2 are the colour, in [0, 1] but
-        for the purest blues (b down to -108 units, here -0.04).
+        Array (batch, height, width, 3): channel 0 is the lightness in [0, 1], channels 1 and 2 are the colour,
+        in [0, 1] but for the purest blues (b down to -108 units, here -0.04).
 
     Raises:
         ValueError: if `images` has another shape, or values outside 0..255 (NaN included).
