@@ -1,0 +1,293 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · Start here
+#
+# **A convolutional network with 92% fewer parameters, in five minutes.**
+#
+# After this page you can
+#
+# - build MobileNet and its grouped twin kMobileNet, each in one line;
+# - count what they hold and what they compute, and say which unit a count is in;
+# - choose the notebook to read next, and the profile to run it in.
+#
+# **You need** a little Python, and to have met a convolution before. No GPU, no download.
+# **Running time:** about 20 seconds on two CPU cores; the same in both profiles.
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Setup (the same in every notebook: installs kgpc where it is missing) {display-mode: "form"}
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # spares us TensorFlow's start-up messages
+REPOSITORY = ""  # where kgpc can be cloned from; empty while it has no public address
+if importlib.util.find_spec("kgpc") is None:
+    wheels = sorted(str(path) for path in Path().glob("kgpc-*.whl"))
+    source = wheels[-1] if wheels else REPOSITORY and f"git+{REPOSITORY}"
+    if not source:
+        raise ModuleNotFoundError(
+            "kgpc is not installed, and no kgpc-*.whl lies beside this notebook. In a clone of the "
+            "repository, `python3 start.py lab` opens the notebooks with all that they need."
+        )
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    importlib.invalidate_caches()
+
+# %% tags=["parameters"]
+PROFILE = "quick"  # @param ["quick", "paper"]
+
+# %%
+import keras
+import pandas as pd
+
+import kgpc
+from kgpc import plots
+
+if PROFILE not in ("quick", "paper"):
+    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
+
+# %% [markdown]
+# ## The idea
+#
+# A *pointwise* convolution is a convolution with a 1×1 kernel. At each pixel it combines all input channels into
+# new ones, so it has one weight for every pair of an input channel and an output channel (a *filter*):
+# 1024 channels in and 1024 filters out make 1024 × 1024 weights, more than a million. Efficient networks keep
+# nearly all of their parameters there.
+#
+# The paper replaces each of these layers by a small sub-network that it calls **D6**:
+#
+# 1. Split the channels into groups of, say, 16, and let every filter read one group only.
+# 2. *Interleave* the result: reorder the channels so that each new group holds channels of many old groups.
+# 3. Run a second grouped convolution over that, and add its output to the first one's.
+#
+# Two grouped convolutions with 16 weights per filter, instead of one with 1024. `kgpc` does this arithmetic for us:
+
+# %% tags=["nbval-check-output"]
+plan = kgpc.D6(channels_per_group=16).plan(in_channels=1024, filters=1024)
+
+print(f"{plan.groups} groups of {plan.channels_per_group} channels")
+print(f"{plan.weights:,} weights instead of {plan.ordinary_weights:,}")
+
+# %% [markdown]
+# ## Build both networks
+#
+# `MobileNet` comes with Keras. `kMobileNet` takes the same arguments and one more: the *scheme* that replaces the
+# pointwise convolutions. `D6(16)` is the paper's scheme with at least 16 channels in each group, "16ch" for short.
+
+# %%
+shape, classes = (224, 224, 3), 10
+
+mobilenet = keras.applications.MobileNet(input_shape=shape, classes=classes, weights=None)
+kmobilenet = kgpc.applications.kMobileNet(input_shape=shape, classes=classes, scheme=kgpc.D6(16))
+
+# %% [markdown]
+# ## Count
+#
+# Three counts, three units:
+#
+# - **Trainable parameters**: the numbers that training adjusts.
+# - **Multiply-accumulates** (MACs): multiplications in convolutions and dense layers, each with the addition
+#   that follows it, for one image.
+# - **Paper flops**: what the paper's tables call flops. Nearly the MACs, plus a share for biases, pooling and some
+#   activations. Other authors count two operations for each MAC, so compare flops only within one convention.
+
+# %% tags=["nbval-check-output"]
+count = {
+    "trainable parameters": kgpc.flops.trainable_parameters,
+    "multiply-accumulates for one image": kgpc.flops.macs,
+    "paper flops for one image": kgpc.flops.paper_flops,
+}
+counts = pd.DataFrame(
+    {
+        "MobileNet": [function(mobilenet) for function in count.values()],
+        "kMobileNet 16ch": [function(kmobilenet) for function in count.values()],
+    },
+    index=pd.Index(count, name=""),
+)
+counts["left"] = counts["kMobileNet 16ch"] / counts["MobileNet"]
+
+plots.table(counts, "Table 1. Both networks for 224×224 images and 10 classes.", formats={"left": ".1%"})
+
+# %% [markdown]
+# 7.6% of the parameters are left, and 16% of the arithmetic. Where did the rest go? Each layer of a network belongs
+# to one of five parts, and `kgpc.flops.layer_table` counts layer by layer.
+
+
+# %%
+def part_of(layer):
+    """Part of the network that a row of `layer_table` belongs to."""
+    if layer.kind == "BatchNormalization":
+        return "batch normalization"
+    prefixes = {"conv_dw": "depthwise", "conv_pw": "pointwise", "conv_preds": "classifier"}
+    for prefix, part in prefixes.items():
+        if layer.layer.startswith(prefix):
+            return part
+    return "other convolutions"
+
+
+def parameters_by_part(model):
+    """Trainable parameters of each part of a network."""
+    layers = kgpc.flops.layer_table(model)
+    parts = [part_of(layer) for layer in layers.itertuples()]
+    return layers.groupby(parts)["trainable_parameters"].sum()
+
+
+by_part = {
+    "MobileNet": parameters_by_part(mobilenet),
+    "kMobileNet 16ch": parameters_by_part(kmobilenet),
+}
+parts = pd.DataFrame(by_part).T[list(plots.LAYER_COLORS)]
+
+# %%
+figure = plots.stacked_bars(
+    parts,
+    xlabel="trainable parameters",
+    title="Only the pointwise convolutions shrink",
+    colors=plots.LAYER_COLORS,
+)
+plots.show(
+    figure,
+    "Two horizontal bars of trainable parameters. MobileNet has 3.2 million, nearly all in "
+    "pointwise convolutions. kMobileNet with 16 channels per group has 0.24 million.",
+)
+
+# %% [markdown]
+# The longer bar is blue almost from end to end. In the shorter one the pointwise convolutions are still the
+# largest part, but no longer everything.
+#
+# ## Does it still learn?
+#
+# We have trained nothing on this page, so we let the authors speak. The figure shows **their published results**:
+# test accuracy on CIFAR-10, images enlarged to 224×224, 50 epochs. Each line is a family of networks, from 16 channels
+# per group at the left to the original at the right.
+
+# %%
+published = kgpc.paper.published().query(
+    "paper == 'grouped-pointwise-2022' and dataset == 'CIFAR-10' and image_size == 224"
+)
+
+
+def published_family(name):
+    """Published results of an original network and its k versions, from small to large."""
+    rows = published[published["model"].isin([name, f"k{name}", name.replace("Efficient", "kEff")])]
+    rows = rows.sort_values("parameters")
+    labels = [f"{size}ch" if pd.notna(size) else "original" for size in rows["channels_per_group"]]
+    return pd.DataFrame({"x": rows["parameters"], "y": rows["test_accuracy_percent"], "label": labels})
+
+
+names = ["MobileNet", "EfficientNet-B0", "MobileNet V3 Large"]
+families = {name: published_family(name) for name in names}
+
+# %%
+figure = plots.scatter(
+    families,
+    xlabel="trainable parameters (logarithmic)",
+    ylabel="test accuracy, %",
+    title="Published on CIFAR-10: few points lost, or none",
+    log_x=True,
+)
+plots.show(
+    figure,
+    "Published test accuracy against trainable parameters for three families. MobileNet falls from "
+    "93.2% to 89.8% as its parameters shrink from 3.2 million to 0.24 million; with 32 channels per "
+    "group EfficientNet-B0 and MobileNet V3 Large are slightly above their originals.",
+)
+
+# %% [markdown]
+# Groups are a dial, not a switch: more channels per group cost more parameters and win back accuracy. MobileNet,
+# the plainest of the three, pays most for small groups. Notebook 02 trains such networks on real images on your own
+# machine.
+#
+# ## The map
+#
+# | notebook | the question it answers | quick profile |
+# |---|---|---|
+# | 00 Start here | What is the idea, and what does it save? | seconds |
+# | [01 Theory](01_theory.ipynb) | Why can so many weights go, and why are groups alone not enough? | a minute |
+# | [02 kMobileNet](02_kmobilenet.ipynb) | How is it built, and what does it learn beside MobileNet? | a minute |
+#
+# *I want to understand it:* read 01, then 02. *I want to see it train:* go to 02. *I want to use it in a network of
+# my own:* read section 5 of 01, then the documentation of `kgpc.blocks.pointwise`.
+#
+# ## Profiles and results
+#
+# A cell near the top of every notebook sets `PROFILE`.
+#
+# - `"quick"` uses data that comes with `kgpc` and takes a minute or so on two CPU cores.
+# - `"paper"` uses the real data and the real recipe where there is one. You want a GPU for it.
+#
+# A number from one profile is never shown as if it came from the other. A notebook that writes files, such as tables
+# of results, puts them into the folder `results`, or into the folder that the environment variable `KGPC_RESULTS`
+# names. In a clone of the repository, `python3 start.py` runs all notebooks and prints their table of results.
+
+# %% [markdown]
+# ## Exercises
+#
+# In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
+#
+# **1.** How many parameters does kMobileNet have with 32 channels per group? Does your count agree with the published
+# one?
+
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
+# @title Solution 1 {display-mode: "form"}
+kmobilenet_32 = kgpc.applications.kMobileNet(input_shape=shape, classes=classes, scheme=kgpc.D6(32))
+published_32 = published.query("model == 'kMobileNet' and channels_per_group == 32")
+
+print(f"counted:   {kgpc.flops.trainable_parameters(kmobilenet_32):,}")
+print(f"published: {published_32['parameters'].item():,}")
+
+# %% [markdown]
+# **2.** Build kMobileNet 16ch for 1000 classes. Which part holds most parameters now, and why?
+
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
+# @title Solution 2 {display-mode: "form"}
+# The classifier: it joins each of the last 1024 channels to each of the 1000 classes, and the
+# paper does not group it.
+thousand = kgpc.applications.kMobileNet(input_shape=shape, classes=1000, scheme=kgpc.D6(16))
+shares = parameters_by_part(thousand) / kgpc.flops.trainable_parameters(thousand)
+print(shares.map("{:.1%}".format).to_string())
+
+# %% [markdown]
+# **3.** Which of the three counts change when the images have 160×160 pixels? Guess before you count.
+
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
+# @title Solution 3 {display-mode: "form"}
+# The weights do not know how large the image is. The arithmetic is repeated at each pixel, so it
+# shrinks with the area.
+smaller = kgpc.applications.kMobileNet(input_shape=(160, 160, 3), classes=classes, scheme=kgpc.D6(16))
+for name, function in count.items():
+    print(f"{name:35} {function(smaller) / function(kmobilenet):.3f} of that at 224×224")
+print(f"{'(area)':35} {160**2 / 224**2:.3f}")
+
+# %% [markdown]
+# ## Summary
+#
+# - Pointwise convolutions hold nearly all parameters of MobileNet. Grouping them with D6(16) leaves 7.6% of the
+#   parameters and 16% of the multiply-accumulates.
+# - `kgpc.applications` builds the networks, `kgpc.flops` counts them, `kgpc.paper.published()` has the published
+#   numbers.
+# - By the published results, accuracy falls by a few points with 16 channels per group, and returns with larger groups.
+#
+# ## References
+#
+# - J. P. Schwarz Schuler, S. Romani, M. Abdel-Nasser, H. Rashwan, D. Puig: *Grouped Pointwise Convolutions Reduce
+#   Parameters in Convolutional Neural Networks*. MENDEL 28(1), 2022.
+#   [doi:10.13164/mendel.2022.1.023](https://doi.org/10.13164/mendel.2022.1.023)
+# - A. G. Howard et al.: *MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications*. 2017.
+#   [arXiv:1704.04861](https://arxiv.org/abs/1704.04861)
