@@ -3,7 +3,7 @@
 import keras
 
 from kgpc.grouping import check_scheme, ordinary_plan
-from kgpc.layers import BatchNormalization, CopyChannels, GroupedPointwiseConv2D, InterleaveChannels
+from kgpc.layers import Activation, BatchNormalization, CopyChannels, GroupedPointwiseConv2D, InterleaveChannels
 
 
 def pointwise(
@@ -75,7 +75,7 @@ def pointwise(
             x = BatchNormalization(scale=batch_norm_scale, momentum=momentum, epsilon=epsilon, name=f"{unit_name}_bn")(
                 x
             )
-        return x if activation is None else keras.layers.Activation(activation, name=unit_name)(x)
+        return x if activation is None else Activation(activation, name=unit_name)(x)
 
     def stage(x, stage_plan):
         if stage_plan.copied_channels:
