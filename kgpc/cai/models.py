@@ -1,0 +1,1 @@
+"""Class activation maps under their old name."""
