@@ -3,10 +3,17 @@
 `published()` gives the result tables of the two papers on grouped pointwise convolutions, other names give their
 errata, training curves, recipes, released weights and the light-chroma papers. The files lie in `data/published`; the
 README of the data folder explains every column and where the numbers come from.
+
+`model_of(row)` builds the model of a published row; `compare_counts()` holds its parameters and flops against ours.
 """
 
+import functools
+
+import keras
 import pandas as pd
 
+from kgpc import flops
+from kgpc.grouping import D6, D6v3, Grouped
 from kgpc.resources import data_path
 
 # Table name -> file in data/published.
@@ -121,3 +128,187 @@ def _with_values_that_count(results):
     for offset, (name, values) in enumerate(added.items()):
         results.insert(position + offset, name, values)
     return results
+
+
+# Model of a table -> constructor in `kgpc.applications`. A baseline is the same constructor without a scheme.
+_CONSTRUCTORS = {
+    "EfficientNet-B0": "kEfficientNetB0",
+    "kEffNet-B0": "kEfficientNetB0",
+    "MobileNet": "kMobileNet",
+    "kMobileNet": "kMobileNet",
+    "MobileNet V3 Large": "kMobileNetV3Large",
+    "kMobileNet V3 Large": "kMobileNetV3Large",
+    "Inception V3": "kInceptionV3",
+    "kInception V3": "kInceptionV3",
+    "DenseNet-BC L100": "DenseNetBC",
+    "kDenseNet-BC L100": "kDenseNetBC",
+}
+_SCHEMES = {"D6": D6, "D6v3": D6v3, "grouped-only": Grouped}
+# The grouped-only kDenseNet is from older code than the others.
+_GROUPED_ONLY_DENSENET = {"activation": "relu", "interleave_transitions": False, "relu_before_3x3": True}
+
+
+def arguments_of(row):
+    """How the model of a published row is made.
+
+    Args:
+        row: `pandas.Series`, a row of `published("results")`, `published("unlisted_runs")` or, where it has a label,
+            `published("two_branch_results")`.
+
+    Returns:
+        Tuple of the name of a constructor in `kgpc.applications` and a dict of its arguments.
+
+    Raises:
+        TypeError: if `row` is not a `pandas.Series`.
+        ValueError: if the row is not one of these tables, or its run has no recipe.
+    """
+    if not isinstance(row, pd.Series):
+        raise TypeError(f"`row` must be a pandas.Series, a row of a published table. Received: {type(row).__name__}.")
+    recipe = _recipes().get(row.get("label"))
+    two_branch = "colour_space" in row.index
+    if recipe is None or not (two_branch or row.get("model") in _CONSTRUCTORS):
+        raise ValueError(
+            "`row` must be a row of the published results with the label of a run. "
+            f"Received: label={row.get('label')!r}, model={row.get('model')!r}."
+        )
+    size = int(recipe["input_size"].partition("x")[0])
+    arguments = {"input_shape": (size, size, 3), "classes": int(recipe["classes"])}
+    if two_branch:
+        return "kInceptionV3", arguments | _two_branch_arguments(row)
+    constructor = _CONSTRUCTORS[row["model"]]
+    if pd.notna(recipe["skip_stride_cnt"]):
+        arguments["skip_stride_cnt"] = int(recipe["skip_stride_cnt"])
+    if constructor != "DenseNetBC":
+        baseline = row["scheme"] == "none"
+        arguments["scheme"] = None if baseline else _SCHEMES[row["scheme"]](int(row["channels_per_group"]))
+    if constructor == "kDenseNetBC" and row["scheme"] == "grouped-only":
+        arguments |= _GROUPED_ONLY_DENSENET
+    return constructor, arguments
+
+
+@functools.cache
+def _recipes():
+    """Recipe by label; an experiment that both papers list has the same one in both."""
+    return {recipe["label"]: recipe for _, recipe in published("recipes").iterrows()}
+
+
+def _two_branch_arguments(row):
+    arguments = {"scheme": None, "max_mix_idx": int(row["max_mix_idx"])}
+    if row["colour_space"] == "L-AB":
+        light = float(row["l_ratio"])
+        arguments |= {"two_paths_first_block": True, "l_ratio": light, "ab_ratio": 1 - light}
+    return arguments
+
+
+def model_of(row, weights=None):
+    """Builds the model of a published row.
+
+    Args:
+        row: see `arguments_of`.
+        weights: what the constructor takes as `weights`: None, the path of a file, or the name of released weights.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        TypeError, ValueError: see `arguments_of`.
+        FileNotFoundError, OSError: see `kgpc.applications`.
+
+    Example:
+    >>> rows = published()
+    >>> model_of(rows.query("model == 'kMobileNet' and channels_per_group == 16").iloc[0]).name
+    'kmobilenet'
+    """
+    # The models' modules need this package's other modules, so they are imported last.
+    from kgpc import applications
+
+    constructor, arguments = arguments_of(row)
+    return getattr(applications, constructor)(**arguments, weights=weights)
+
+
+def compare_counts():
+    """Compares all published parameters and flops with those of the models built here. Takes a minute or two.
+
+    Returns:
+        `pandas.DataFrame`, one row for each of all rows of `published("results")` and `published("unlisted_runs")`,
+        and for those of `published("two_branch_results")` with a parameter count. Columns:
+
+        - `table`, `paper`, `dataset`, `label`, `model`, `scheme` (such as "D6(16)"), `input_size`, `classes`.
+        - `published_parameters`, `our_parameters`, `parameters_equal`: trainable parameters.
+        - `published_flops`, `our_flops`, `flops_equal`: of a prediction (`forward_passes` of the model), in the paper's
+          convention; NA where none were published. Where the printed table and the authors' notebook disagree, the
+          notebook counts.
+        - `erratum`: what the printed table says instead, else "".
+
+    Raises:
+        FileNotFoundError: if a published table is missing.
+    """
+    rows = []
+    for table in ("results", "unlisted_runs", "two_branch_results"):
+        frame = published(table)
+        if table == "two_branch_results":
+            frame = frame.dropna(subset=["raw_trainable_parameters"])
+        rows.extend(_compared(table, row) for _, row in frame.iterrows())
+    counts = ["published_parameters", "our_parameters", "published_flops", "our_flops"]
+    return pd.DataFrame(rows).astype(dict.fromkeys(counts, "Int64") | {"flops_equal": "boolean"})
+
+
+def _compared(table, row):
+    constructor, arguments = arguments_of(row)
+    our_parameters, flops_of_a_pass = _counts(constructor, tuple(sorted(arguments.items())))
+    if table == "results":
+        parameters, published_flops, passes = row["parameters"], row["flops"], row["forward_passes"]
+    elif table == "unlisted_runs":
+        parameters, published_flops, passes = row["raw_parameters"], row["raw_flops"], 1
+    else:
+        parameters, published_flops, passes = row["raw_trainable_parameters"], pd.NA, 1
+    our_flops = flops_of_a_pass * passes
+    size, _, _ = arguments["input_shape"]
+    return {
+        "table": table,
+        "paper": row.get("paper", "grouped-pointwise-2022"),
+        "dataset": row["dataset"],
+        "label": row["label"],
+        "model": _title(row) + (", 2 passes" if passes == 2 else ""),
+        "scheme": str(arguments.get("scheme") or ""),
+        "input_size": f"{size}x{size}",
+        "classes": arguments["classes"],
+        "published_parameters": parameters,
+        "our_parameters": our_parameters,
+        "parameters_equal": bool(parameters == our_parameters),
+        "published_flops": published_flops,
+        "our_flops": our_flops,
+        "flops_equal": pd.NA if pd.isna(published_flops) else bool(published_flops == our_flops),
+        "erratum": _erratum(row, parameters, published_flops) if table == "results" else "",
+    }
+
+
+def _title(row):
+    if "colour_space" in row.index:
+        return f"Inception V3 to mixed{row['max_mix_idx']}, {row['architecture']}"
+    return row["model"]
+
+
+@functools.cache
+def _counts(constructor, arguments):
+    """Trainable parameters and flops of one pass, from a model whose weights have shapes but were never drawn."""
+    from kgpc import applications
+
+    with keras.StatelessScope():
+        model = getattr(applications, constructor)(**dict(arguments))
+    return flops.trainable_parameters(model), flops.paper_flops(model)
+
+
+def _erratum(row, parameters, published_flops):
+    """What the printed table has instead of the notebook's count, and why as far as `errata` says."""
+    texts = []
+    for quantity, printed, counted in (
+        ("parameters", row["table_parameters"], parameters),
+        ("flops", row["table_flops"], published_flops),
+    ):
+        if pd.notna(printed) and printed != counted:
+            errata = published("errata")
+            known = errata[errata["what"].str.contains(row["label"]) & errata["what"].str.endswith(quantity)]
+            kind = "".join(f" ({kind})" for kind in known["kind"])
+            texts.append(f"printed {quantity}: {printed}{kind}")
+    return "; ".join(texts)

@@ -35,10 +35,9 @@ def simple_densenet(
 ):
     """Instantiates DenseNet-BC: `kgpc.applications.DenseNetBC` under old argument names.
 
-    Args:
+    Arguments that have another name than there:
         pinput_shape: sequence (height, width, channels).
         blocks: int >= 1, blocks in each of the 3 stages; 16 make the L100 of the paper.
-        growth_rate, bottleneck, compression, weights, name: as there.
         l2_decay: float >= 0, factor of an L2 regularizer of all kernels; 0 for none.
         num_classes: int >= 1, number of classes.
         dropout_rate: float in [0, 1), dropout after each convolution but the first.
@@ -71,13 +70,10 @@ def ksimple_densenet(
 ):
     """Instantiates kDenseNet-BC: `kgpc.applications.kDenseNetBC` under old argument names.
 
-    Args:
-        pinput_shape, blocks, growth_rate, bottleneck, compression, l2_decay: as in `simple_densenet`.
-        num_classes, dropout_rate, weights, name: as in `simple_densenet`.
+    Arguments that have another name than there, besides those of `simple_densenet`:
         kTypeBlock: an old integer or a scheme, see `kgpc.cai.layers.scheme_of`, for the bottlenecks. 0 keeps them
             ordinary in the k architecture, which has its activations after the convolutions.
         kTypeTransition: the same for the transitions. Where both are -1, the result is `simple_densenet`.
-        activation: activation after each pointwise convolution and before global pooling.
         has_interleave_at_transition: bool, whether transitions interleave the channels first.
 
     Returns:

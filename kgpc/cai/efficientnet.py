@@ -5,14 +5,10 @@ from kgpc.cai.layers import NEVER_GROUPED, scheme_of
 
 _DOCSTRING = """Instantiates kEffNet-{variant}: `kgpc.applications.kEfficientNet{variant}` under old argument names.
 
-    Args:
-        include_top, input_tensor, input_shape, pooling, classes, weights, classifier_activation: as there.
+    Arguments that have another name or meaning than there:
         kType: an old integer or a scheme, see `kgpc.cai.layers.scheme_of`; a list of them for one path each.
         dropout_rate: float in [0, 1), dropout before the classifier; None for that of the variant.
-        drop_connect_rate: float in [0, 1], as there.
-        skip_stride_cnt: int >= -1, as there.
         concat_paths: bool, whether several paths are concatenated; else they are added.
-        name: str or None, name of the model.
 
     Returns:
         A `keras.Model`.
@@ -76,7 +72,7 @@ def _baseline(variant):
         return build(*arguments, **{"kType": -1, **options})
 
     baseline.__name__ = baseline.__qualname__ = f"EfficientNet{variant}"
-    baseline.__doc__ = f"""Instantiates EfficientNet-{variant}, the baseline: `kEfficientNet{variant}` with `kType=-1`."""
+    baseline.__doc__ = f"Instantiates the baseline, EfficientNet-{variant}: `kEfficientNet{variant}` with `kType=-1`."
     return baseline
 
 

@@ -25,10 +25,7 @@ def two_path_inception_v3(
 ):
     """Instantiates kInceptionV3: `kgpc.applications.kInceptionV3` under its old name.
 
-    Args:
-        include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation: as there.
-        two_paths_partial_first_block, two_paths_first_block, two_paths_second_block, deep_two_paths: as there.
-        l_ratio, ab_ratio, max_mix_idx, max_mix_deep_two_paths_idx: as there.
+    Arguments that have another name than there:
         model_name: str or None, name of the model.
         kType: an old integer or a scheme, see `kgpc.cai.layers.scheme_of`; 0 and -1 both are Inception V3 itself.
 

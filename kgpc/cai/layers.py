@@ -73,8 +73,8 @@ def scheme_of(kType, name="kType"):
             return KTYPES[kType]
     known = ", ".join(f"{number} = {scheme}" for number, scheme in sorted(KTYPES.items()))
     raise ValueError(
-        f"`{name}` must be a scheme such as kgpc.D6(16) or one of -1 = the baseline, 0 = ordinary convolutions, {known}. "
-        f"Received: {name}={kType!r}."
+        f"`{name}` must be a scheme such as kgpc.D6(16) or one of -1 = the baseline, 0 = ordinary convolutions, "
+        f"{known}. Received: {name}={kType!r}."
     )
 
 

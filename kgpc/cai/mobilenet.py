@@ -26,9 +26,7 @@ def kMobileNet(
 ):
     """Instantiates kMobileNet: `kgpc.applications.kMobileNet` under old argument names.
 
-    Args:
-        input_shape, alpha, depth_multiplier, dropout, include_top, weights, input_tensor, pooling, classes: as there.
-        classifier_activation, skip_stride_cnt, name: as there.
+    Arguments that have another name or meaning than there:
         conv1_activation: activation of the stem; None is the paper's, ReLU6.
         d_separable_activation: activation of the depthwise convolutions; None is the paper's, ReLU6.
         activation: activation of the pointwise convolutions; the paper's is swish.

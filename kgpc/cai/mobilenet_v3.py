@@ -21,9 +21,7 @@ def kMobileNetV3Large(
 ):
     """Instantiates kMobileNetV3 Large: `kgpc.applications.kMobileNetV3Large` under old argument names.
 
-    Args:
-        input_shape, alpha, minimalistic, include_top, input_tensor, classes, pooling, weights: as there.
-        classifier_activation, skip_stride_cnt, name: as there.
+    Arguments that have another name than there:
         dropout_rate: float in [0, 1), dropout before the classifier.
         kType: an old integer or a scheme, see `kgpc.cai.layers.scheme_of`; -1 is MobileNet V3 itself.
 
