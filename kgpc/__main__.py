@@ -5,6 +5,7 @@ It needs the extra `notebooks` (`pip install "kgpc[notebooks]"`); the rest of th
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -23,7 +24,7 @@ class UserError(Exception):
 class Progress:
     """One line per notebook: its name, how many code cells have run, and for how long.
 
-    On a terminal the line is redrawn every second; elsewhere it is printed at the beginning and at the end.
+    On a terminal the line is redrawn; elsewhere it is printed at the beginning and at the end.
 
     Args:
         title: str, what the line begins with.
@@ -37,31 +38,23 @@ class Progress:
         self.cell = None
         self.started = time.monotonic()
         self.on_terminal = sys.stdout.isatty()
-        self.finished = threading.Event()
-        self.ticker = threading.Thread(target=self._tick, daemon=True)
-
-    def __enter__(self):
         self._draw()
-        if self.on_terminal:
-            self.ticker.start()
-        return self
-
-    def __exit__(self, *exception):
-        self.finished.set()
-        if self.on_terminal:
-            self.ticker.join()
-        self._draw()
-        if self.on_terminal:
-            print()
 
     def cell_done(self, cell, **_):
         """Counts a code cell and keeps it in `cell`; called by nbclient, also for a cell that failed."""
         self.done += 1
         self.cell = cell
 
-    def _tick(self):
-        while not self.finished.wait(1.0):
+    def tick(self):
+        """Redraws the line on a terminal."""
+        if self.on_terminal:
             self._draw()
+
+    def finish(self):
+        """Draws the line for the last time."""
+        self._draw()
+        if self.on_terminal:
+            print()
 
     def _draw(self):
         seconds = int(time.monotonic() - self.started)
@@ -125,24 +118,47 @@ def execute(notebook, folder, title):
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     total = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
-    with Progress(title, total) as progress:
-        client = NotebookClient(
-            notebook,
-            timeout=None,
-            kernel_name="python3",
-            record_timing=False,
-            coalesce_streams=True,
-            extra_arguments=["--log-level=ERROR"],  # a warning about kernels on other machines would break the line
-            resources={"metadata": {"path": str(folder)}},
-            on_cell_executed=progress.cell_done,
-        )
+    progress = Progress(title, total)
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],  # a warning about kernels on other machines would break the line
+        resources={"metadata": {"path": str(folder)}},
+        on_cell_executed=progress.cell_done,
+    )
+    failures = []
+
+    def work():
         try:
             client.execute()
-        except CellExecutionError as error:
+        except Exception as error:
+            failures.append(error)
+
+    # In the main thread nbclient would catch Control-C itself, and end in an AssertionError.
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(timeout=1.0)
+            progress.tick()
+    except KeyboardInterrupt:
+        provisioner = getattr(client.km, "provisioner", None)
+        if provisioner is not None and provisioner.pid is not None:
+            os.kill(provisioner.pid, signal.SIGTERM)
+        worker.join(timeout=10.0)  # it notices within a second, and tidies up
+        raise
+    finally:
+        progress.finish()
+    for error in failures:
+        if isinstance(error, CellExecutionError):
             message = f"{error.ename}: {error.evalue}\nin this cell of {title.strip()}:\n\n{progress.cell.source}"
             raise UserError(message) from error
-        except DeadKernelError as error:
+        if isinstance(error, DeadKernelError):
             raise UserError(f"The kernel of {title.strip()} died (out of memory?).") from error
+        raise error
 
 
 def write(notebook, path):

@@ -1,7 +1,10 @@
 """`python -m kgpc notebooks`: executing notebooks, storing their outputs, and what goes wrong."""
 
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -118,6 +121,23 @@ def test_a_dead_kernel_is_an_error(clone, capsys):
     add_pair(clone, "00_dies", "# %%\nimport os\n\nos._exit(1)\n")
     assert command_line.main(["notebooks"]) == 1
     assert "The kernel of 00_dies died" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that stands for Control-C here")
+def test_an_interruption_ends_without_a_traceback(clone):
+    add_pair(clone, "00_sleeps", "# %%\nimport time\n\ntime.sleep(600)\n")
+    # Whoever runs the tests in the background has told their processes to ignore the signal.
+    code = (
+        "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        f"sys.argv[1:] = ['notebooks']; runpy.run_path({command_line.__file__!r}, run_name='__main__')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline().startswith("00_sleeps    0/2 cells")
+    time.sleep(3)  # until the kernel sleeps
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert error.strip() == "Interrupted."
 
 
 def test_update_makes_the_pair_and_stores_what_is_the_same_everywhere(clone):
