@@ -1,7 +1,7 @@
 """kgpc: grouped pointwise convolutions that reduce the parameters of convolutional neural networks.
 
-The schemes (`D6`, `D6v3`, `Grouped`, `GroupedV3`) are importable from here; models live in `kgpc.applications`, counting in
-`kgpc.flops`, published numbers in `kgpc.paper`, image data in `kgpc.datasets`.
+The schemes (`D6`, `D6v3`, `Grouped`, `GroupedV3`) are importable from here; models live in `kgpc.applications`,
+counting in `kgpc.flops`, published numbers in `kgpc.paper`, image data in `kgpc.datasets`.
 """
 
 from kgpc import applications, blocks, datasets, flops, grouping, layers, paper, plots, weights

@@ -23,15 +23,16 @@ def pointwise(
 ):
     """Pointwise convolution under a scheme, each convolution with batch normalization and activation as asked.
 
-    With more than one group: grouped convolution K, its channels interleaved, and, where the scheme has it, a second grouped convolution L
-    on the interleaved channels whose output is added to K's. With one group: an ordinary convolution.
+    With more than one group: grouped convolution K, its channels interleaved, and, where the scheme has it, a second
+    grouped convolution L on the interleaved channels whose output is added to K's. With one group: an ordinary
+    convolution.
 
     Args:
         x: Keras tensor (batch, height, width, channels).
         filters: int >= 1, channels of the output.
         scheme: a scheme such as `kgpc.D6(16)`, or None for an ordinary convolution.
-        name: str, name of the unit. Its layers are `<name>_conv`, `<name>_bn` and `<name>` (the activation), with the scheme's
-            suffixes, for example `<name>_group_interleaved`.
+        name: str, name of the unit. Its layers are `<name>_conv`, `<name>_bn` and `<name>` (the activation), with the
+            scheme's suffixes, for example `<name>_group_interleaved`.
         activation: name of a Keras activation or callable, or None for no activation.
         batch_norm: bool, whether each convolution is followed by batch normalization.
         batch_norm_scale: bool, whether that has a scale (gamma).

@@ -1,8 +1,8 @@
 """Counting what a model computes for one image: multiply-accumulates, and the flops of the paper's tables.
 
-The two differ. `macs` counts one multiply-accumulate of a convolution or dense layer as one and everything else as nothing.
-`paper_flops` follows the convention behind the published tables: half of the float operations of an old profiler, which also counts
-biases, some activations, squeeze-and-excite products and pooling.
+The two differ. `macs` counts one multiply-accumulate of a convolution or dense layer as one and everything else as
+nothing. `paper_flops` follows the convention behind the published tables: half of the float operations of an old
+profiler, which also counts biases, some activations, squeeze-and-excite products and pooling.
 """
 
 import dataclasses
@@ -78,7 +78,8 @@ def _other_operations(operation, input_shape, output_shape):
         count += _elements(input_shape)
     if isinstance(operation, _WINDOW_POOLINGS):
         count += _elements(output_shape) * math.prod(operation.pool_size)
-    # Products appear as a layer (squeeze-and-excite) or as an operator in the graph (hard sigmoid written as ReLU6(x + 3) * 1/6).
+    # Products appear as a layer (squeeze-and-excite) or as an operator in the graph (hard sigmoid written as ReLU6(x +
+    # 3) * 1/6).
     if type(operation).__name__ == "Multiply":
         count += _elements(output_shape)
     activation = getattr(operation, "activation", None)
@@ -90,8 +91,8 @@ def layer_counts(model):
     """Counts every layer of a model.
 
     Args:
-        model: a functional or sequential Keras model built with a fixed image size. A layer called several times is counted each time
-            (its parameters once); a model inside the model is counted layer by layer.
+        model: a functional or sequential Keras model built with a fixed image size. A layer called several times is
+            counted each time (its parameters once); a model inside the model is counted layer by layer.
 
     Returns:
         List of `LayerCount`, in the order of the model's layers.
@@ -144,8 +145,9 @@ def layer_table(model):
         model: see `layer_counts`.
 
     Returns:
-        pandas DataFrame with one row per layer and the columns `layer`, `kind`, `output_shape`, `trainable_parameters`, `macs`
-        (multiply-accumulates for one image) and `float_operations` (the paper's convention before halving).
+        pandas DataFrame with one row per layer and the columns `layer`, `kind`, `output_shape`,
+        `trainable_parameters`, `macs` (multiply-accumulates for one image) and `float_operations` (the paper's
+        convention before halving).
 
     Raises:
         TypeError, ValueError: see `layer_counts`.
@@ -185,9 +187,10 @@ def macs(model):
 def paper_flops(model):
     """The "flops" of the paper's tables for one image.
 
-    Half, rounded down, of: 2 for each multiply-accumulate; 1 per output element for a bias, a swish or hard sigmoid, a squeeze-and-excite
-    product; 2 for hard swish; 5 for softmax; every input element of a global average pool; the window size per output element of other
-    pools. Batch normalization, ReLU, sigmoid, additions, padding and interleaving count nothing.
+    Half, rounded down, of: 2 for each multiply-accumulate; 1 per output element for a bias, a swish or hard sigmoid, a
+    squeeze-and-excite product; 2 for hard swish; 5 for softmax; every input element of a global average pool; the
+    window size per output element of other pools. Batch normalization, ReLU, sigmoid, additions, padding and
+    interleaving count nothing.
 
     Args:
         model: see `layer_counts`.

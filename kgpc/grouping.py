@@ -1,12 +1,13 @@
 """Arithmetic of grouped pointwise convolutions: how many groups, which channels, how many weights.
 
-Pure Python without Keras, so that the theory can be explored without building a model. A scheme is a small frozen value such as
-`D6(16)`; `scheme.plan(in_channels, filters)` says how it replaces a pointwise (1x1) convolution from `in_channels` to `filters`.
+Pure Python without Keras, so that the theory can be explored without building a model. A scheme is a small frozen
+value such as `D6(16)`; `scheme.plan(in_channels, filters)` says how it replaces a pointwise (1x1) convolution from
+`in_channels` to `filters`.
 
-Reference for D6: Schwarz Schuler et al. 2022, "Grouped Pointwise Convolutions Reduce Parameters in Convolutional Neural Networks",
-MENDEL 28(1), doi:10.13164/mendel.2022.1.023. Reference for D6v3: Schwarz Schuler et al. 2022, "An Enhanced Scheme for Reducing
-the Complexity of Pointwise Convolutions in CNNs for Image Classification Based on Interleaved Grouped Filters without Divisibility
-Constraints", Entropy 24(9), doi:10.3390/e24091264.
+Reference for D6: Schwarz Schuler et al. 2022, "Grouped Pointwise Convolutions Reduce Parameters in Convolutional
+Neural Networks", MENDEL 28(1), doi:10.13164/mendel.2022.1.023. Reference for D6v3: Schwarz Schuler et al. 2022, "An
+Enhanced Scheme for Reducing the Complexity of Pointwise Convolutions in CNNs for Image Classification Based on
+Interleaved Grouped Filters without Divisibility Constraints", Entropy 24(9), doi:10.3390/e24091264.
 """
 
 import abc
@@ -102,7 +103,8 @@ class Plan:
         first: `Stage`, the convolution K of the paper.
         interleave_step: int, step of the channel interleaving after K; 1 means that there is none.
         interleave_suffix: str, what is appended to the name of the unit for the interleaving.
-        second: `Stage` or None, the convolution L that reads the interleaved output of K; its output is added to that of K.
+        second: `Stage` or None, the convolution L that reads the interleaved output of K; its output is added to that
+            of K.
         add_suffix: str, what is appended to the name of the unit for the addition.
     """
 
@@ -224,8 +226,9 @@ class D6(Scheme):
     """The scheme of the first paper: at least `channels_per_group` input channels in each group.
 
     The number of groups is the largest common divisor of input channels and filters that leaves each group at least
-    `channels_per_group` input channels. With more than one group the output of the grouped convolution K is interleaved; where there are
-    no more filters than input channels, a second grouped convolution L reads the interleaved channels and is added to K.
+    `channels_per_group` input channels. With more than one group the output of the grouped convolution K is
+    interleaved; where there are no more filters than input channels, a second grouped convolution L reads the
+    interleaved channels and is added to K.
 
     Example:
 
@@ -286,10 +289,10 @@ def _replaced_without_divisibility(scheme, in_channels, filters):
 
 
 class D6v3(Scheme):
-    """The enhanced scheme of the second paper: `channels_per_group` input channels in each group, whatever the channel counts.
+    """The enhanced scheme of the second paper: `channels_per_group` input channels per group for any channel counts.
 
-    Where the input channels are no multiple of `channels_per_group`, copies of the first channels fill the last group; where the filters
-    are no multiple of the groups, the remaining filters form a second path with one group each.
+    Where the input channels are no multiple of `channels_per_group`, copies of the first channels fill the last group;
+    where the filters are no multiple of the groups, the remaining filters form a second path with one group each.
 
     Example:
 

@@ -1,11 +1,11 @@
 """Keras layers that the parameter-efficient pointwise convolution is made of.
 
-They know nothing of an architecture. All are registered under the package name "kgpc", so a `.keras` file that uses them loads after
-`import kgpc` without `custom_objects` and with `safe_mode=True`.
+They know nothing of an architecture. All are registered under the package name "kgpc", so a `.keras` file that uses
+them loads after `import kgpc` without `custom_objects` and with `safe_mode=True`.
 
-On the TensorFlow backend they avoid three slow paths: a grouped `Conv2D`, which Keras sends through a nested XLA-compiled function;
-batch normalization written out as moments and an affine map, where TensorFlow has one fused kernel; and the gradient of swish, which on
-a processor takes a dozen passes over memory where one is enough.
+On the TensorFlow backend they avoid three slow paths: a grouped `Conv2D`, which Keras sends through a nested XLA-
+compiled function; batch normalization written out as moments and an affine map, where TensorFlow has one fused kernel;
+and the gradient of swish, which on a processor takes a dozen passes over memory where one is enough.
 """
 
 import functools
@@ -14,7 +14,7 @@ import math
 import keras
 from keras import ops
 
-from kgpc.grouping import positive_integer, interleaved_order
+from kgpc.grouping import interleaved_order, positive_integer
 
 
 def _channels_of(layer, input_shape):
@@ -43,7 +43,8 @@ def check_channels_last(data_format):
     data_format = keras.config.image_data_format() if data_format is None else data_format
     if data_format != "channels_last":
         raise ValueError(
-            f'`data_format` must be "channels_last" (batch, height, width, channels). Received: data_format={data_format!r}. '
+            '`data_format` must be "channels_last" (batch, height, width, channels). '
+            f"Received: data_format={data_format!r}. "
             'Where it comes from the global setting, call keras.config.set_image_data_format("channels_last").'
         )
     return data_format
@@ -101,8 +102,8 @@ def grouped_matmul(inputs, kernel, groups):
 class GroupedPointwiseConv2D(keras.layers.Layer):
     """1x1 convolution whose filters each read only the channels of their own group.
 
-    The same mathematics and the same weights as `keras.layers.Conv2D(filters, 1, groups=groups)`, so weights move between the two.
-    It differs in speed: see the notes at the top of this module.
+    The same mathematics and the same weights as `keras.layers.Conv2D(filters, 1, groups=groups)`, so weights move
+    between the two. It differs in speed: see the notes at the top of this module.
 
     Args:
         filters: int >= 1, channels of the output; a multiple of `groups`.
@@ -117,8 +118,8 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
 
     Raises:
         TypeError: if `filters` or `groups` is not an integer.
-        ValueError: if a number is smaller than 1, if `groups` does not divide filters or input channels, if the layout is
-            "channels_first", or if the input has another rank than 4 or no known channel count.
+        ValueError: if a number is smaller than 1, if `groups` does not divide filters or input channels, if the layout
+            is "channels_first", or if the input has another rank than 4 or no known channel count.
 
     Example:
 
@@ -185,7 +186,14 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
 
     def call(self, inputs):
         outputs = self._convolve(inputs, ops.convert_to_tensor(self.kernel))
-        return outputs if self.bias is None else ops.add(outputs, self.bias)
+        if self.bias is None:
+            return outputs
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            # The form that TensorFlow merges into the convolution, together with the activation that follows.
+            return tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
+        return ops.add(outputs, self.bias)
 
     def _convolve(self, inputs, kernel):
         if keras.backend.backend() == "tensorflow" and _tensorflow_trains_grouped_convolutions(self.compute_dtype):
@@ -218,8 +226,8 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
 class InterleaveChannels(keras.layers.Layer):
     """Reorders channels so that each group of the next grouped layer reads from every group of the one before.
 
-    Values move and never change; there are no weights. The output channels are the input channels 0, step, 2 * step, ..., then
-    1, 1 + step, ..., and so on. Where `step` divides the channels, this is ShuffleNet's channel shuffle.
+    Values move and never change; there are no weights. The output channels are the input channels 0, step, 2 * step,
+    ..., then 1, 1 + step, ..., and so on. Where `step` divides the channels, this is ShuffleNet's channel shuffle.
 
     Args:
         step: int >= 1, distance in the input between channels that end up side by side.
@@ -268,8 +276,8 @@ class InterleaveChannels(keras.layers.Layer):
 class CopyChannels(keras.layers.Layer):
     """Returns a run of channels, starting over at the first one where the input ends.
 
-    With fewer channels than the input it selects; with more it appends copies: whole copies first, then a partial one. The enhanced
-    scheme needs both.
+    With fewer channels than the input it selects; with more it appends copies: whole copies first, then a partial one.
+    The enhanced scheme needs both.
 
     Args:
         channels: int >= 1, number of channels of the output.
@@ -299,7 +307,8 @@ class CopyChannels(keras.layers.Layer):
         available = _channels_of(self, input_shape)
         if self.start >= available:
             raise ValueError(
-                f"`start` of `{self.name}` must be smaller than the {available} input channels. Received: start={self.start}."
+                f"`start` of `{self.name}` must be smaller than the {available} input channels. "
+                f"Received: start={self.start}."
             )
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: available})
 
@@ -322,10 +331,10 @@ class CopyChannels(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="kgpc")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` over the channels of images, through TensorFlow's fused kernel where there is one.
+    """`keras.layers.BatchNormalization` over the channels of images, through TensorFlow's fused kernel.
 
-    Same arguments, weights, results and moving statistics as the parent class; only the time differs. Other backends, other axes, masks,
-    synchronized or `float64` normalization run the parent's code.
+    Same arguments, weights, results and moving statistics as the parent class; only the time differs. Other backends,
+    other axes, masks, synchronized or `float64` normalization run the parent's code.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -351,7 +360,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs, scale=gamma, offset=beta, mean=[], variance=[], epsilon=self.epsilon, is_training=True
         )
-        # The kernel reports the unbiased variance, N / (N - 1) times the one it normalizes with; Keras averages the latter.
+        # The kernel reports the unbiased variance, N / (N - 1) times the one it normalizes with; Keras averages the
+        # latter.
         count = tf.cast(tf.size(inputs) // channels, self.variable_dtype)
         variance = variance * (tf.maximum(count - 1, 1) / count)
         self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
@@ -378,8 +388,9 @@ _LARGE_FEATURE_MAP = 2**14
 def _tensorflow_swish():
     """Swish for TensorFlow on a processor whose gradient is one compiled loop, or None where that is not to be had.
 
-    TensorFlow fuses the value `x * sigmoid(x)` by itself, but computes the gradient operation by operation. Each of them reads and
-    writes the whole feature map, and memory is what these models wait for. XLA turns the gradient into one loop.
+    TensorFlow fuses the value `x * sigmoid(x)` by itself, but computes the gradient operation by operation. Each of
+    them reads and writes the whole feature map, and memory is what these models wait for. XLA turns the gradient into
+    one loop.
     """
     import tensorflow as tf
 
@@ -407,8 +418,8 @@ def _tensorflow_swish():
 class Activation(keras.layers.Activation):
     """`keras.layers.Activation` with a faster gradient of swish for large feature maps on TensorFlow.
 
-    Same arguments and results as the parent class; only the time differs. Eager calls, small or open image sizes, other activations and
-    other backends run the parent's code.
+    Same arguments and results as the parent class; only the time differs. Eager calls, small or open image sizes,
+    other activations and other backends run the parent's code.
     """
 
     def call(self, inputs):

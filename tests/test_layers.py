@@ -80,7 +80,7 @@ def test_copying_starts_over_at_the_first_channel(images, channels, start):
 
 @pytest.mark.parametrize("scale, center", [(True, True), (False, True), (True, False)])
 def test_batch_normalization_agrees_with_keras(images, scale, center):
-    """Outputs, gradients and moving statistics in training, then outputs and gradients in inference, after several steps."""
+    """Outputs, gradients and moving statistics in training, then outputs and gradients in inference."""
     results = []
     for cls in (layers.BatchNormalization, keras.layers.BatchNormalization):
         layer = cls(scale=scale, center=center, momentum=0.7, epsilon=1e-3)

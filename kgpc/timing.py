@@ -1,0 +1,113 @@
+"""Timing training and prediction steps so that two sides can be compared on a noisy machine.
+
+All sides are timed in turns within one run, and medians are compared: whatever slows the machine slows every side
+alike.
+"""
+
+import statistics
+import time
+
+import keras
+import numpy as np
+
+from kgpc.grouping import positive_integer
+
+
+def _batch(model, batch_size):
+    shape = model.input.shape[1:]
+    if None in shape:
+        raise ValueError(
+            f"`model` must have been built with a fixed image size to be timed. Received: input shape {shape}."
+        )
+    rng = np.random.default_rng(0)
+    images = rng.random((positive_integer("batch_size", batch_size), *shape), dtype="float32")
+    return images, keras.utils.to_categorical(np.arange(batch_size) % model.output.shape[-1], model.output.shape[-1])
+
+
+def train_step(model, batch_size, learning_rate=1e-4):
+    """One compiled training step (RMSprop, cross-entropy) on a batch of random images that is ready in memory.
+
+    Args:
+        model: a Keras classifier with a softmax, built with a fixed image size. Its weights change.
+        batch_size: int >= 1, images in the batch.
+        learning_rate: float, of RMSprop.
+
+    Returns:
+        Function without arguments that runs one step and waits for its end.
+
+    Raises:
+        ValueError: if the image size of the model is open, or `batch_size` is smaller than 1.
+    """
+    images, labels = _batch(model, batch_size)
+    # Without XLA, which makes these models several times slower on a processor.
+    model.compile(keras.optimizers.RMSprop(learning_rate), "categorical_crossentropy", jit_compile=False)
+    if keras.backend.backend() != "tensorflow":
+        return lambda: model.train_on_batch(images, labels)
+    import tensorflow as tf
+
+    images, labels = tf.constant(images), tf.constant(labels)
+    model.optimizer.build(model.trainable_variables)
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def step():
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(images, labels, model(images, training=True))
+            scaled = model.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, [variable.value for variable in model.trainable_variables])
+        model.optimizer.apply(gradients, model.trainable_variables)
+        return loss
+
+    return lambda: float(step())
+
+
+def predict_step(model, batch_size):
+    """One compiled prediction on a batch that is ready in memory, without the overhead of `model.predict`.
+
+    Args:
+        model: a Keras model built with a fixed image size.
+        batch_size: int >= 1, images in the batch.
+
+    Returns:
+        Function without arguments that predicts and waits for the end.
+
+    Raises:
+        ValueError: if the image size of the model is open, or `batch_size` is smaller than 1.
+    """
+    images, _ = _batch(model, batch_size)
+    if keras.backend.backend() != "tensorflow":
+        return lambda: model.predict_on_batch(images)
+    import tensorflow as tf
+
+    images = tf.constant(images)
+    # The images are an argument: as a constant, the first layers would be computed once and for all.
+    step = tf.function(lambda batch: model(batch, training=False), autograph=False)
+    return lambda: step(images).numpy()
+
+
+def in_turns(steps, rounds=7, warmup=2):
+    """Runs several steps in turns and reports the median time of each.
+
+    Args:
+        steps: dict of name -> function without arguments.
+        rounds: int >= 1, timed runs of each.
+        warmup: int >= 0, runs before the clock starts (compilation, first touch of memory).
+
+    Returns:
+        dict of name -> median seconds.
+
+    Raises:
+        ValueError: if `rounds` is smaller than 1 or `steps` is empty.
+    """
+    positive_integer("rounds", rounds)
+    if not steps:
+        raise ValueError("`steps` must name at least one function. Received: steps={}.")
+    seconds = {name: [] for name in steps}
+    for step in steps.values():
+        for _ in range(warmup):
+            step()
+    for _ in range(rounds):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}

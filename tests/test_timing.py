@@ -1,0 +1,32 @@
+"""The stopwatch: it runs what it is given, in turns, and refuses what it cannot time."""
+
+import pytest
+
+import kgpc
+from kgpc import timing
+
+
+def test_sides_run_in_turns_after_their_warmup():
+    calls = []
+    medians = timing.in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=3, warmup=1)
+    assert calls == ["a", "b"] + ["a", "b"] * 3
+    assert list(medians) == ["a", "b"] and all(value >= 0 for value in medians.values())
+
+
+def test_steps_train_and_predict():
+    model = kgpc.applications.kMobileNet(input_shape=(32, 32, 3), classes=10, alpha=0.25)
+    before = model.get_weights()[0].copy()
+    step = timing.train_step(model, batch_size=2)
+    assert step() > 0
+    assert (model.get_weights()[0] != before).any()
+    assert timing.predict_step(model, batch_size=2)().shape == (2, 10)
+
+
+def test_bad_input_is_named():
+    open_size = kgpc.applications.kMobileNet(input_shape=(None, None, 3), classes=10, alpha=0.25)
+    with pytest.raises(ValueError, match="fixed image size"):
+        timing.train_step(open_size, 2)
+    with pytest.raises(ValueError, match="`rounds` must be at least 1"):
+        timing.in_turns({"a": lambda: None}, rounds=0)
+    with pytest.raises(ValueError, match="`steps` must name"):
+        timing.in_turns({})
