@@ -1,6 +1,6 @@
-"""Command line: `python -m kgpc notebooks` executes the notebooks of a clone of the repository.
+"""Command line: `python -m kgpc notebooks` executes the notebooks of a clone, `python -m kgpc table` compares counts.
 
-It needs the extra `notebooks` (`pip install "kgpc[notebooks]"`); the rest of the package does not.
+Notebooks need the extra `notebooks` (`pip install "kgpc[notebooks]"`); the rest of the package does not.
 """
 
 import argparse
@@ -290,7 +290,35 @@ def parser():
         action="store_true",
         help="execute them in place instead: bring pairs together and store the outputs of the quick profile",
     )
+    table = commands.add_parser(
+        "table",
+        help="compare the published parameters and flops with ours",
+        description="Count every published model and print the counts beside the published ones; 1 if a row differs.",
+    )
+    table.add_argument("--output", type=Path, metavar="PAGE", help="write a Markdown page instead of printing")
     return parser
+
+
+def compare(page):
+    """Prints the published counts beside ours, or writes them as a Markdown page.
+
+    Args:
+        page: Path, or None to print.
+
+    Returns:
+        int, exit code: 0, or 1 if a row differs.
+    """
+    from kgpc import paper
+
+    comparison = paper.compare_counts()
+    if page is None:
+        print(paper.as_text(comparison).to_string(index=False))
+    else:
+        unfinished = page.with_name(page.name + ".new")
+        unfinished.write_text(paper.counts_page(comparison), encoding="utf-8", newline="\n")
+        os.replace(unfinished, page)
+    print(paper.summary(comparison))
+    return 0 if comparison["parameters_equal"].all() and comparison["flops_equal"].dropna().all() else 1
 
 
 def main(arguments=None):
@@ -300,9 +328,11 @@ def main(arguments=None):
         arguments: list of str, or None for those of the process.
 
     Returns:
-        int, exit code: 0, 1 if a notebook failed or something is amiss, 130 if interrupted.
+        int, exit code: 0, 1 if a notebook failed, a count differs or something is amiss, 130 if interrupted.
     """
     options = parser().parse_args(arguments)
+    if options.command == "table":
+        return compare(options.output)
     if options.update and options.profile != DEFAULT_PROFILE:
         parser().error("--update stores the outputs of the quick profile: leave out --profile")
     suffixes = (".ipynb", ".py") if options.update else (".ipynb",)
