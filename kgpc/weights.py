@@ -1,17 +1,14 @@
-"""Reading weights in the HDF5 layout of Keras 2 into today's models.
+"""Loading weight files in the HDF5 layout of Keras 2, such as the authors' released checkpoints, into today's models.
 
-Only arrays are read: nothing in such a file is executed or unpickled, and the model configuration stored in it is ignored. This module
-knows no architecture: layers are matched by name, and layers that were never named by class, shape and order.
+This module knows no architecture: layers are matched by name, and layers that were never named by class, shape and
+order. `kgpc.keras2_hdf5` reads the files, `kgpc.released` knows the released ones by name.
 """
 
-import dataclasses
-import pathlib
 import re
 
-import h5py
 import keras
-import numpy as np
 
+from kgpc.keras2_hdf5 import read_keras2_hdf5
 from kgpc.layers import GroupedPointwiseConv2D
 
 # Keras 2 numbers layers that were given no name: conv2d, conv2d_1, ...
@@ -24,58 +21,8 @@ _AUTOMATIC_CLASSES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class StoredLayer:
-    """A layer of a Keras 2 weight file: its name and its arrays by weight name ("kernel", "gamma", ...)."""
-
-    name: str
-    arrays: dict
-
-
-def _text(value):
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-
-
-def _weight_kind(weight_name):
-    """ "conv1/depthwise_kernel:0" -> "kernel": Keras 3 calls a depthwise kernel just kernel."""
-    return weight_name.rsplit("/", 1)[-1].split(":", 1)[0].removeprefix("depthwise_")
-
-
-def read_keras2_hdf5(path):
-    """Reads the layers with weights of a Keras 2 HDF5 file (whole model or weights alone).
-
-    Args:
-        path: path of the file.
-
-    Returns:
-        List of `StoredLayer` in the order of the file, arrays in float32.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged or is not in this layout.
-    """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"`path` must be an existing HDF5 weight file. Received: path={str(path)!r}.")
-    try:
-        with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
-            layers = []
-            for layer_name in map(_text, root.attrs["layer_names"]):
-                group = root[layer_name]
-                names = [_text(name) for name in group.attrs["weight_names"]]
-                if names:
-                    arrays = {_weight_kind(name): np.asarray(group[name], dtype="float32") for name in names}
-                    layers.append(StoredLayer(layer_name, arrays))
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"`path` must be an undamaged HDF5 weight file in the layout of Keras 2. Received: path={str(path)!r} ({error})."
-        ) from error
-    return layers
-
-
 def construction_order(model):
-    """Layers of a functional model in the order in which its graph was written down: branch after branch.
+    """Operations of a functional model in the order in which its graph was written down: branch after branch.
 
     `model.layers` is sorted by depth and mixes branches; automatic names count in order of construction.
 
@@ -84,100 +31,130 @@ def construction_order(model):
 
     Returns:
         List of Keras operations, each after the ones it reads, earlier inputs of a merge first.
+
+    Raises:
+        TypeError: if the model is not a functional one.
     """
+    if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
+        raise TypeError(f"`model` must be a functional Keras model. Received: model={model!r}.")
     order, done = [], set()
-    stack = [(tensor._keras_history.operation, False) for tensor in reversed(model.outputs)]
+    stack = [(tensor._keras_history, False) for tensor in reversed(model.outputs)]
     while stack:
-        operation, parents_done = stack.pop()
+        history, parents_done = stack.pop()
+        # A layer that is called several times has a node for each call.
+        node = history.operation._inbound_nodes[history.node_index]
         if parents_done:
-            order.append(operation)
-        elif id(operation) not in done:
-            done.add(id(operation))
-            stack.append((operation, True))
-            for node in reversed(operation._inbound_nodes[:1]):
-                stack.extend((tensor._keras_history.operation, False) for tensor in reversed(node.input_tensors))
+            if history.operation not in order:
+                order.append(history.operation)
+        elif id(node) not in done:
+            done.add(id(node))
+            stack.append((history, True))
+            stack.extend((tensor._keras_history, False) for tensor in reversed(node.input_tensors))
     return order
 
 
 def _current_name(stored_name):
-    """Keras 3 allows no slash in a layer name and writes `expanded_conv/depthwise/BatchNorm` as `expanded_conv_depthwise_bn`."""
+    """Keras 3 allows no slash in a name: `expanded_conv/depthwise/BatchNorm` is `expanded_conv_depthwise_bn`."""
     return stored_name.replace("/BatchNorm", "_bn").replace("/", "_")
 
 
-def _describe(layer, shapes):
-    return f"{layer} with " + ", ".join(f"{kind} {tuple(shape)}" for kind, shape in sorted(shapes.items()))
+def _describe(name, shapes):
+    return f"{name} with " + ", ".join(f"{kind} {tuple(shape)}" for kind, shape in sorted(shapes.items()))
 
 
 def _shapes(layer):
     return {weight.name: tuple(weight.shape) for weight in layer.weights}
 
 
-def _match(model, stored):
+def _stored_shapes(stored):
+    return {kind: array.shape for kind, array in stored.arrays.items()}
+
+
+class _StoredLayers:
+    """The layers of a file, handed out one after the other: by name, or in order where the name is an automatic one."""
+
+    def __init__(self, stored, model_layers):
+        self.left = {layer.name: layer for layer in stored}
+        automatic = {layer.name: _AUTOMATIC_NAME.fullmatch(layer.name) for layer in stored}
+        automatic = {name: match for name, match in automatic.items() if match}
+        # Automatic numbers differ from one Python process to the next, so that they mean something only all together.
+        if automatic.keys() <= {layer.name for layer in model_layers}:
+            automatic = {}
+        self._named = {_current_name(layer.name): layer for layer in stored if layer.name not in automatic}
+        self._in_order = {kind: [] for kind in _AUTOMATIC_CLASSES}
+        for name, match in sorted(automatic.items(), key=lambda item: int(item[1][2] or 0)):
+            self._in_order[match[1]].append(self.left[name])
+
+    def take(self, layer):
+        """The stored layer that belongs to a layer of the model, or None."""
+        found = self._named.get(layer.name)
+        if found is None:
+            kinds = (kind for kind, classes in _AUTOMATIC_CLASSES.items() if isinstance(layer, classes))
+            queue = self._in_order.get(next(kinds, None))
+            found = queue.pop(0) if queue else None
+        if found is not None:
+            del self.left[found.name]
+        return found
+
+
+def _match(model, stored, include_top):
     """Pairs (layer, stored layer) for all weights, or ValueError that names the first layer that differs."""
-    by_name = {_current_name(layer.name): layer for layer in stored}
     layers = [
         layer
         for layer in construction_order(model)
         if isinstance(layer, keras.layers.Layer) and layer.weights and not isinstance(layer, keras.layers.Normalization)
     ]
-    pairs, unnamed = {}, []
+    stored_layers = _StoredLayers(stored, layers)
+    pairs = []
     for layer in layers:
-        found = by_name.pop(layer.name, None)
+        found = stored_layers.take(layer)
         if found is None:
-            unnamed.append(layer)
-        else:
-            pairs[layer.name] = (layer, found)
-    automatic = {}
-    for found in by_name.values():
-        match = _AUTOMATIC_NAME.fullmatch(found.name)
-        if match is None:
+            names = {layer.name for layer in layers}
+            unknown = next((name for name in stored_layers.left if _current_name(name) not in names), None)
+            hint = "" if unknown is None else f" It has {unknown!r} instead, or further on."
             raise ValueError(
-                f"The file does not fit the model: it has a layer {found.name!r} that {model.name!r} does not have."
+                f"The file does not fit the model: the first layer that differs is {layer.name!r}, which the file does "
+                f"not have. Model: {_describe(type(layer).__name__, _shapes(layer))}.{hint}"
             )
-        automatic.setdefault(match[1], []).append((int(match[2] or 0), found))
-    queues = {kind: iter([layer for _, layer in sorted(numbered, key=lambda pair: pair[0])]) for kind, numbered in automatic.items()}
-    for layer in unnamed:
-        kinds = [kind for kind, classes in _AUTOMATIC_CLASSES.items() if type(layer) in classes or isinstance(layer, classes)]
-        # DepthwiseConv2D and Conv2D are separate classes in Keras, so a layer has one kind at most.
-        found = next(queues.get(kinds[0], iter(())), None) if kinds else None
-        if found is None:
-            raise ValueError(
-                f"The file does not fit the model: it has no layer for {layer.name!r} "
-                f"({_describe(type(layer).__name__, _shapes(layer))})."
-            )
-        pairs[layer.name] = (layer, found)
-    left = [found.name for queue in queues.values() for found in queue]
-    if left:
-        raise ValueError(f"The file does not fit the model: it has a layer {left[0]!r} that {model.name!r} does not have.")
-    for layer in layers:
-        stored_shapes = {kind: array.shape for kind, array in pairs[layer.name][1].arrays.items()}
-        if stored_shapes != _shapes(layer):
+        if _stored_shapes(found) != _shapes(layer):
             raise ValueError(
                 f"The file does not fit the model: the first layer that differs is {layer.name!r}. "
                 f"Model: {_describe(type(layer).__name__, _shapes(layer))}. "
-                f"File: {_describe(pairs[layer.name][1].name, stored_shapes)}."
+                f"File: {_describe(found.name, _stored_shapes(found))}."
             )
-    return [pairs[layer.name] for layer in layers]
+        pairs.append((layer, found))
+    left = list(stored_layers.left)
+    # Without the top, what the model lacks is the classifier, which is the last thing in the file.
+    if left and (include_top or left != [layer.name for layer in stored[len(stored) - len(left) :]]):
+        raise ValueError(
+            f"The file does not fit the model: the first layer that differs is {left[0]!r} of the file, which "
+            f"{model.name!r} does not have."
+        )
+    return pairs
 
 
-def load(model, path):
+def load(model, path, include_top=True):
     """Loads a Keras 2 HDF5 weight file, such as the authors' released checkpoints, into a model.
 
-    Layers are matched by name. Layers that the file names automatically (`conv2d_94`, ...) are matched by class and order of
-    construction. All shapes are compared before the first weight is assigned, so a file that does not fit leaves the model as it was.
+    Layers are matched by name. Layers that the file names automatically (`conv2d_94`, ...) are matched by class and
+    order of construction. All shapes are compared before the first weight is assigned, so a file that does not fit
+    leaves the model as it was.
 
     Args:
         model: a functional Keras model, for example one of `kgpc.applications`.
         path: path of the file.
+        include_top: bool, False for a model without its top: the layers at the end of the file that the model does not
+            have, its classifier, are then left out.
 
     Returns:
         `model`.
 
     Raises:
+        TypeError: if `model` is not a functional model or `path` not a path.
         FileNotFoundError: if there is no such file.
         ValueError: if the file is damaged, or does not fit the model; the message names the first layer that differs.
     """
-    for layer, stored in _match(model, read_keras2_hdf5(path)):
+    for layer, stored in _match(model, read_keras2_hdf5(path), include_top):
         for weight in layer.weights:
             weight.assign(stored.arrays[weight.name])
     return model

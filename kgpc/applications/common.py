@@ -1,15 +1,17 @@
-"""What all architectures share: their image input, the checks of their arguments, pooling without a top, and loading weights."""
+"""What all architectures share: image input, checks of arguments, pooling without a top, and loading weights."""
 
 import numbers
+import os
 import pathlib
 
 import keras
 import numpy as np
 from keras import layers
 
+from kgpc import released
 from kgpc import weights as weight_files
 from kgpc.grouping import check_scheme, positive_integer
-from kgpc.layers import check_channels_last
+from kgpc.layers import Activation, check_channels_last
 
 
 def model_input(input_tensor, input_shape, default_size, min_size=1):
@@ -25,7 +27,8 @@ def model_input(input_tensor, input_shape, default_size, min_size=1):
         Keras tensor (batch, height, width, channels).
 
     Raises:
-        ValueError: if the shape has no channel count, another rank or a size below `min_size`, or the layout is "channels_first".
+        ValueError: if the shape has no channel count, another rank or a size below `min_size`, or the layout is
+            "channels_first".
     """
     check_channels_last(None)
     argument = "input_shape" if input_tensor is None else "input_tensor"
@@ -100,7 +103,7 @@ def activation(x, function, name):
         return x
     if function == "relu6":
         return layers.ReLU(6.0, name=name)(x)
-    return layers.Activation(function, name=name)(x)
+    return Activation(function, name=name)(x)
 
 
 def global_pooling(x, pooling):
@@ -112,29 +115,51 @@ def global_pooling(x, pooling):
     return x
 
 
-def load_weights(model, weights):
-    """Loads weights into a model by file name.
+def load_weights(model, weights, *, include_top=True, family=None, scheme=None, arguments=None, classes=None):
+    """Loads weights into a model: those of a file, or released ones by name.
 
     Args:
         model: a Keras model.
-        weights: None (nothing is loaded), or the path of a `.keras` or `.weights.h5` file of the same model, or of a Keras 2 `.hdf5` file.
+        weights: None (nothing is loaded); the path of a `.keras` or `.weights.h5` file of the same model, or of a
+            Keras 2 HDF5 file; or, where `family` is given, the name of released weights: a dataset ("cifar10") or the
+            label of a run ("JP30I02j"), see `kgpc.released.find`. What exists as a file is taken for one.
+        include_top: bool, whether the model has its classifier. Without it, the classifier of a Keras 2 HDF5 file or of
+            released weights is left out.
+        family: str, the model as the published tables call it, or None where no weights were released.
+        scheme: scheme of the model.
+        arguments: dict or None, other arguments of the model that tell released weights apart.
+        classes: int, number of classes.
 
     Returns:
         `model`.
 
     Raises:
+        TypeError: if `weights` is neither a str nor a path.
         FileNotFoundError: if there is no such file.
-        ValueError: if the file does not fit the model.
+        OSError: if released weights cannot be downloaded.
+        ValueError: if no released weights of this name fit the model, or the file is damaged or does not fit.
     """
     if weights is None:
         return model
+    if not isinstance(weights, (str, os.PathLike)):
+        raise TypeError(
+            f"`weights` must be None, the path of a weight file or a name. Received: {weights!r} "
+            f"({type(weights).__name__})."
+        )
     path = pathlib.Path(weights)
     if not path.is_file():
-        raise FileNotFoundError(f"`weights` must be None or the path of a weight file. Received: weights={str(weights)!r}.")
+        # A bare word without a suffix is no file name that any of these formats has.
+        if family is None or not isinstance(weights, str) or path.suffix or len(path.parts) != 1:
+            raise FileNotFoundError(
+                f"`weights` must be None or the path of a weight file. Received: weights={weights!r}."
+            )
+        classes = classes if include_top else None
+        run = released.find(weights, family, scheme=scheme, arguments=arguments, classes=classes)
+        path = released.fetch(run)
     if path.name.endswith((".keras", ".weights.h5")):
         model.load_weights(path)
         return model
-    return weight_files.load(model, path)
+    return weight_files.load(model, path, include_top=include_top)
 
 
 def scale_to_unit(images, dtype="float32"):
@@ -152,5 +177,7 @@ def scale_to_unit(images, dtype="float32"):
     """
     images = np.asarray(images)
     if images.ndim != 4:
-        raise ValueError(f"`images` must be of rank 4 (batch, height, width, channels). Received: shape {images.shape}.")
+        raise ValueError(
+            f"`images` must be of rank 4 (batch, height, width, channels). Received: shape {images.shape}."
+        )
     return images.astype(dtype) / np.asarray(255, dtype)

@@ -54,8 +54,9 @@ def kDenseNetBC(
 
     Args:
         include_top: bool, whether to include global pooling and the classifier.
-        weights: None (random) or the path of a weight file: `.keras`/`.weights.h5` of this model, or `.hdf5` of a
-            released checkpoint.
+        weights: None (random); the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`;
+            or the name of released weights: "cifar10" or the label of a run, as "JP33B25". Where the name
+            fits no weights for the model, the error lists those there are.
         input_tensor: Keras tensor to use as the image input, or None.
         input_shape: tuple (height, width, channels); height and width are None or at least 4. Default (32, 32, 3).
         pooling: without the top only: None (feature maps), "avg" or "max" (global pooling).
@@ -135,7 +136,17 @@ def kDenseNetBC(
         x = _batch_norm(x, f"{name}_bn")
         return scheme_pointwise(x, filters, transition_scheme, name)
 
-    return _densenet_bc(block, transition, last_activation=activation, name=name or "kdensenet_bc", **shared)
+    released = {
+        "family": f"kDenseNet-BC L{depth}",
+        "scheme": scheme if scheme == transition_scheme else f"{scheme} with {transition_scheme} in transitions",
+        "arguments": {
+            "activation": activation,
+            "interleave_transitions": bool(interleave_transitions),
+            "relu_before_3x3": bool(relu_before_3x3),
+        },
+    }
+    name = name or "kdensenet_bc"
+    return _densenet_bc(block, transition, last_activation=activation, name=name, released=released, **shared)
 
 
 def DenseNetBC(
@@ -162,8 +173,9 @@ def DenseNetBC(
 
     Args:
         include_top: bool, whether to include global pooling and the classifier.
-        weights: None (random) or the path of a weight file: `.keras`/`.weights.h5` of this model, or `.hdf5` of a
-            released checkpoint.
+        weights: None (random); the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`;
+            or the name of released weights: "cifar10" or the label of a run, as "JP33B25". Where the name
+            fits no weights for the model, the error lists those there are.
         input_tensor: Keras tensor to use as the image input, or None.
         input_shape: tuple (height, width, channels); height and width are None or at least 4. Default (32, 32, 3).
         pooling: without the top only: None (feature maps), "avg" or "max" (global pooling).
@@ -211,6 +223,7 @@ def DenseNetBC(
         block,
         transition,
         last_activation="relu",
+        released={"family": f"DenseNet-BC L{depth}"},
         include_top=include_top,
         weights=weights,
         input_tensor=input_tensor,
@@ -232,6 +245,7 @@ def _densenet_bc(
     transition,
     *,
     last_activation,
+    released,
     include_top,
     weights,
     input_tensor,
@@ -246,7 +260,10 @@ def _densenet_bc(
     dropout,
     kernel_regularizer,
 ):
-    """What the two networks share; `block(x, name)` and `transition(x, filters, name)` are where they differ."""
+    """What the two networks share; `block(x, name)` and `transition(x, filters, name)` are where they differ.
+
+    `released` says which released weights fit: arguments of `common.load_weights`.
+    """
     # Two transitions halve the image, so a smaller one would leave nothing.
     inputs = common.model_input(input_tensor, input_shape, default_size=32, min_size=2 ** (STAGES - 1))
     common.check_arguments(scheme=None, include_top=include_top, pooling=pooling, classes=classes, dropout=dropout)
@@ -272,7 +289,8 @@ def _densenet_bc(
         x = layers.Dense(classes, activation=classifier_activation, name="softmax", **regularized)(x)
     else:
         x = common.global_pooling(x, pooling)
-    return common.load_weights(keras.Model(common.source_inputs(inputs), x, name=name), weights)
+    model = keras.Model(common.source_inputs(inputs), x, name=name)
+    return common.load_weights(model, weights, include_top=include_top, classes=classes, **released)
 
 
 def _transition_scheme(transition_scheme, scheme):

@@ -96,8 +96,9 @@ _DOCSTRING = """Instantiates kEffNet-{variant}: EfficientNet-{variant} whose poi
 
     Args:
         include_top: bool, whether to include global pooling, dropout and the classifier.
-        weights: None (random) or the path of a weight file: `.keras`/`.weights.h5` of this model, or `.hdf5` of a
-            released checkpoint.
+        weights: None (random); the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`;
+            or the name of released weights: "cifar10" or the label of a run, as "JP30I02j". Where the name
+            fits no weights for the model, the error lists those there are.
         input_tensor: Keras tensor to use as the image input, or None. What it is computed from becomes part of the
             model.
         input_shape: tuple (height, width, channels). Default ({image_size}, {image_size}, 3). Height and width may be
@@ -196,7 +197,15 @@ def _constructor(variant_name):
         else:
             x = common.global_pooling(x, pooling)
         default_name = f"{'efficientnet' if scheme is None else 'kefficientnet'}{variant_name.lower()}"
-        return common.load_weights(keras.Model(common.source_inputs(inputs), x, name=name or default_name), weights)
+        return common.load_weights(
+            keras.Model(common.source_inputs(inputs), x, name=name or default_name),
+            weights,
+            include_top=include_top,
+            family=f"{'EfficientNet' if scheme is None else 'kEffNet'}-{variant_name}",
+            scheme=schemes[0] if len(schemes) == 1 else schemes,
+            arguments={"skip_stride_cnt": skip_stride_cnt},
+            classes=classes,
+        )
 
     block_count = len(_blocks(variant))
     constructor.__name__ = constructor.__qualname__ = f"kEfficientNet{variant_name}"

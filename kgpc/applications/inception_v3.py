@@ -174,7 +174,11 @@ def kInceptionV3(
 
     Args:
         include_top: bool, whether to include global pooling and the classifier.
-        weights: None (random) or the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`.
+        weights: None (random); the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`;
+            or the name of released weights that fit the model. Those are without a scheme and shorter than the whole
+            network: "plant_village" or "plantdoc", or the label of a run, with its `max_mix_idx` and, for two
+            branches, `two_paths_first_block=True` and its ratios. A name that does not fit lists those that do, and
+            the values of the images they expect: RGB here means [0, 1].
         input_tensor: Keras tensor to use as the image input, or None.
         input_shape: tuple (height, width, channels), at least 75 pixels high and wide; height and width may be None.
             Default (299, 299, 3); the published runs have (224, 224, 3).
@@ -230,7 +234,21 @@ def kInceptionV3(
     else:
         x = common.global_pooling(x, pooling)
     model = keras.Model(inputs, x, name=name or ("inception_v3" if scheme is None else "kinception_v3"))
-    return common.load_weights(model, weights)
+    arguments = {
+        "max_mix_idx": max_mix_idx,
+        "two_paths_first_block": split_convolutions == len(STEM),
+        "l_ratio": l_ratio,
+        "ab_ratio": ab_ratio,
+    }
+    return common.load_weights(
+        model,
+        weights,
+        include_top=include_top,
+        family="kInception V3",
+        scheme=scheme,
+        arguments=arguments,
+        classes=classes,
+    )
 
 
 def preprocess_input(images, dtype="float32"):

@@ -59,7 +59,9 @@ def kMobileNet(
 
     Args:
         include_top: bool, whether to include global pooling, dropout and the classifier.
-        weights: None (random) or the path of a weight file: `.keras`/`.weights.h5` of this model, or `.hdf5` of a released checkpoint.
+        weights: None (random); the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`;
+            or the name of released weights: "cifar10" or the label of a run, as "JP35B14". Where the name
+            fits no weights for the model, the error lists those there are.
         input_tensor: Keras tensor to use as the image input, or None.
         input_shape: tuple (height, width, channels); height and width may be None. Default (224, 224, 3).
         pooling: without the top only: None (feature maps), "avg" or "max" (global pooling).
@@ -110,7 +112,15 @@ def kMobileNet(
     else:
         x = common.global_pooling(x, pooling)
     model = keras.Model(inputs, x, name=name or ("mobilenet" if scheme is None else "kmobilenet"))
-    return common.load_weights(model, weights)
+    return common.load_weights(
+        model,
+        weights,
+        include_top=include_top,
+        family="kMobileNet",
+        scheme=scheme,
+        arguments={"skip_stride_cnt": skip_stride_cnt},
+        classes=classes,
+    )
 
 
 def _strides(skip_stride_cnt):

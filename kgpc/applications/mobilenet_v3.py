@@ -98,8 +98,9 @@ def kMobileNetV3Large(
 
     Args:
         include_top: bool, whether to include global pooling, the convolution after it, dropout and the classifier.
-        weights: None (random) or the path of a weight file: `.keras`/`.weights.h5` of this model, or `.hdf5` of a
-            released checkpoint.
+        weights: None (random); the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`;
+            or the name of released weights: "cifar10", "plantdoc", "pets" or the label of a run. Where the name
+            fits no weights for the model, the error lists those there are.
         input_tensor: Keras tensor to use as the image input, or None.
         input_shape: tuple (height, width, channels); height and width may be None. Default (224, 224, 3).
         pooling: without the top only: None (feature maps), "avg" or "max" (global pooling).
@@ -240,7 +241,15 @@ def _mobilenet_v3(
     else:
         x = common.global_pooling(x, pooling)
     name = name or ("mobilenetv3" if scheme is None else "kmobilenetv3") + variant
-    return common.load_weights(keras.Model(common.source_inputs(inputs), x, name=name), weights)
+    return common.load_weights(
+        keras.Model(common.source_inputs(inputs), x, name=name),
+        weights,
+        include_top=include_top,
+        family=f"kMobileNet V3 {variant.capitalize()}",
+        scheme=scheme,
+        arguments={"skip_stride_cnt": skip_stride_cnt},
+        classes=classes,
+    )
 
 
 def _with_skipped_strides(blocks, skip_stride_cnt):
