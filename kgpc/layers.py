@@ -381,7 +381,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 # Below this many elements per image a gradient is too cheap to be worth compiling.
-_LARGE_FEATURE_MAP = 2**14
+_LARGE_FEATURE_MAP = 2**12
 
 
 @functools.cache

@@ -288,7 +288,7 @@ def _stem(x, filters, stride, prefix):
         name=f"{prefix}stem_conv",
     )(x)
     x = BatchNormalization(name=f"{prefix}stem_bn")(x)
-    return layers.Activation("swish", name=f"{prefix}stem_activation")(x)
+    return common.activation(x, "swish", f"{prefix}stem_activation")
 
 
 def _block(inputs, block, drop_rate, unit, name):
@@ -346,7 +346,7 @@ def _depthwise(x, kernel_size, stride, name):
         name=f"{name}dwconv",
     )(x)
     x = BatchNormalization(name=f"{name}bn")(x)
-    return layers.Activation("swish", name=f"{name}activation")(x)
+    return common.activation(x, "swish", f"{name}activation")
 
 
 def _squeeze_and_excite(x, squeezed, unit, name):

@@ -68,17 +68,19 @@ def kMobileNet(
         classes: int >= 1, number of classes.
         classifier_activation: activation of the classifier; None returns logits.
         name: str, name of the model; default "kmobilenet", or "mobilenet" without a scheme.
-        scheme: a scheme such as `kgpc.D6(16)`. None builds MobileNet itself: ordinary pointwise convolutions followed by ReLU6.
-        skip_stride_cnt: int, for small images: -1 leaves all strides as they are; n >= 0 gives the stem stride 1 and also the first n
-            of the four later blocks that reduce.
+        scheme: a scheme such as `kgpc.D6(16)`. None builds MobileNet itself: ordinary pointwise convolutions followed
+            by ReLU6.
+        skip_stride_cnt: int, for small images: -1 leaves all strides as they are; n >= 0 gives the stem stride 1 and
+            also the first n of the four later blocks that reduce.
         alpha: float > 0, width multiplier of all filters.
         depth_multiplier: int >= 1, filters per channel of each depthwise convolution.
         dropout: float in [0, 1), share of features dropped before the classifier.
         stem_activation: activation after the stem; the paper's models have ReLU6.
         depthwise_activation: activation after each depthwise convolution; the paper's models have ReLU6.
         pointwise_activation: activation after each convolution of the scheme. Ignored where `scheme` is None.
-        l_ratio: float in [0, 1] or None. With `ab_ratio`: the stem becomes a light branch over channel 0 with this share of its filters and
-            a chroma branch over channels 1 and 2, concatenated, for images in CIE Lab. A ratio of 0 removes that branch.
+        l_ratio: float in [0, 1] or None. With `ab_ratio`: the stem becomes a light branch over channel 0 with this
+            share of its filters and a chroma branch over channels 1 and 2, concatenated, for images in CIE Lab. A
+            ratio of 0 removes that branch.
         ab_ratio: float in [0, 1] or None, the share of the chroma branch.
 
     Returns:
@@ -111,7 +113,8 @@ def kMobileNet(
         x = layers.Activation(classifier_activation or "linear", name="predictions")(x)
     else:
         x = common.global_pooling(x, pooling)
-    model = keras.Model(inputs, x, name=name or ("mobilenet" if scheme is None else "kmobilenet"))
+    name = name or ("mobilenet" if scheme is None else "kmobilenet")
+    model = keras.Model(common.source_inputs(inputs), x, name=name)
     return common.load_weights(
         model,
         weights,
