@@ -233,7 +233,8 @@ def kInceptionV3(
         x = layers.Dense(classes, activation=classifier_activation, name="predictions")(x)
     else:
         x = common.global_pooling(x, pooling)
-    model = keras.Model(inputs, x, name=name or ("inception_v3" if scheme is None else "kinception_v3"))
+    name = name or ("inception_v3" if scheme is None else "kinception_v3")
+    model = keras.Model(common.source_inputs(inputs), x, name=name)
     arguments = {
         "max_mix_idx": max_mix_idx,
         "two_paths_first_block": split_convolutions == len(STEM),
