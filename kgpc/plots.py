@@ -59,6 +59,7 @@ _STYLE = {
     "grid.color": "#E3E3E3",
     "legend.frameon": False,
 }
+_HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]  # keeps text readable on lines and colours
 _PIXELS_PER_INCH = 150
 _CSS_PIXELS_PER_INCH = 96
 
@@ -79,6 +80,18 @@ def _in_style(function):
     return styled
 
 
+def _png(figure, alt):
+    """The figure as PNG in base64, and the width in pixels that it has on a page; closes the figure."""
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError(f"`alt` must describe the figure in words. Received: alt={alt!r}.")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_PIXELS_PER_INCH, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    width = int.from_bytes(buffer.getvalue()[16:20], "big")  # where the PNG format has it
+    # More pixels than the page needs, so that the lines stay sharp on dense screens and in print.
+    return base64.b64encode(buffer.getvalue()).decode("ascii"), round(width * _CSS_PIXELS_PER_INCH / _PIXELS_PER_INCH)
+
+
 def show(figure, alt):
     """Puts a figure on the page of the notebook, and closes it.
 
@@ -92,15 +105,26 @@ def show(figure, alt):
     """
     from IPython.display import display
 
-    if not isinstance(alt, str) or not alt.strip():
-        raise ValueError(f"`alt` must describe the figure in words. Received: alt={alt!r}.")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_PIXELS_PER_INCH, metadata={"Software": None})
-    plt.close(figure)
-    # Twice the pixels that the page needs, so that the lines stay sharp on dense screens and in print.
-    metadata = {"alt": alt, "width": round(figure.get_figwidth() * _CSS_PIXELS_PER_INCH)}
-    picture = base64.b64encode(buffer.getvalue()).decode("ascii")
-    display({"image/png": picture, "text/plain": f"[Figure: {alt}]"}, metadata={"image/png": metadata}, raw=True)
+    picture, width = _png(figure, alt)
+    metadata = {"image/png": {"alt": alt, "width": width}}
+    display({"image/png": picture, "text/plain": f"[Figure: {alt}]"}, metadata=metadata, raw=True)
+
+
+def as_html(figure, alt):
+    """Returns a figure as an HTML image, for widgets that show HTML, and closes it.
+
+    Args:
+        figure: `matplotlib.figure.Figure`.
+        alt: str, what the figure shows, for readers who cannot see it.
+
+    Returns:
+        str, an `img` element with the picture in it.
+
+    Raises:
+        ValueError: if `alt` is empty.
+    """
+    picture, width = _png(figure, alt)
+    return f'<img src="data:image/png;base64,{picture}" width="{width}" alt="{html.escape(alt)}">'
 
 
 class CaptionedTable:
@@ -136,7 +160,8 @@ class CaptionedTable:
     def __repr__(self):
         return f"{self.caption}\n{self._cells().to_string(index=False)}"
 
-    def _repr_html_(self):
+    def to_html(self):
+        """Returns the formatted table as an HTML `table` element."""
         cells = self._cells()
         align = {name: "right" if self._is_number(name) else "left" for name in cells.columns}
 
@@ -147,10 +172,12 @@ class CaptionedTable:
             )
             return f"<tr>{inside}</tr>"
 
-        style = "caption-side: top; text-align: left; padding: 4px 0"
+        style = "caption-side: top; text-align: left; white-space: nowrap; padding: 4px 0"
         caption = f'<caption style="{style}">{html.escape(self.caption)}</caption>'
         body = "\n".join(row("td", texts) for texts in cells.itertuples(index=False))
         return f"<table>\n{caption}\n<thead>{row('th', cells.columns)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+    _repr_html_ = to_html  # what notebooks ask for
 
 
 def table(frame, caption, formats=None):
@@ -297,14 +324,14 @@ def line_chart(x, curves, xlabel, ylabel, title=None, levels=None, marks=None, l
     text = {"textcoords": "offset points", "color": GREY}
     for name, height in (levels or {}).items():
         axes.axhline(height, **dotted)
-        axes.annotate(name, (1, height), (-2, 3), xycoords=("axes fraction", "data"), ha="right", **text)
+        axes.annotate(name, (1, height), (-2, 4), xycoords=("axes fraction", "data"), ha="right", **text)
     for name, position in (marks or {}).items():
         axes.axvline(position, **dotted)
-        axes.annotate(name, (position, 1), (3, -3), xycoords=("data", "axes fraction"), va="top", **text)
+        axes.annotate(name, (position, 0), (4, 4), xycoords=("data", "axes fraction"), **text)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     if len(curves) > 1:
-        figure.legend(loc="outside lower center", ncols=3, handlelength=3)
+        figure.legend(loc="outside lower center", ncols=4, handlelength=3)
     axes.set_title(title or "")
     return figure
 
@@ -335,7 +362,10 @@ def scatter(groups, xlabel, ylabel, title=None, log_x=False, size=(7.5, 3.8)):
         # Below the first group and above the others, so that labels of neighbours do not collide.
         distance = -16 if index == 0 else 8
         for x, y, label in points[["x", "y", "label"]].itertuples(index=False):
-            axes.annotate(label, (x, y), (0, distance), textcoords="offset points", ha="center", fontsize="small")
+            text = axes.annotate(
+                label, (x, y), (0, distance), textcoords="offset points", ha="center", fontsize="small"
+            )
+            text.set_path_effects(_HALO)
     if log_x:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
@@ -428,7 +458,7 @@ class _Column:
     def read_by(self, stage, title):
         """The same channels with the copies that a stage appends before it reads them."""
         repeated = [channel % len(self.sources) for channel in range(len(self.sources) + stage.copied_channels)]
-        copies = {0: "", 1: " + 1 copy"}.get(stage.copied_channels, f" + {stage.copied_channels} copies")
+        copies = f" + {_counted(stage.copied_channels, 'copy', 'copies')}" if stage.copied_channels else ""
         return _Column(
             f"{title}\n{len(self.sources)} channels{copies}",
             [self.sources[channel] for channel in repeated],
@@ -445,13 +475,18 @@ class _Column:
         sources = []
         for reads, writes in _groups_of(stage):
             sources.extend([frozenset().union(*self.sources[reads.start : reads.stop])] * len(writes))
-        paths = [f"{path.filters} filters, {path.groups} group{'s'[: path.groups - 1]}" for path in stage.paths]
+        paths = [f"{_counted(path.filters, 'filter')}, {_counted(path.groups, 'group')}" for path in stage.paths]
         return _Column(
             "\n".join([title, *paths]),
             sources,
             list(range(len(sources))),
             paths=tuple(path.filters for path in stage.paths),
         )
+
+
+def _counted(count, singular, plural=None):
+    """A number with its noun."""
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
 
 def _groups_of(stage):
@@ -498,10 +533,11 @@ def _draw_column(axes, x, column):
             axes.add_patch(patches.Rectangle(corner, 1 / len(colors), _BOX, facecolor=color, edgecolor="none"))
         line_style = ":" if channel >= len(column.labels) - column.copies else "-"
         axes.add_patch(patches.Rectangle((x - 0.5, bottom), 1, _BOX, fill=False, linestyle=line_style))
-        color = _text_color(colors[0]) if len(colors) == 1 else "black"
-        text = axes.text(x, bottom + _BOX / 2, label, ha="center", va="center", fontsize=8, color=color)
-        if len(colors) > 1:
-            text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
+        text = axes.text(x, bottom + _BOX / 2, label, ha="center", va="center", fontsize=8)
+        if len(colors) == 1:
+            text.set_color(_text_color(colors[0]))
+        else:
+            text.set_bbox({"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"})
     axes.text(x, 0.8, column.title, ha="center", va="bottom", fontsize=9)
 
 

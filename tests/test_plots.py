@@ -1,0 +1,211 @@
+"""Figures and tables: what is drawn is what was given, colours can be told apart, and every figure has a text."""
+
+import base64
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+
+from kgpc import D6, D6v3, Grouped, plots
+from kgpc.grouping import interleaved_order
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left_open():
+    plt.close("all")
+    yield
+    plt.close("all")
+
+
+PARTS = pd.DataFrame({"pointwise": [90.0, 10.0], "depthwise": [10.0, 10.0]}, index=["large", "small"])
+FIGURES = {
+    "stacked_bars": lambda: plots.stacked_bars(PARTS, "parameters", "Title", plots.LAYER_COLORS),
+    "layer_bars": lambda: plots.layer_bars(pd.DataFrame({"kind": ["a", "b", "a"], "value": [1, 2, 3]}), "parameters"),
+    "line_chart": lambda: plots.line_chart([1, 2], {"one": [1, 2], "two": [[1, 2], [3, 4]]}, "epoch", "loss"),
+    "scatter": lambda: plots.scatter({"one": pd.DataFrame({"x": [1, 2], "y": [3, 4]})}, "size", "accuracy, %"),
+    "matrices": lambda: plots.matrices({"one": np.eye(4), "two": np.ones((4, 4))}, "filter", "channel", "weight"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_axis_is_labelled(name):
+    for axes in FIGURES[name]().axes:
+        # A picture beside another one shares its vertical axis, a colour bar has no horizontal one.
+        assert axes.get_ylabel() or axes.get_xlabel()
+        if axes is axes.figure.axes[0]:
+            assert axes.get_xlabel() and (axes.get_ylabel() or name == "stacked_bars")
+
+
+def test_drawing_leaves_the_settings_of_the_reader_alone():
+    before = dict(plt.rcParams)
+    for draw in FIGURES.values():
+        draw()
+    assert dict(plt.rcParams) == before
+
+
+# Colours
+
+
+def as_seen_by_dichromats(color):
+    """What is left of a colour for protanopes and deuteranopes (Viénot, Brettel and Mollon 1999)."""
+    linear = np.array(to_rgb(color)) ** 2.2
+    protanope = np.array([[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]])
+    deuteranope = np.array([[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]])
+    return [np.clip(matrix @ linear, 0, 1) ** (1 / 2.2) for matrix in (np.eye(3), protanope, deuteranope)]
+
+
+def test_any_two_colours_differ_for_colour_blind_readers():
+    colors = list(plots.COLORS.values())
+    for index, one in enumerate(colors):
+        for other in colors[index + 1 :]:
+            for seen, seen_other in zip(as_seen_by_dichromats(one), as_seen_by_dichromats(other), strict=True):
+                assert np.linalg.norm(seen - seen_other) > 0.1, (one, other)
+
+
+def test_parts_of_a_network_have_colours_of_their_own():
+    assert len(set(plots.LAYER_COLORS.values())) == len(plots.LAYER_COLORS)
+    assert set(plots.LAYER_COLORS.values()) <= set(plots.COLORS.values())
+
+
+def test_given_colours_are_not_given_away_twice():
+    figure = plots.stacked_bars(PARTS, "parameters", colors={"depthwise": plots.COLORS["blue"]})
+    colors = [handle.get_facecolor() for handle in figure.legends[0].legend_handles]
+    assert colors[1][:3] == to_rgb(plots.COLORS["blue"])
+    assert colors[0] != colors[1]
+
+
+# Values
+
+
+def test_bars_have_the_lengths_and_totals_of_the_table():
+    (axes,) = plots.stacked_bars(PARTS, "parameters").axes
+    assert [round(bar.get_width()) for bar in axes.patches] == [90, 10, 10, 10]
+    assert [round(bar.get_x()) for bar in axes.patches] == [0, 0, 90, 10]
+    texts = [text.get_text() for text in axes.texts]
+    assert {"90%", "100", "20"} <= set(texts)
+
+
+def test_a_curve_of_several_runs_is_their_mean_within_a_band():
+    (axes,) = plots.line_chart([1, 2], {"runs": [[0.0, 2.0], [2.0, 6.0]]}, "epoch", "loss", levels={"best": 1}).axes
+    assert axes.lines[0].get_ydata().tolist() == [1.0, 4.0]
+    band = axes.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == 0.0 and band[:, 1].max() == 6.0
+    assert "best" in [text.get_text() for text in axes.texts]
+
+
+def test_curves_differ_in_more_than_colour():
+    (axes,) = plots.line_chart([1, 2], {"one": [1, 2], "two": [2, 1], "three": [2, 2]}, "epoch", "loss").axes
+    assert len({line.get_linestyle() for line in axes.lines}) == 3
+    assert len({line.get_marker() for line in axes.lines}) == 3
+
+
+def test_points_with_labels_are_written_beside():
+    points = pd.DataFrame({"x": [10, 100], "y": [1, 2], "label": ["16ch", "original"]})
+    (axes,) = plots.scatter({"family": points}, "parameters", "accuracy, %", log_x=True).axes
+    assert [text.get_text() for text in axes.texts] == ["16ch", "original"]
+
+
+def test_matrices_share_one_colour_scale_with_white_at_zero():
+    figure = plots.matrices({"one": np.eye(4), "two": -3 * np.eye(4)}, "filter", "channel", "weight", signed=True)
+    scales = [axes.images[0].get_clim() for axes in figure.axes[:2]]
+    assert scales == [(-3, 3), (-3, 3)]
+
+
+# The diagram of the sub-network
+
+
+def final_sources(plan):
+    columns, links = plots._columns_of(plan)
+    assert len(columns) == len(links) + 1
+    return columns
+
+
+def test_the_diagram_of_d6_shows_that_every_channel_depends_on_every_group():
+    inputs, first, interleaved, second, total = final_sources(D6(4).plan(16, 16))
+    assert all(len(groups) == 1 for groups in first.sources)
+    assert interleaved.labels == interleaved_order(16, 4)
+    assert second.sources == total.sources == [frozenset(range(4))] * 16
+
+
+def test_the_diagram_of_groups_alone_shows_that_they_never_meet():
+    inputs, first = final_sources(Grouped(4).plan(16, 16))
+    assert first.sources == inputs.sources
+
+
+def test_the_diagram_of_an_expansion_ends_in_the_interleaving():
+    *_, last = final_sources(D6(4).plan(8, 16))
+    assert last.labels == interleaved_order(16, 8)
+
+
+def test_the_diagram_of_d6v3_has_copies_and_a_second_path():
+    inputs, first, read_by_second, second, total = final_sources(D6v3(4).plan(10, 7))
+    assert (inputs.labels[-2:], inputs.copies) == ([0, 1], 2)
+    assert first.paths == (6, 1)
+    assert first.title == "K\n6 filters, 3 groups\n1 filter, 1 group"
+    assert (read_by_second.labels, read_by_second.title) == ([0, 1, 2, 3, 4, 5, 6, 0], "K\n7 channels + 1 copy")
+    assert [one | other for one, other in zip(first.sources, second.sources, strict=True)] == total.sources
+
+
+@pytest.mark.parametrize("plan", [D6(4).plan(16, 16), D6(4).plan(8, 16), D6(4).plan(7, 7), D6v3(4).plan(10, 7)])
+def test_every_kind_of_plan_can_be_drawn(plan):
+    figure = plots.subnetwork(plan, title="Title")
+    boxes = [text.get_text() for text in figure.axes[0].texts]
+    assert boxes.count("0") == len(
+        [column for column in plots._columns_of(plan)[0] for label in column.labels if not label]
+    )
+
+
+# Tables
+
+
+def test_a_table_has_a_caption_and_readable_numbers():
+    frame = pd.DataFrame({"parameters": pd.array([3217226, None], "Int64"), "left": [0.0759, 1]}, index=["a<b", "c"])
+    table = plots.table(frame.rename_axis("model"), "Table 1. Sizes.", formats={"left": ".1%"})
+    assert table.frame.equals(frame.rename_axis("model")) and table.caption == "Table 1. Sizes."
+    page = table.to_html()
+    assert table._repr_html_() == page
+    assert ">Table 1. Sizes.</caption>" in page
+    assert "3,217,226" in page and ">7.6%<" in page and "a&lt;b" in page
+    assert "nan" not in page.lower() and "<NA>" not in page
+    text = repr(table).splitlines()
+    assert text[0] == "Table 1. Sizes." and text[1].split() == ["model", "parameters", "left"]
+
+
+def test_a_table_leaves_out_an_index_that_only_counts():
+    assert repr(plots.table(pd.DataFrame({"scheme": ["D6(16)"]}), "One.")) == "One.\nscheme\nD6(16)"
+
+
+@pytest.mark.parametrize("arguments, name", [({"caption": " "}, "caption"), ({"formats": {"other": ".1f"}}, "formats")])
+def test_a_bad_table_is_refused(arguments, name):
+    with pytest.raises(ValueError, match=f"`{name}`"):
+        plots.table(pd.DataFrame({"a": [1]}), **{"caption": "A caption.", **arguments})
+
+
+# Onto the page
+
+
+def test_a_figure_is_shown_as_a_picture_with_its_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, metadata, raw: shown.append((data, metadata, raw)))
+    figure = plots.stacked_bars(PARTS, "parameters")
+    plots.show(figure, "Two bars.")
+    ((data, metadata, raw),) = shown
+    assert raw and base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert data["text/plain"] == "[Figure: Two bars.]"
+    assert metadata["image/png"]["alt"] == "Two bars."
+    assert 600 < metadata["image/png"]["width"] < 800
+    assert not plt.fignum_exists(figure.number)
+
+
+def test_the_same_figure_is_the_same_picture():
+    one, other = (plots.as_html(FIGURES["stacked_bars"](), 'A "figure".') for _ in range(2))
+    assert one == other and 'alt="A &quot;figure&quot;."' in one
+
+
+@pytest.mark.parametrize("function", [plots.show, plots.as_html])
+@pytest.mark.parametrize("alt", ["", "  ", None])
+def test_a_figure_without_a_text_is_refused(function, alt):
+    with pytest.raises(ValueError, match="`alt` must describe the figure"):
+        function(FIGURES["stacked_bars"](), alt)
