@@ -41,6 +41,18 @@ def predict(model, x):
     return keras.tree.map_structure(keras.ops.convert_to_numpy, model(x, training=False))
 
 
+@pytest.fixture
+def double_precision():
+    """Two ways to compute the same differ by rounding, which a deep random network multiplies by thousands."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy(policy)
+
+
 def settle(model, x):
     """Gives batch normalization the statistics of a batch: with those of a new model the signal dies out on the way."""
     normalizations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -52,7 +64,7 @@ def settle(model, x):
 
 
 def random_images(shape, seed=0):
-    return np.random.default_rng(seed).random((2, *shape), dtype="float32")
+    return np.random.default_rng(seed).random((2, *shape)).astype(keras.config.floatx())
 
 
 def published_rows():
@@ -173,17 +185,20 @@ def test_without_a_scheme_it_has_the_layers_of_keras_applications(variant):
     assert kgpc.flops.paper_flops(ours) == kgpc.flops.paper_flops(theirs)
 
 
-def test_without_a_scheme_it_computes_what_keras_applications_computes():
+def test_without_a_scheme_it_computes_what_keras_applications_computes(double_precision):
     # Odd sizes on the way: 70 -> 35 -> 18 -> 9 -> 5 -> 3 and 45 -> 23 -> 12 -> 6 -> 3 -> 2.
-    ours = kEfficientNetB0(input_shape=(70, 45, 3), classes=10, scheme=None)
-    theirs = keras.applications.EfficientNetB0(input_shape=(70, 45, 3), classes=10, weights=None)
-    x = random_images((70, 45, 3))
-    settle(theirs, x * 255)
+    arguments = {"input_shape": (70, 45, 3), "classes": 10, "classifier_activation": None}
+    ours = kEfficientNetB0(scheme=None, **arguments)
+    theirs = keras.applications.EfficientNetB0(weights=None, **arguments)
+    images = random_images((70, 45, 3)) * 255
+    settle(theirs, images)
     for layer in theirs.layers:
         if layer.weights and not isinstance(layer, keras.layers.Normalization):
             ours.get_layer("probs" if layer.name == "predictions" else layer.name).set_weights(layer.get_weights())
-    expected = predict(theirs, x * 255)
-    np.testing.assert_allclose(predict(ours, x), expected, rtol=0, atol=1e-5)
+    scaled = predict(keras.Model(theirs.input, theirs.get_layer("stem_conv_pad").input), images)
+    np.testing.assert_allclose(scaled, images / 255, rtol=1e-6)
+    expected = predict(theirs, images)
+    np.testing.assert_allclose(predict(ours, scaled), expected, rtol=0, atol=1e-9)
     assert abs(expected[0] - expected[1]).max() > 0.01
 
 
@@ -198,7 +213,7 @@ def test_small_images_keep_their_size_where_strides_are_skipped(skip, size):
         assert sizes == {1: 31, 2: 31, 3: 31, 4: 16, 5: 16, 6: 8, 7: 8}
 
 
-def test_several_schemes_are_paths_side_by_side():
+def test_several_schemes_are_paths_side_by_side(double_precision):
     model = kEfficientNetB0(scheme=[kgpc.Grouped(16), kgpc.D6v3(32)], path_merge="add", include_top=False, **SMALL)
     # The top follows the last scheme: D6v3 names its grouped convolution so, 320 channels in groups of 32.
     assert model.get_layer("k_top_conv_c1_m10_conv").filters == 1280
@@ -213,7 +228,7 @@ def test_several_schemes_are_paths_side_by_side():
         if layer.weights:
             layer.set_weights(model.get_layer(layer.name.replace("__0", "__1")).get_weights())
     expected = predict(keras.Model(alone.input, alone.get_layer("k_block7a__0project_conv_iga").output), x)
-    np.testing.assert_allclose(second, np.maximum(expected, 0), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(second, np.maximum(expected, 0), rtol=0, atol=1e-9)
     assert second.max() > 0.1
 
 
@@ -288,14 +303,14 @@ def test_without_the_top(pooling, shape):
     assert model.output.shape == shape
 
 
-def test_open_image_sizes():
+def test_open_image_sizes(double_precision):
     model = kEfficientNetB0(input_shape=(None, None, 3), classes=10, classifier_activation=None)
     fixed = kEfficientNetB0(input_shape=(64, 96, 3), classes=10, classifier_activation=None)
     x = random_images((64, 96, 3))
     settle(fixed, x)
     model.set_weights(fixed.get_weights())
     expected = predict(fixed, x)
-    np.testing.assert_allclose(predict(model, x), expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(predict(model, x), expected, rtol=0, atol=1e-9)
     assert abs(expected[0] - expected[1]).max() > 0.01
     assert predict(model, random_images((33, 47, 3))).shape == (2, 10)
 
