@@ -1,10 +1,11 @@
 """kgpc: grouped pointwise convolutions that reduce the parameters of convolutional neural networks.
 
 The schemes (`D6`, `D6v3`, `Grouped`, `GroupedV3`) are importable from here; models live in `kgpc.applications`,
-counting in `kgpc.flops`, published numbers in `kgpc.paper`, image data in `kgpc.datasets`.
+counting in `kgpc.flops`, published numbers in `kgpc.paper`, released weights in `kgpc.released`, class activation maps
+in `kgpc.cam`, image data in `kgpc.datasets`.
 """
 
-from kgpc import applications, blocks, datasets, flops, grouping, layers, paper, plots, weights
+from kgpc import applications, blocks, cam, datasets, flops, grouping, layers, paper, plots, released, weights
 from kgpc.grouping import D6, D6v3, Grouped, GroupedV3
 
 __version__ = "0.1.0"
@@ -16,11 +17,13 @@ __all__ = [
     "GroupedV3",
     "applications",
     "blocks",
+    "cam",
     "datasets",
     "flops",
     "grouping",
     "layers",
     "paper",
     "plots",
+    "released",
     "weights",
 ]

@@ -1,0 +1,443 @@
+"""Class activation maps against reference values and a plain computation, Grad-CAM against them, and the pictures."""
+
+import pathlib
+
+import cv2
+import keras
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from keras import layers
+
+import kgpc
+from kgpc import cam
+
+GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "shared" / "golden"
+needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the reference vectors are not part of the project")
+CLASSES = 5
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def dense_head(x, activation="softmax"):
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dropout(0.5, name="dropout")(x)
+    return layers.Dense(CLASSES, activation=activation, name="classifier")(x)
+
+
+def convolution_head(x):
+    x = layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
+    x = layers.Dropout(0.5, name="dropout")(x)
+    x = layers.Conv2D(CLASSES, 1, name="classifier")(x)
+    x = layers.Reshape((CLASSES,), name="flat")(x)
+    return layers.Activation("softmax", name="predictions")(x)
+
+
+def flat_head(x):
+    return layers.Dense(CLASSES, name="classifier")(layers.Flatten(name="flat")(x))
+
+
+def nonlinear_head(x):
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dense(7, activation="relu", name="hidden")(x)
+    return layers.Dense(CLASSES, activation="softmax", name="classifier")(x)
+
+
+def max_pooling_head(x):
+    return layers.Dense(CLASSES, name="classifier")(layers.GlobalMaxPooling2D(name="pool")(x))
+
+
+def small_model(head=dense_head, size=(12, 10)):
+    """A convolutional network with a residual connection and squeeze-and-excite, and random weights."""
+    x = inputs = layers.Input((*size, 3), name="image")
+    x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="stem")(x)
+    squeezed = layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(x)
+    excited = layers.Multiply(name="excite")([x, layers.Conv2D(8, 1, activation="sigmoid", name="gate")(squeezed)])
+    x = layers.Add(name="sum")([x, kgpc.blocks.pointwise(excited, 8, kgpc.D6(2), name="block", activation="swish")])
+    keras.utils.set_random_seed(1)
+    model = keras.Model(inputs, head(layers.BatchNormalization(name="features")(x)), name="small")
+    random = np.random.default_rng(0)
+    values = [random.normal(0.1, 0.5, weight.shape) for weight in model.weights]
+    positive = ["variance" in weight.name for weight in model.weights]
+    model.set_weights([value**2 if square else value for value, square in zip(values, positive, strict=True)])
+    return model
+
+
+def images_for(model, count=3):
+    return np.random.default_rng(1).random((count, *model.input.shape[1:]), dtype="float32")
+
+
+def plain_map(model, images, class_index, features="features", classifier="classifier"):
+    """The definition, written with loops."""
+    maps = keras.Model(model.input, model.get_layer(features).output)(images, training=False).numpy()
+    weights = model.get_layer(classifier).kernel.numpy().reshape(-1, CLASSES)[:, class_index]
+    result = np.zeros(maps.shape[:3])
+    for channel, weight in enumerate(weights):
+        result += weight * maps[..., channel]
+    for heat in result:
+        heat[heat < 0] = 0
+        if heat.max() > 0:
+            heat /= heat.max()
+    return result
+
+
+@pytest.mark.parametrize("head", [dense_head, convolution_head])
+def test_a_class_activation_map_is_the_weighted_sum_of_the_maps(head):
+    model = small_model(head)
+    images = images_for(model)
+    for class_index in range(CLASSES):
+        maps = cam.class_activation_map(model, images, class_index)
+        assert maps.shape == (3, 6, 5) and maps.dtype == "float32"
+        np.testing.assert_allclose(maps, plain_map(model, images, class_index), atol=1e-5)
+
+
+def test_each_image_may_have_its_own_class_and_has_the_predicted_one_by_default():
+    model = small_model()
+    images = images_for(model, 5)
+    classes = [4, 0, 3, 0, 1]
+    each = [cam.class_activation_map(model, images[[i]], classes[i])[0] for i in range(5)]
+    for batch_size in (1, 2, 32):
+        maps = cam.class_activation_map(model, images, np.array(classes), batch_size=batch_size)
+        np.testing.assert_allclose(maps, each, atol=1e-5)
+    predicted = model.predict(images, verbose=0).argmax(axis=1)
+    for function in (cam.class_activation_map, cam.grad_cam):
+        np.testing.assert_array_equal(function(model, images), function(model, images, predicted))
+
+
+def test_a_class_without_evidence_has_an_empty_map():
+    model = small_model()
+    kernel = model.get_layer("classifier").kernel
+    values = kernel.numpy()
+    values[:, 2] = 0
+    kernel.assign(values)
+    images = images_for(model)
+    for function in (cam.class_activation_map, cam.grad_cam):
+        maps = function(model, images, 2)
+        assert not maps.any() and np.isfinite(maps).all()
+
+
+@needs_golden
+@pytest.mark.parametrize(
+    "variant, arguments",
+    [
+        ("keffnet_b0_d6_16ch_64", {"scheme": kgpc.D6(16)}),
+        ("keffnet_b0_d6_16ch_32_skip3", {"scheme": kgpc.D6(16), "skip_stride_cnt": 3}),
+        ("keffnet_b0_d6v3_16ch_32_skip3", {"scheme": kgpc.D6v3(16), "skip_stride_cnt": 3}),
+    ],
+)
+def test_reference_maps_of_keffnet(variant, arguments):
+    vectors = np.load(GOLDEN / f"{variant}.npz")
+    images = vectors["input"]
+    model = kgpc.applications.kEfficientNetB0(
+        input_shape=images.shape[1:], classes=10, weights=GOLDEN / f"{variant}.weights.hdf5", **arguments
+    )
+    for position, class_index in enumerate(vectors["cam_classes"]):
+        expected = vectors["cam"][:, position]
+        maps = cam.class_activation_map(model, images, int(class_index))
+        np.testing.assert_allclose(maps, expected, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(cam.grad_cam(model, images, int(class_index)), expected, rtol=0, atol=1e-4)
+    if "d6_" in variant:
+        layer = "k_top_conv_group_interleaved"
+        named = cam.class_activation_map(model, images, int(class_index), layer=layer, classifier="k_probs")
+        np.testing.assert_array_equal(named, maps)
+
+
+@pytest.mark.parametrize(
+    "build, layer, classifier",
+    [
+        (kgpc.applications.kMobileNet, "conv_pw_13_bn_inter_group_add", "conv_preds"),
+        (kgpc.applications.kDenseNetBC, "relu", "softmax"),
+        (kgpc.applications.kInceptionV3, "mixed0", "predictions"),
+    ],
+)
+def test_every_family_with_a_linear_classifier_has_maps(build, layer, classifier):
+    arguments = {
+        kgpc.applications.kMobileNet: {"input_shape": (64, 48, 3), "alpha": 0.25},
+        kgpc.applications.kDenseNetBC: {"input_shape": (16, 12, 3), "depth": 10},
+        kgpc.applications.kInceptionV3: {"input_shape": (75, 91, 3), "max_mix_idx": 0},
+    }[build]
+    model = build(classes=CLASSES, **arguments)
+    images = images_for(model, 2)
+    maps = cam.class_activation_map(model, images, 1)
+    np.testing.assert_allclose(maps, plain_map(model, images, 1, layer, classifier), atol=1e-5)
+    assert maps.max() == 1
+
+
+def test_mobilenet_v3_is_refused_and_grad_cam_works():
+    model = kgpc.applications.kMobileNetV3Small(input_shape=(64, 64, 3), classes=CLASSES)
+    images = images_for(model, 2)
+    message = (
+        "not defined for 'kmobilenetv3small': its classifier 'Logits' reads.*not globally averaged.*Use `grad_cam`"
+    )
+    with pytest.raises(ValueError, match=message):
+        cam.class_activation_map(model, images, 0)
+    maps = cam.grad_cam(model, images, 0)
+    assert maps.shape == (2, 2, 2) and maps.min() >= 0 and maps.max() <= 1
+
+
+def test_grad_cam_before_the_pooling_is_the_class_activation_map():
+    for head in (dense_head, convolution_head, lambda x: dense_head(x, activation=None)):
+        model = small_model(head)
+        images = images_for(model)
+        for class_index in (0, 4):
+            expected = cam.class_activation_map(model, images, class_index)
+            np.testing.assert_allclose(cam.grad_cam(model, images, class_index), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", [nonlinear_head, flat_head, max_pooling_head])
+@pytest.mark.parametrize("layer", [None, "features", "block_conv", "stem"])
+def test_grad_cam_has_the_gradient_that_differences_give(head, layer):
+    """Each map grows a little, everywhere: the change of the logit is the sum of the gradient over the positions."""
+    model = small_model(head)
+    images = images_for(model, 2)
+    target = model.get_layer(layer or "features")
+    features = keras.Model(model.input, target.output)(images, training=False).numpy()
+
+    classifier = model.get_layer("classifier")
+    before_classifier = keras.Model(model.input, classifier.input)
+
+    def logit(addition):
+        original = target.call
+        target.call = lambda *args, **kwargs: original(*args, **kwargs) + addition
+        try:
+            return before_classifier(images, training=False).numpy() @ classifier.kernel.numpy()[:, 3]
+        finally:
+            target.call = original
+
+    step, channels = 1e-2, features.shape[-1]
+    directions = np.eye(channels, dtype="float32") * step
+    slopes = np.stack([(logit(d) - logit(-d)) / (2 * step) for d in directions], axis=1)
+    expected = np.maximum(np.einsum("nhwc,nc->nhw", features, slopes), 0)
+    expected /= np.maximum(expected.max(axis=(1, 2), keepdims=True), 1e-9)
+    np.testing.assert_allclose(cam.grad_cam(model, images, 3, layer=layer), expected, atol=0.02)
+
+
+def test_grad_cam_works_where_all_weights_are_frozen_and_leaves_the_model_as_it_was():
+    model = small_model(nonlinear_head)
+    images = images_for(model)
+    expected = cam.grad_cam(model, images, 1)
+    weights = model.get_weights()
+    model.trainable = False
+    np.testing.assert_array_equal(cam.grad_cam(model, images, 1), expected)
+    for before, after in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    # Still one node for each layer: `output` is defined.
+    assert all(layer.output is not None for layer in model.layers)
+
+
+def test_a_reloaded_model_has_the_same_maps(tmp_path):
+    model = small_model(convolution_head)
+    images = images_for(model)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    for function in (cam.class_activation_map, cam.grad_cam):
+        np.testing.assert_allclose(function(again, images, 1), function(model, images, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("policy, atol", [("mixed_float16", 0.02), ("mixed_bfloat16", 0.15)])
+def test_mixed_precision_gives_float32_maps(policy, atol):
+    images = images_for(small_model())
+    expected = cam.class_activation_map(small_model(), images, 1)
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = small_model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for function in (cam.class_activation_map, cam.grad_cam):
+        maps = function(model, images, 1)
+        assert maps.dtype == "float32"
+        np.testing.assert_allclose(maps, expected, atol=atol)
+
+
+def test_a_model_with_open_image_sizes_takes_any_size():
+    model = small_model(size=(None, None))
+    assert cam.class_activation_map(model, np.zeros((1, 20, 8, 3)), 0).shape == (1, 10, 4)
+    assert cam.grad_cam(model, np.zeros((1, 20, 8, 3)), 0).shape == (1, 10, 4)
+
+
+@pytest.mark.parametrize("function", [cam.class_activation_map, cam.grad_cam])
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        ({"class_index": CLASSES}, ValueError, r"`class_index` must be in \[0, 5\).*Received: class_index=5"),
+        ({"class_index": -1}, ValueError, r"`class_index` must be in \[0, 5\)"),
+        ({"class_index": 1.0}, TypeError, "`class_index` must be an integer, or one for each image"),
+        ({"class_index": True}, TypeError, "`class_index` must be an integer"),
+        ({"class_index": "cat"}, TypeError, "`class_index` must be an integer.*'cat'"),
+        ({"class_index": [0, 1]}, ValueError, "one for each of the 3 images"),
+        ({"class_index": [[0, 1, 2]]}, ValueError, "one for each of the 3 images"),
+        ({"images": np.zeros((12, 10, 3), "float32")}, ValueError, r"`images` must be a batch.*`image\[None\]`"),
+        ({"images": np.zeros((1, 12, 12, 3), "float32")}, ValueError, r"shape \(None, 12, 10, 3\).*\(1, 12, 12, 3\)"),
+        ({"images": np.zeros((1, 12, 10, 1), "float32")}, ValueError, "`images` must be a batch"),
+        ({"images": np.zeros((0, 12, 10, 3), "float32")}, ValueError, "at least one image"),
+        ({"images": np.zeros((1, 12, 10, 3), "uint8")}, TypeError, "`images` must be floating-point.*dtype uint8"),
+        ({"images": "cat.jpg"}, TypeError, "`images` must be floating-point numbers"),
+        ({"images": np.full((1, 12, 10, 3), np.nan)}, ValueError, "`images` must hold finite numbers"),
+        ({"layer": "no_such_layer"}, ValueError, "`layer` must be the name of a layer of 'small'; .*'no_such"),
+        ({"layer": 3}, ValueError, "`layer` must be the name of a layer"),
+        ({"layer": "classifier"}, ValueError, "`layer` must be a layer with feature maps.*layer='classifier'"),
+        ({"batch_size": 0}, ValueError, "`batch_size` must be at least 1"),
+        ({"batch_size": 2.5}, TypeError, "`batch_size` must be an integer"),
+        ({"model": "kMobileNet"}, TypeError, "`model` must be a functional Keras model"),
+    ],
+)
+def test_bad_input_is_named(function, change, error, message):
+    model = small_model()
+    with pytest.raises(error, match=message):
+        function(**{"model": model, "images": images_for(model), **change})
+
+
+def test_a_model_that_makes_nan_of_the_images_is_refused():
+    model = small_model()
+    model.get_layer("features").moving_variance.assign(np.full(8, -1.0))
+    for function in (cam.class_activation_map, cam.grad_cam):
+        with pytest.raises(ValueError, match="`model` must have finite feature maps"):
+            function(model, images_for(model), 0)
+
+
+def test_a_layer_without_a_gradient_is_refused():
+    model = small_model(lambda x: dense_head(keras.ops.stop_gradient(x)))
+    with pytest.raises(
+        ValueError, match="`layer` must be a layer that the output depends on. Received: layer='features'"
+    ):
+        cam.grad_cam(model, images_for(model), 0, layer="features")
+
+
+def test_a_backend_without_gradients_is_refused(monkeypatch):
+    monkeypatch.setattr(cam, "_GRADIENTS", {})
+    model = small_model()
+    with pytest.raises(NotImplementedError, match="Grad-CAM needs the backend tensorflow, jax or torch"):
+        cam.grad_cam(model, images_for(model), 0)
+
+
+def test_models_without_the_parts_are_refused():
+    images = images_for(small_model())
+    for head in (nonlinear_head, flat_head, max_pooling_head):
+        with pytest.raises(ValueError, match="A class activation map is not defined for 'small'.*Use `grad_cam`"):
+            cam.class_activation_map(small_model(head), images, 0)
+    with pytest.raises(ValueError, match="`model` must end in a dense layer or a 1x1 convolution.*ends in 'features'"):
+        cam.class_activation_map(small_model(lambda x: x), images, 0)
+    with pytest.raises(ValueError, match="`classifier` must be a dense layer.*classifier='pool', a GlobalAverage"):
+        cam.class_activation_map(small_model(), images, 0, layer="stem", classifier="pool")
+    with pytest.raises(ValueError, match="`classifier` must be the name of a layer"):
+        cam.class_activation_map(small_model(), images, 0, classifier="no_such_layer")
+    with pytest.raises(ValueError, match="`layer` and `classifier` must fit: 'classifier' weights 8 maps.*with 3 maps"):
+        cam.class_activation_map(small_model(), images, 0, layer="image")
+    model = small_model()
+    two = keras.Model(model.input, [model.output, model.get_layer("features").output])
+    for function in (cam.class_activation_map, cam.grad_cam):
+        with pytest.raises(ValueError, match="`model` must have one input, the images, and one output.*2 outputs"):
+            function(two, images, 0)
+    first, second = layers.Input((8,)), layers.Input((8,))
+    no_maps = keras.Model(first, layers.Dense(CLASSES)(layers.Add(name="sum")([first, layers.Dense(8)(first)])))
+    with pytest.raises(ValueError, match="`layer` must be given.*'sum' comes before any feature maps"):
+        cam.grad_cam(no_maps, np.zeros((1, 8), "float32"), 0)
+    two_inputs = keras.Model([first, second], layers.Dense(CLASSES)(layers.Add()([first, second])))
+    with pytest.raises(ValueError, match="`model` must have one input.*2 inputs"):
+        cam.grad_cam(two_inputs, images, 0)
+
+
+def picture(height=9, width=12):
+    return np.random.default_rng(2).integers(0, 256, (height, width, 3), dtype="uint8")
+
+
+def test_an_overlay_is_the_image_over_the_enlarged_map():
+    image, heat = picture(), np.random.default_rng(3).random((3, 4), dtype="float32")
+    for alpha in (0.0, 0.5, 0.8, 1.0):
+        actual = cam.overlay(image, heat, alpha)
+        enlarged = np.clip(cv2.resize(heat, dsize=(12, 9), interpolation=cv2.INTER_CUBIC), 0, 1)
+        expected = alpha * image + (1 - alpha) * 255 * matplotlib.colormaps["viridis"](enlarged)[..., :3]
+        assert actual.shape == image.shape and actual.dtype == "uint8"
+        np.testing.assert_allclose(actual, expected, atol=0.51)
+    np.testing.assert_array_equal(cam.overlay(image, heat, 1), image)
+
+
+def test_an_overlay_takes_floats_and_grey_images():
+    image, heat = picture(), np.eye(3, dtype="float32")
+    expected = cam.overlay(image, heat)
+    np.testing.assert_array_equal(cam.overlay(image / 255, heat), expected)
+    grey = image[..., :1]
+    expected = cam.overlay(grey.repeat(3, axis=-1), heat)
+    np.testing.assert_array_equal(cam.overlay(grey, heat), expected)
+    np.testing.assert_array_equal(cam.overlay(grey[..., 0], heat), expected)
+    # A map that is 1 in one corner is bright there, in the image's own orientation.
+    corner = np.zeros((3, 4), "float32")
+    corner[0, 3] = 1
+    bright = cam.overlay(np.zeros((30, 40), "uint8"), corner, colormap="gray").mean(axis=-1)
+    assert np.unravel_index(bright.argmax(), bright.shape) >= (0, 30)
+    assert bright[:10, 30:].mean() > 4 * bright.mean()
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        ({"image": np.zeros((2, 9, 12, 3), "uint8")}, ValueError, r"`image` must be of shape \(height, width, 3\)"),
+        ({"image": np.zeros((9, 12, 4), "uint8")}, ValueError, "`image` must be of shape"),
+        ({"image": np.zeros((0, 12, 3), "uint8")}, ValueError, "`image` must be of shape"),
+        ({"image": np.zeros((9, 12, 3), "int64")}, TypeError, "`image` must be uint8, or floating-point.*int64"),
+        ({"image": np.full((9, 12, 3), 255.0)}, ValueError, r"`image` must be in \[0, 1\].*255"),
+        ({"image": np.full((9, 12, 3), np.nan)}, ValueError, r"`image` must be in \[0, 1\]"),
+        ({"heat": np.zeros((1, 3, 3), "float32")}, ValueError, r"`heat` must be an array \(map height, map width\)"),
+        ({"heat": np.zeros((3, 3), "uint8")}, ValueError, "`heat` must be an array.*dtype uint8"),
+        ({"heat": np.full((3, 3), 2.0)}, ValueError, r"`heat` must be in \[0, 1\]"),
+        ({"heat": np.full((3, 3), np.nan)}, ValueError, r"`heat` must be in \[0, 1\]"),
+        ({"alpha": 1.5}, ValueError, r"`alpha` must be in \[0, 1\]. Received: alpha=1.5"),
+        ({"alpha": "half"}, TypeError, "`alpha` must be a number"),
+        ({"colormap": "no_such_map"}, ValueError, "`colormap` must be the name of a matplotlib colormap.*no_such_map"),
+        ({"colormap": None}, ValueError, "`colormap` must be the name"),
+    ],
+)
+def test_a_bad_overlay_is_named(change, error, message):
+    with pytest.raises(error, match=message):
+        cam.overlay(**{"image": picture(), "heat": np.zeros((3, 3), "float32"), **change})
+
+
+def test_a_gallery_shows_every_image_and_says_so_in_words():
+    images, maps = np.stack([picture(), picture(), picture()]), np.zeros((3, 3, 4), "float32")
+    maps[0, 0, 0] = maps[1, 1, 1] = 1
+    figure = cam.gallery(images, maps, titles=["cat", "dog", "cat"], columns=2)
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in shown] == ["cat", "dog", "cat"]
+    for axes, image, heat in zip(shown, images, maps, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), cam.overlay(image, heat))
+        assert not axes.axison
+    (scale,) = [axes for axes in figure.axes if "evidence for the class" in axes.get_ylabel()]
+    assert scale.get_ylim() == (0, 1)
+    assert figure.get_label() == (
+        "3 images, each with a map of the evidence for a class in colours. Image 1 (cat): strongest at the top left. "
+        "Image 2 (dog): strongest at the middle centre. Image 3 (cat): no evidence."
+    )
+    figure.canvas.draw()
+
+
+def test_a_gallery_of_one_image_and_without_titles():
+    figure = cam.gallery(picture()[None], np.ones((1, 1, 1), "float32"))
+    assert figure.get_label().endswith("Image 1: strongest at the middle centre.")
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        (
+            {"maps": np.zeros((2, 3, 3), "float32")},
+            ValueError,
+            "`maps` must be one for each image. Received: 2 maps and 3",
+        ),
+        ({"maps": np.zeros((3, 3), "float32")}, ValueError, r"`maps` must be an array \(n, map height, map width\)"),
+        ({"titles": ["a"]}, ValueError, "`titles` must be one text for each of the 3 images"),
+        ({"titles": "abc"}, ValueError, "`titles` must be one text for each of the 3 images"),
+        ({"columns": 0}, ValueError, "`columns` must be at least 1"),
+        ({"columns": 1.5}, TypeError, "`columns` must be an integer"),
+        ({"alpha": 7}, ValueError, "`alpha` must be in"),
+    ],
+)
+def test_a_bad_gallery_is_named(change, error, message):
+    arguments = {"images": np.stack([picture()] * 3), "maps": np.zeros((3, 3, 3), "float32")}
+    with pytest.raises(error, match=message):
+        cam.gallery(**{**arguments, **change})
+    assert not plt.get_fignums()
