@@ -55,6 +55,9 @@ def construction_order(model):
 
 def _current_name(stored_name):
     """Keras 3 allows no slash in a name: `expanded_conv/depthwise/BatchNorm` is `expanded_conv_depthwise_bn`."""
+    # The papers on light and chroma branches called the classifier so, and only its softmax `predictions`.
+    if stored_name == "preprediction":
+        return "predictions"
     return stored_name.replace("/BatchNorm", "_bn").replace("/", "_")
 
 

@@ -86,6 +86,13 @@ def test_names_with_slashes_become_today_s(tmp_path):
     assert [float(weight[0]) for weight in model.layers[0].weights] == [0, 1, 2, 3]
 
 
+def test_the_older_name_of_the_classifier_is_known(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(3, name="predictions")])
+    arrays = {"kernel": np.ones((2, 3), "float32"), "bias": np.ones(3, "float32")}
+    weights.load(model, write_layers(tmp_path / "weights.hdf5", {"preprediction": arrays}))
+    assert all((weight.numpy() == 1).all() for weight in model.weights)
+
+
 def test_without_the_top_the_classifier_at_the_end_of_the_file_is_left_out(tmp_path, trained):
     for rename in (lambda name: name, lambda name: STORED.get(name, name)):
         path = write_layers(tmp_path / "weights.hdf5", layers_of(trained, rename))
