@@ -221,7 +221,7 @@ plots.show(
 # |---|---|---|
 # | 00 Start here | What is the idea, and what does it save? | seconds |
 # | [01 Theory](01_theory.ipynb) | Why can so many weights go, and why are groups alone not enough? | a minute |
-# | [02 kMobileNet](02_kmobilenet.ipynb) | How is it built, and what does it learn beside MobileNet? | a minute |
+# | [02 kMobileNet](02_kmobilenet.ipynb) | How is it built, and what does it learn beside MobileNet? | minutes |
 #
 # *I want to understand it:* read 01, then 02. *I want to see it train:* go to 02. *I want to use it in a network of
 # my own:* read section 4 of 01, then the documentation of `kgpc.blocks.pointwise`.
