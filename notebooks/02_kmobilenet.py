@@ -60,7 +60,7 @@ import time
 import keras
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 import kgpc
 from kgpc import D6, plots
@@ -361,7 +361,7 @@ def train(model, bar):
 # %% tags=["nbval-ignore-output"]
 watches, seconds = {}, {}
 total_steps = len(networks) * budget.epochs * (len(x_train) // budget.batch_size)
-with tqdm(total=total_steps, unit="step", disable=None) as bar:
+with tqdm(total=total_steps, unit="step", mininterval=1) as bar:
     for name, model in networks.items():
         bar.set_description(name)
         watches[name], seconds[name] = train(model, bar)
