@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgb
 
 from kgpc import D6, D6v3, Grouped, plots
 from kgpc.grouping import interleaved_order
+from kgpc.plots.channels import columns_of
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +118,7 @@ def test_matrices_share_one_colour_scale_with_white_at_zero():
 
 
 def final_sources(plan):
-    columns, links = plots._columns_of(plan)
+    columns, links = columns_of(plan)
     assert len(columns) == len(links) + 1
     return columns
 
@@ -152,9 +153,7 @@ def test_the_diagram_of_d6v3_has_copies_and_a_second_path():
 def test_every_kind_of_plan_can_be_drawn(plan):
     figure = plots.subnetwork(plan, title="Title")
     boxes = [text.get_text() for text in figure.axes[0].texts]
-    assert boxes.count("0") == len(
-        [column for column in plots._columns_of(plan)[0] for label in column.labels if not label]
-    )
+    assert boxes.count("0") == len([column for column in columns_of(plan)[0] for label in column.labels if not label])
 
 
 # Tables

@@ -1,0 +1,31 @@
+"""Figures and tables for the notebooks: drawn from what they are given, colour-blind safe, with labelled axes.
+
+One function for each kind of figure; each returns the matplotlib figure, and `show` puts it on the page together with a
+text for those who cannot see it. `table` gives a DataFrame a caption and numbers that can be read.
+
+The files: `style` (colours and fonts), `page` (onto the page), `tables`, `charts`, `pictures` (matrices), `channels`
+(the sub-network, channel by channel).
+"""
+
+from kgpc.plots.channels import subnetwork
+from kgpc.plots.charts import layer_bars, line_chart, scatter, stacked_bars
+from kgpc.plots.page import as_html, show
+from kgpc.plots.pictures import matrices
+from kgpc.plots.style import COLORS, GREY, LAYER_COLORS
+from kgpc.plots.tables import CaptionedTable, table
+
+__all__ = [
+    "COLORS",
+    "GREY",
+    "LAYER_COLORS",
+    "CaptionedTable",
+    "as_html",
+    "layer_bars",
+    "line_chart",
+    "matrices",
+    "scatter",
+    "show",
+    "stacked_bars",
+    "subnetwork",
+    "table",
+]

@@ -1,0 +1,167 @@
+"""Bars, lines and points, with labelled axes."""
+
+import numpy as np
+from matplotlib import ticker
+
+from kgpc.plots.style import GREY, HALO, LINE_STYLES, MARKERS, color_list, in_style, new_figure, text_color
+
+
+@in_style
+def stacked_bars(frame, xlabel, title=None, colors=None, totals=True, percent=False):
+    """Horizontal bars, each divided into parts: how a whole is made up, and how wholes compare.
+
+    Args:
+        frame: `pandas.DataFrame` of numbers >= 0; one bar per row, named by the index, one part per column.
+        xlabel: str, what the length of a bar is, with its unit.
+        title: str or None.
+        colors: dict or None, colour of some columns.
+        totals: bool, whether to write the total at the end of each bar.
+        percent: bool, whether the numbers are fractions to be written as percentages.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    figure, axes = new_figure(7.5, 1.5 + 0.45 * len(frame))
+    left, longest = np.zeros(len(frame)), frame.sum(axis=1).max()
+    for name, color in zip(frame.columns, color_list(frame.columns, colors), strict=True):
+        values = frame[name].to_numpy(float)
+        axes.barh(frame.index, values, 0.62, left, color=color, edgecolor="white", linewidth=0.5, label=name)
+        shares = values / frame.sum(axis=1).to_numpy(float)
+        for row in np.flatnonzero(values > 0.06 * longest):
+            position = left[row] + values[row] / 2
+            axes.text(position, row, f"{shares[row]:.0%}", ha="center", va="center", color=text_color(color))
+        left += values
+    if totals:
+        for row, total in enumerate(left):
+            axes.text(total + 0.01 * longest, row, f"{total:,.0f}", ha="left", va="center")
+    axes.set_xlim(0, (1.16 if totals else 1.0) * longest)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_formatter(ticker.PercentFormatter(1.0) if percent else ticker.EngFormatter(sep=" "))
+    axes.set_xlabel(xlabel)
+    figure.legend(loc="outside lower center", ncols=5, handlelength=1, columnspacing=1.5)
+    axes.set_title(title or "")
+    return figure
+
+
+@in_style
+def layer_bars(frame, ylabel, title=None, colors=None):
+    """Vertical bars, one for each layer of a network in the order of its layers, coloured by kind.
+
+    Args:
+        frame: `pandas.DataFrame` with one row per layer and the columns `kind` (str) and `value` (number >= 0).
+        ylabel: str, what the height of a bar is, with its unit.
+        title: str or None.
+        colors: dict or None, colour of some kinds.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    figure, axes = new_figure(7.5, 3.2)
+    kinds = list(dict.fromkeys(frame["kind"]))
+    position = np.arange(1, len(frame) + 1)
+    for kind, color in zip(kinds, color_list(kinds, colors), strict=True):
+        chosen = (frame["kind"] == kind).to_numpy()
+        axes.bar(position[chosen], frame["value"][chosen], width=0.8, color=color, label=kind)
+    axes.grid(visible=False, axis="x")
+    axes.yaxis.set_major_formatter(ticker.EngFormatter(sep=" "))
+    axes.set_xlabel("layer, counted from the image to the classes")
+    axes.set_ylabel(ylabel)
+    axes.legend(loc="upper left")
+    axes.set_title(title or "")
+    return figure
+
+
+@in_style
+def line_chart(x, curves, xlabel, ylabel, title=None, levels=None, marks=None, log=False, percent=False, markers=True):
+    """Curves over a common axis; repeated runs as their mean within a band from the lowest to the highest.
+
+    Args:
+        x: sequence of numbers, shape `(n,)`.
+        curves: dict from the name of a curve to its values, shape `(n,)`, or `(runs, n)` for repeated runs.
+        xlabel: str, what the horizontal axis is, with its unit.
+        ylabel: str, what the vertical axis is, with its unit.
+        title: str or None.
+        levels: dict or None, names and heights of dotted horizontal lines to compare with.
+        marks: dict or None, names and positions of dotted vertical lines.
+        log: bool, whether both axes are logarithmic.
+        percent: bool, whether the values are fractions to be written as percentages.
+        markers: bool, whether to mark the points; leave them out where there are many.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    figure, axes = new_figure(7.5, 3.6)
+    for index, (name, color) in enumerate(zip(curves, color_list(curves, None), strict=True)):
+        runs = np.atleast_2d(np.asarray(curves[name], float))
+        style = {"color": color, "linestyle": LINE_STYLES[index % len(LINE_STYLES)], "linewidth": 2}
+        if markers:
+            style["marker"] = MARKERS[index % len(MARKERS)]
+        axes.plot(x, runs.mean(axis=0), label=name, **style)
+        if len(runs) > 1:
+            axes.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=color, alpha=0.2, linewidth=0)
+    if log:
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.xaxis.set_major_formatter(ticker.ScalarFormatter())
+    if log or not percent:
+        axes.yaxis.set_major_formatter(ticker.EngFormatter(sep=" "))
+    if percent:
+        axes.yaxis.set_major_formatter(ticker.PercentFormatter(1.0, decimals=0))
+    dotted = {"color": GREY, "linestyle": (0, (1, 1)), "linewidth": 1.5}
+    text = {"textcoords": "offset points", "color": GREY}
+    for name, height in (levels or {}).items():
+        axes.axhline(height, **dotted)
+        axes.annotate(name, (1, height), (-2, 4), xycoords=("axes fraction", "data"), ha="right", **text)
+    for name, position in (marks or {}).items():
+        axes.axvline(position, **dotted)
+        axes.annotate(name, (position, 0), (4, 4), xycoords=("data", "axes fraction"), **text)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    if len(curves) > 1:
+        figure.legend(loc="outside lower center", ncols=4, handlelength=3)
+    axes.set_title(title or "")
+    return figure
+
+
+@in_style
+def scatter(groups, xlabel, ylabel, title=None, log_x=False, size=(7.5, 3.8)):
+    """Points in groups, told apart by colour and marker.
+
+    Args:
+        groups: dict from the name of a group to a `pandas.DataFrame` with the columns `x` and `y` and, for text beside
+            the points, `label`. The points of a group with labels are larger and joined by a thin line.
+        xlabel: str, what the horizontal axis is, with its unit.
+        ylabel: str, what the vertical axis is, with its unit.
+        title: str or None.
+        log_x: bool, whether the horizontal axis is logarithmic.
+        size: (float, float), width and height in inches.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    figure, axes = new_figure(*size)
+    for index, (name, color) in enumerate(zip(groups, color_list(groups, None), strict=True)):
+        points, marker = groups[name], MARKERS[index % len(MARKERS)]
+        if "label" not in points:
+            axes.scatter(points["x"], points["y"], s=14, color=color, marker=marker, alpha=0.8, label=name)
+            continue
+        axes.plot(points["x"], points["y"], color=color, marker=marker, markersize=8, linewidth=1, label=name)
+        # Below the first group and above the others, so that labels of neighbours do not collide.
+        distance = -16 if index == 0 else 8
+        for x, y, label in points[["x", "y", "label"]].itertuples(index=False):
+            text = axes.annotate(
+                label, (x, y), (0, distance), textcoords="offset points", ha="center", fontsize="small"
+            )
+            text.set_path_effects(HALO)
+    if log_x:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=" "))
+        axes.xaxis.set_minor_locator(ticker.NullLocator())
+    axes.margins(x=0.12, y=0.15)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.set_title(title or "")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure

@@ -1,0 +1,85 @@
+"""Tables: a DataFrame with a caption, and numbers that can be read."""
+
+import html
+import numbers
+
+import numpy as np
+import pandas as pd
+
+
+class CaptionedTable:
+    """A DataFrame with a caption, as `table` returns it; a notebook shows it as a formatted table.
+
+    Attributes:
+        frame: `pandas.DataFrame`, the values themselves.
+        caption: str.
+    """
+
+    def __init__(self, frame, caption, formats):
+        self.frame = frame
+        self.caption = caption
+        self._formats = formats
+
+    def _cells(self):
+        """The frame with the index as columns, unless that only counts rows, and every value as text."""
+        frame = self.frame if isinstance(self.frame.index, pd.RangeIndex) else self.frame.reset_index()
+        return pd.DataFrame({name: [self._text(name, value) for value in frame[name]] for name in frame.columns})
+
+    def _text(self, column, value):
+        if pd.api.types.is_scalar(value) and pd.isna(value):
+            return ""
+        if column in self._formats:
+            return format(value, self._formats[column])
+        if isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)):
+            return f"{value:,}"
+        return str(value)
+
+    def _is_number(self, column):
+        return column in self.frame.columns and pd.api.types.is_numeric_dtype(self.frame[column])
+
+    def __repr__(self):
+        return f"{self.caption}\n{self._cells().to_string(index=False)}"
+
+    def to_html(self):
+        """Returns the formatted table as an HTML `table` element."""
+        cells = self._cells()
+        align = {name: "right" if self._is_number(name) else "left" for name in cells.columns}
+
+        def row(tag, texts):
+            inside = "".join(
+                f'<{tag} style="text-align: {align[name]}">{html.escape(str(text))}</{tag}>'
+                for name, text in zip(cells.columns, texts, strict=True)
+            )
+            return f"<tr>{inside}</tr>"
+
+        style = "caption-side: top; text-align: left; white-space: nowrap; padding: 4px 0"
+        caption = f'<caption style="{style}">{html.escape(self.caption)}</caption>'
+        body = "\n".join(row("td", texts) for texts in cells.itertuples(index=False))
+        return f"<table>\n{caption}\n<thead>{row('th', cells.columns)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+    _repr_html_ = to_html  # what notebooks ask for
+
+
+def table(frame, caption, formats=None):
+    """Gives a DataFrame a caption and readable numbers.
+
+    Integers get thousands separators, missing values are left empty; the index is shown unless it only counts the rows.
+
+    Args:
+        frame: `pandas.DataFrame`.
+        caption: str, says what the table shows and, where a column name does not, the unit.
+        formats: dict or None, format specification (as for `format`) of columns, for example `{"share": ".1%"}`.
+
+    Returns:
+        `CaptionedTable`; as the last expression of a cell it is shown.
+
+    Raises:
+        ValueError: if `caption` is empty, or `formats` names a column that is not there.
+    """
+    if not isinstance(caption, str) or not caption.strip():
+        raise ValueError(f"`caption` must say what the table shows. Received: caption={caption!r}.")
+    formats = dict(formats or {})
+    unknown = [name for name in formats if name not in frame.columns]
+    if unknown:
+        raise ValueError(f"`formats` must name columns of the table: {list(frame.columns)}. Received: {unknown}.")
+    return CaptionedTable(frame, caption, formats)
