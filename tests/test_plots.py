@@ -21,12 +21,14 @@ def no_figure_is_left_open():
 
 
 PARTS = pd.DataFrame({"pointwise": [90.0, 10.0], "depthwise": [10.0, 10.0]}, index=["large", "small"])
+INTERVALS = pd.DataFrame({"value": [1.0, 2.0], "low": [0.0, 1.5], "high": [3.0, 2.5]}, index=["first", "second"])
 FIGURES = {
     "stacked_bars": lambda: plots.stacked_bars(PARTS, "parameters", "Title", plots.LAYER_COLORS),
     "layer_bars": lambda: plots.layer_bars(pd.DataFrame({"kind": ["a", "b", "a"], "value": [1, 2, 3]}), "parameters"),
     "line_chart": lambda: plots.line_chart([1, 2], {"one": [1, 2], "two": [[1, 2], [3, 4]]}, "epoch", "loss"),
     "scatter": lambda: plots.scatter({"one": pd.DataFrame({"x": [1, 2], "y": [3, 4]})}, "size", "accuracy, %"),
     "matrices": lambda: plots.matrices({"one": np.eye(4), "two": np.ones((4, 4))}, "filter", "channel", "weight"),
+    "interval_chart": lambda: plots.interval_chart(INTERVALS, "difference, percentage points", "Title", {"none": 0}),
 }
 
 
@@ -36,7 +38,7 @@ def test_every_axis_is_labelled(name):
         # A picture beside another one shares its vertical axis, a colour bar has no horizontal one.
         assert axes.get_ylabel() or axes.get_xlabel()
         if axes is axes.figure.axes[0]:
-            assert axes.get_xlabel() and (axes.get_ylabel() or name == "stacked_bars")
+            assert axes.get_xlabel() and (axes.get_ylabel() or name in ("stacked_bars", "interval_chart"))
 
 
 def test_drawing_leaves_the_settings_of_the_reader_alone():
@@ -112,6 +114,53 @@ def test_matrices_share_one_colour_scale_with_white_at_zero():
     figure = plots.matrices({"one": np.eye(4), "two": -3 * np.eye(4)}, "filter", "channel", "weight", signed=True)
     scales = [axes.images[0].get_clim() for axes in figure.axes[:2]]
     assert scales == [(-3, 3), (-3, 3)]
+
+
+def test_panels_share_axes_and_give_a_curve_the_same_look_everywhere():
+    x = [1, 2, 3]
+    panels = {
+        "first": {"original": (x, [1.0, 2.0, 3.0]), "16ch": (x, [1.0, np.nan, 2.0])},
+        "second": {"16ch": (x, [5.0, 6.0, 7.0])},
+        "third": {"original": (x, [0.0, 1.0, 1.0])},
+    }
+    figure = plots.curve_panels(panels, "epoch", "loss", "Title", markers=True)
+    first, second, third = figure.axes
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list(panels)
+    assert first.get_ylim() == second.get_ylim() and first.get_xlim() == third.get_xlim()
+    in_first, in_second = first.lines[1], second.lines[0]
+    for property in ("get_color", "get_linestyle", "get_marker"):
+        assert getattr(in_first, property)() == getattr(in_second, property)()
+        assert getattr(in_first, property)() != getattr(first.lines[0], property)()
+    assert np.isnan(in_first.get_ydata()).tolist() == [False, True, False]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["original", "16ch"]
+    assert figure.get_supxlabel() == "epoch" and figure.get_supylabel() == "loss"
+    for bad in ({"panels": {}}, {"panels": panels, "columns": 0}):
+        with pytest.raises(ValueError, match="Received"):
+            plots.curve_panels(**bad, xlabel="epoch", ylabel="loss")
+
+
+def test_intervals_reach_from_low_to_high():
+    frame = INTERVALS.assign(group=["one", "other"])
+    (axes,) = plots.interval_chart(frame, "difference", levels={"none": 0.0}, formats="+.1f").axes
+    bars = [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+    assert bars[:2] == [[0.0, 3.0], [1.5, 2.5]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["first", "second"]
+    assert {"+1.0", "+2.0", "none"} <= {text.get_text() for text in axes.texts}
+    with pytest.raises(ValueError, match="low <= value <= high"):
+        plots.interval_chart(frame.assign(low=2.4), "difference")
+    with pytest.raises(ValueError, match="value, low and high"):
+        plots.interval_chart(frame[["value"]], "difference")
+
+
+def test_images_are_shown_as_they_are_with_their_titles():
+    pictures = [np.full((4, 6, 3), 200, np.uint8), np.full((4, 6), 0.5)]
+    figure = plots.images(pictures, ["colour", "grey"], columns=3, title="Two")
+    assert [axes.get_title() for axes in figure.axes] == ["colour", "grey"]
+    assert (figure.axes[0].images[0].get_array() == 200).all()
+    assert figure.axes[1].images[0].get_clim() == (0, 1)
+    for bad in ({"pictures": []}, {"pictures": pictures, "titles": ["one"]}, {"pictures": pictures, "columns": 0}):
+        with pytest.raises(ValueError, match="Received"):
+            plots.images(**bad)
 
 
 # The diagram of the sub-network

@@ -3,13 +3,17 @@
 One function for each kind of figure; each returns the matplotlib figure, and `show` puts it on the page together with a
 text for those who cannot see it. `table` gives a DataFrame a caption and numbers that can be read.
 
-The files: `style` (colours and fonts), `page` (onto the page), `tables`, `charts`, `pictures` (matrices), `channels`
-(the sub-network, channel by channel).
+The files: `style` (colours and fonts), `page` (onto the page), `tables`, `charts`, `panels` (curves side by side),
+`intervals` (numbers with their uncertainty), `pictures` (matrices), `photographs` (images), `channels` (the
+sub-network, channel by channel).
 """
 
 from kgpc.plots.channels import subnetwork
 from kgpc.plots.charts import layer_bars, line_chart, scatter, stacked_bars
+from kgpc.plots.intervals import interval_chart
 from kgpc.plots.page import as_html, show
+from kgpc.plots.panels import curve_panels
+from kgpc.plots.photographs import images
 from kgpc.plots.pictures import matrices
 from kgpc.plots.style import COLORS, GREY, LAYER_COLORS
 from kgpc.plots.tables import CaptionedTable, table
@@ -20,6 +24,9 @@ __all__ = [
     "LAYER_COLORS",
     "CaptionedTable",
     "as_html",
+    "curve_panels",
+    "images",
+    "interval_chart",
     "layer_bars",
     "line_chart",
     "matrices",

@@ -49,9 +49,9 @@ _STYLE = {
 HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]  # keeps text readable on lines and colours
 
 
-def new_figure(width, height, columns=1, **options):
+def new_figure(width, height, columns=1, rows=1, **options):
     """An empty figure in the style of the collection, and its axes (an array where there are several)."""
-    return plt.subplots(1, columns, figsize=(width, height), **options)
+    return plt.subplots(rows, columns, figsize=(width, height), **options)
 
 
 def in_style(function):

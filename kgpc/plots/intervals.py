@@ -1,0 +1,58 @@
+"""Numbers with their uncertainty: points with bars from the lower to the upper end of an interval."""
+
+import numpy as np
+
+from kgpc.plots.style import GREY, MARKERS, color_list, in_style, new_figure
+
+
+@in_style
+def interval_chart(frame, xlabel, title=None, levels=None, formats="", colors=None):
+    """One row for each number, with its interval; rows of one group have one colour and one marker.
+
+    Args:
+        frame: `pandas.DataFrame`; one row per number, named by the index, with the columns `value`, `low` and `high`
+            (the ends of the interval) and, to tell rows apart, `group` (str).
+        xlabel: str, what the numbers are, with their unit and what the interval is.
+        title: str or None.
+        levels: dict or None, names and positions of dotted vertical lines to compare with.
+        formats: str, format specification (as for `format`) of the number beside each point; "" writes none.
+        colors: dict or None, colour of some groups.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: if a column is missing, or a value lies outside its interval.
+    """
+    missing = {"value", "low", "high"} - set(frame.columns)
+    if missing:
+        raise ValueError(f"`frame` must have the columns value, low and high. Received: {list(frame.columns)}.")
+    values, low, high = (frame[name].to_numpy(float) for name in ("value", "low", "high"))
+    if not ((low <= values) & (values <= high)).all():
+        raise ValueError("`frame` must hold values within their intervals: low <= value <= high.")
+    groups = frame["group"].tolist() if "group" in frame else [""] * len(frame)
+    names = list(dict.fromkeys(groups))
+    looks = dict(zip(names, zip(color_list(names, colors), MARKERS * 2, strict=False), strict=True))
+    figure, axes = new_figure(7.5, 0.9 + 0.27 * len(frame))
+    for row, group in enumerate(groups):
+        color, marker = looks[group]
+        axes.plot([low[row], high[row]], [row, row], color=color, linewidth=1.6)
+        label = group if groups.index(group) == row else None
+        axes.plot(values[row], row, color=color, marker=marker, markersize=7, linestyle="none", label=label)
+        if formats:
+            text = format(values[row], formats)
+            axes.annotate(text, (high[row], row), (5, 0), textcoords="offset points", va="center", fontsize="small")
+    for name, position in (levels or {}).items():
+        axes.axvline(position, color=GREY, linestyle=(0, (1, 1)), linewidth=1.5)
+        axes.annotate(
+            name, (position, 1), (3, 2), xycoords=("data", "axes fraction"), textcoords="offset points", color=GREY
+        )
+    axes.set_yticks(np.arange(len(frame)), [str(name) for name in frame.index])
+    axes.set_ylim(len(frame) - 0.5, -0.5)
+    axes.margins(x=0.08)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(xlabel)
+    axes.set_title(title or "", pad=16 if levels else None)
+    if len(names) > 1:
+        figure.legend(loc="outside lower center", ncols=4, handlelength=1)
+    return figure
