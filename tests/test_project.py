@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(
     {path.with_suffix("") for path in (ROOT / "notebooks").glob("*") if path.suffix in (".py", ".ipynb")}
 )
-CONDA_TO_PYPI = {"opencv": "opencv-python"}
+CONDA_TO_PYPI = {"opencv": "opencv-python", "playwright-python": "playwright"}
 EVERY_NOTEBOOK = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
 
 
@@ -71,7 +71,8 @@ def specifiers(requirements):
 def test_environment_and_pyproject_name_the_same_packages(pyproject):
     project = pyproject["project"]
     wanted = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
-    conda = specifiers(yaml.safe_load(read("environment.yml"))["dependencies"])
+    *conda, from_pip = yaml.safe_load(read("environment.yml"))["dependencies"]
+    conda = specifiers(conda + from_pip["pip"])
     assert conda.pop("python") == SpecifierSet(project["requires-python"])
     assert conda.pop("pip") == SpecifierSet()
     assert {CONDA_TO_PYPI.get(name, name): specifier for name, specifier in conda.items()} == specifiers(wanted)
