@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from kgpc import datasets, paper
-from kgpc.__main__ import execute, set_profile
+from kgpc.notebooks import execute, set_profile
 
 TINY = """\
 def load_data():

@@ -12,6 +12,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from kgpc import __main__ as command_line
+from kgpc import notebooks
 
 HEADER = """\
 # ---
@@ -191,8 +192,8 @@ def test_local_paths_are_found_in_every_kind_of_output(kind):
         "error": new_output("error", ename="OSError", evalue=text),
     }[kind]
     notebook = new_notebook(cells=[new_code_cell("open('file')", outputs=[output])])
-    with pytest.raises(command_line.UserError, match="names"):
-        command_line.refuse_local_paths(notebook, "00_path")
+    with pytest.raises(notebooks.UserError, match="names"):
+        notebooks.refuse_local_paths(notebook, "00_path")
 
 
 def test_a_script_without_pairing_is_refused(clone, capsys):

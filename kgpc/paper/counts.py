@@ -1,0 +1,215 @@
+"""The published parameters and flops beside those of the models built here, row by row, and their page."""
+
+import functools
+
+import keras
+import pandas as pd
+
+from kgpc import applications, flops
+from kgpc.paper.models import arguments_of
+from kgpc.paper.tables import published
+
+
+def compare_counts():
+    """Compares all published parameters and flops with those of the models built here. Takes a minute or two.
+
+    Returns:
+        `pandas.DataFrame`, one row for each of all rows of `published("results")` and `published("unlisted_runs")`,
+        and for those of `published("two_branch_results")` with a parameter count. Columns:
+
+        - `table`, `paper`, `dataset`, `label`, `model`, `scheme` (such as "D6(16)"), `input_size`, `classes`.
+        - `published_parameters`, `our_parameters`, `parameters_equal`: trainable parameters.
+        - `published_flops`, `our_flops`, `flops_equal`: of a prediction (`forward_passes` of the model), in the paper's
+          convention; NA where none were published. Where the printed table and the authors' notebook disagree, the
+          notebook counts.
+        - `erratum`: what the printed table says instead, else "".
+
+    Raises:
+        FileNotFoundError: if a published table is missing.
+    """
+    rows = []
+    for table in ("results", "unlisted_runs", "two_branch_results"):
+        frame = published(table)
+        if table == "two_branch_results":
+            frame = frame.dropna(subset=["raw_trainable_parameters"])
+        rows.extend(_compared(table, row) for _, row in frame.iterrows())
+    counts = ["published_parameters", "our_parameters", "published_flops", "our_flops"]
+    return pd.DataFrame(rows).astype(dict.fromkeys(counts, "Int64") | {"flops_equal": "boolean"})
+
+
+def _compared(table, row):
+    constructor, arguments = arguments_of(row)
+    our_parameters, flops_of_a_pass = _counts(constructor, arguments)
+    if table == "results":
+        parameters, published_flops, passes = row["parameters"], row["flops"], row["forward_passes"]
+    elif table == "unlisted_runs":
+        parameters, published_flops, passes = row["raw_parameters"], row["raw_flops"], 1
+    else:
+        parameters, published_flops, passes = row["raw_trainable_parameters"], pd.NA, 1
+    our_flops = flops_of_a_pass * passes
+    size, _, _ = arguments["input_shape"]
+    return {
+        "table": table,
+        "paper": row.get("paper", "grouped-pointwise-2022"),
+        "dataset": row["dataset"],
+        "label": row["label"],
+        "model": _title(row) + (", 2 passes" if passes == 2 else ""),
+        "scheme": str(arguments.get("scheme") or ""),
+        "input_size": f"{size}x{size}",
+        "classes": arguments["classes"],
+        "published_parameters": parameters,
+        "our_parameters": our_parameters,
+        "parameters_equal": bool(parameters == our_parameters),
+        "published_flops": published_flops,
+        "our_flops": our_flops,
+        "flops_equal": pd.NA if pd.isna(published_flops) else bool(published_flops == our_flops),
+        "erratum": _erratum(row, parameters, published_flops) if table == "results" else "",
+    }
+
+
+def _title(row):
+    if "colour_space" in row.index:
+        return f"Inception V3 to mixed{row['max_mix_idx']}, {row['architecture']}"
+    return row["model"]
+
+
+@functools.cache
+def _counts_with_first_classes(constructor, arguments):
+    """Classes, trainable parameters and float operations (paper's convention) of the body and of the classifier.
+
+    Tables list the same model for several datasets; `arguments` are without `classes`, so it is built once.
+    """
+    classes = 10
+    with keras.StatelessScope():  # weights have shapes, which is all that counting needs, but are never drawn
+        model = getattr(applications, constructor)(**dict(arguments), classes=classes)
+    counts = flops.layer_counts(model)
+    # The classifier: the last convolution or dense layer, and what follows it.
+    start = max(index for index, count in enumerate(counts) if count.macs)
+    if counts[start].output_shape[-1] != classes:
+        raise RuntimeError(f"The last convolution or dense layer of {model.name!r} is not its classifier.")
+    parts = (counts[:start], counts[start:])
+    parameters = [sum(count.trainable_parameters for count in part) for part in parts]
+    operations = [sum(count.float_operations for count in part) for part in parts]
+    return classes, parameters, operations
+
+
+def _counts(constructor, arguments):
+    """Trainable parameters and flops of one pass."""
+    others = {name: value for name, value in arguments.items() if name != "classes"}
+    built, parameters, operations = _counts_with_first_classes(constructor, tuple(sorted(others.items())))
+    # Each class has the same weights, bias and operations in the classifier, softmax included.
+    parameters, operations = (
+        body + classifier // built * arguments["classes"] for body, classifier in (parameters, operations)
+    )
+    return parameters, operations // 2
+
+
+def _erratum(row, parameters, published_flops):
+    """What the printed table has instead of the notebook's count, and why as far as `errata` says."""
+    texts = []
+    for quantity, printed, counted in (
+        ("parameters", row["table_parameters"], parameters),
+        ("flops", row["table_flops"], published_flops),
+    ):
+        if pd.notna(printed) and printed != counted:
+            errata = published("errata")
+            known = errata[errata["what"].str.contains(row["label"]) & errata["what"].str.endswith(quantity)]
+            kind = "".join(f" ({kind})" for kind in known["kind"])
+            texts.append(f"printed {quantity}: {printed}{kind}")
+    return "; ".join(texts)
+
+
+def counts_page(comparison):
+    """The comparison as a page in Markdown.
+
+    Args:
+        comparison: `pandas.DataFrame`, a result of `compare_counts`.
+
+    Returns:
+        str, the text of the page.
+    """
+    parts = [_PAGE_HEADER.format(summary=summary(comparison))]
+    for title, query in _PAGE_SECTIONS.items():
+        parts.append(f"## {title}\n\n{_markdown(as_text(comparison.query(query)))}")
+    return "\n".join(parts)
+
+
+_PAGE_SECTIONS = {
+    "Rows of the tables of the first paper (doi:10.13164/mendel.2022.1.023)": (
+        "table == 'results' and paper == 'grouped-pointwise-2022'"
+    ),
+    "Rows of the tables of the second paper (doi:10.3390/e24091264)": (
+        "table == 'results' and paper == 'enhanced-scheme-2022'"
+    ),
+    "Runs in the authors' notebooks that no table lists": "table == 'unlisted_runs'",
+    "Two-branch models of the light-chroma papers, parameters only (doi:10.13164/mendel.2022.1.055)": (
+        "table == 'two_branch_results'"
+    ),
+}
+_PAGE_HEADER = """# Published counts and ours, row by row
+
+Trainable parameters and flops that the authors published, beside those counted in the models of `kgpc.applications`.
+{summary}
+
+The page is written by `python -m kgpc table --output docs/published-rows.md`: the published numbers are read from
+`data/published`, ours are counted at that moment; a difference would show here, and fails a test. "Published" is what
+the authors' notebook prints for the run. Where the table in the paper has another number, the last column says which.
+Flops are for the prediction of one image in the paper's convention (`kgpc.flops.paper_flops`), about one for a
+multiply-add; a row with 2 passes averages the predictions of an image and of its mirror image.
+"""
+
+
+def summary(comparison):
+    """One sentence on how many rows agree.
+
+    Args:
+        comparison: `pandas.DataFrame`, a result of `compare_counts`.
+
+    Returns:
+        str.
+    """
+    flops_equal = comparison["flops_equal"].dropna()
+    return (
+        f"{len(comparison)} rows: parameters equal in {comparison['parameters_equal'].sum()} of {len(comparison)}, "
+        f"flops equal in {flops_equal.sum()} of the {len(flops_equal)} that have any."
+    )
+
+
+def as_text(comparison):
+    """The comparison as it is shown: short headings, thousands separated, yes and no.
+
+    Args:
+        comparison: `pandas.DataFrame`, a result of `compare_counts` or rows of it.
+
+    Returns:
+        `pandas.DataFrame` of str.
+    """
+
+    def number(value):
+        return "" if pd.isna(value) else f"{value:,}"
+
+    def yes_or_no(value):
+        return "" if pd.isna(value) else ("yes" if value else "NO")
+
+    columns = {
+        "dataset": ("dataset", str),
+        "run": ("label", str),
+        "model": ("model", str),
+        "scheme": ("scheme", str),
+        "input": ("input_size", str),
+        "classes": ("classes", str),
+        "published parameters": ("published_parameters", number),
+        "our parameters": ("our_parameters", number),
+        "parameters equal?": ("parameters_equal", yes_or_no),
+        "published flops": ("published_flops", number),
+        "our flops": ("our_flops", number),
+        "flops equal?": ("flops_equal", yes_or_no),
+        "the printed table differs": ("erratum", str),
+    }
+    return pd.DataFrame({title: comparison[name].map(text) for title, (name, text) in columns.items()})
+
+
+def _markdown(frame):
+    lines = [frame.columns, ["---:" if name.startswith(("our", "published")) else "---" for name in frame.columns]]
+    lines.extend(frame.itertuples(index=False))
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
