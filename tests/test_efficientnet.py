@@ -202,6 +202,27 @@ def test_without_a_scheme_it_computes_what_keras_applications_computes(double_pr
     assert abs(expected[0] - expected[1]).max() > 0.01
 
 
+@pytest.mark.parametrize("variant", ["B0", "B3"])
+def test_the_default_width_is_that_of_the_variant(variant):
+    width = inspect.signature(constructor(variant)).parameters["width"].default
+    assert width == efficientnet.VARIANTS[variant].width
+
+
+def test_another_width_scales_stem_blocks_and_top():
+    for width in (0.35, 1.1):
+        narrow = build_without_values(kEfficientNetB0, scheme=None, width=width, **SMALL)
+        # The function behind keras.applications' variants takes the two factors as they are.
+        theirs = build_without_values(
+            keras.src.applications.efficientnet.EfficientNet,
+            width_coefficient=width,
+            depth_coefficient=1.0,
+            default_size=32,
+            weights=None,
+            **SMALL,
+        )
+        assert kgpc.flops.trainable_parameters(narrow) == kgpc.flops.trainable_parameters(theirs)
+
+
 @pytest.mark.parametrize("skip, size", [(-1, 1), (0, 2), (3, 8), (7, 31)])
 def test_small_images_keep_their_size_where_strides_are_skipped(skip, size):
     model = build_without_values(kEfficientNetB0, include_top=False, skip_stride_cnt=skip, input_shape=(32, 32, 3))
@@ -366,6 +387,7 @@ def test_each_variant_has_its_own_name_defaults_and_help(variant):
         ({"path_merge": "mean"}, ValueError, "`path_merge` must be .* Received: path_merge='mean'"),
         ({"drop_connect_rate": -0.1}, ValueError, "`drop_connect_rate` must be a fraction"),
         ({"drop_connect_rate": 0.3}, ValueError, "`drop_connect_rate` must be smaller than 16/54"),
+        ({"width": 0}, ValueError, "`width` must be a number above 0"),
         ({"dropout": 1}, ValueError, r"`dropout` must be a fraction in \[0, 1\)"),
         ({"input_shape": (32, 32)}, ValueError, r"`input_shape` must be \(height, width, channels\)"),
         ({"input_shape": (32, 32, None)}, ValueError, "`input_shape` must have a channel count"),

@@ -96,6 +96,24 @@ def test_without_a_scheme_it_is_inception_v3():
     np.testing.assert_allclose(ours(x).numpy(), theirs(x).numpy(), rtol=0, atol=1e-6)
 
 
+def test_alpha_scales_the_filters_of_every_convolution():
+    whole, half = counting(scheme=None), counting(scheme=None, alpha=0.5)
+    pairs = list(zip(whole.layers, half.layers, strict=True))
+    for one, other in pairs:
+        if isinstance(one, keras.layers.Conv2D):
+            assert other.filters == one.filters // 2, one.name
+            assert (other.kernel_size, other.strides) == (one.kernel_size, one.strides)
+    assert sum(isinstance(one, keras.layers.Conv2D) for one, _ in pairs) == 94
+    least = counting(scheme=None, alpha=0.001, max_mix_idx=0)
+    assert {layer.filters for layer in least.layers if isinstance(layer, keras.layers.Conv2D)} == {1}
+
+
+def test_alpha_comes_before_the_shares_of_two_branches():
+    model = counting(two_paths_second_block=True, max_mix_idx=-1, alpha=0.5)
+    filters = {layer.name: layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)}
+    assert [filters[f"light_{index}_conv"] for index in (1, 2, 3, 4)] == [8, 8, 16, 63]  # round(96 * 0.655)
+
+
 @needs_golden
 def test_reference_outputs():
     weights = GOLDEN / "kinceptionv3_d6_16ch_107.weights.hdf5"
@@ -371,6 +389,7 @@ def test_a_batch_of_the_wrong_rank_is_refused():
         ({"input_shape": (75, 75)}, ValueError, r"`input_shape` must be \(height, width, channels\)"),
         ({"classes": 0}, ValueError, "`classes` must be at least 1"),
         ({"pooling": "mean"}, ValueError, "`pooling` must be"),
+        ({"alpha": 0}, ValueError, "`alpha` must be a number above 0"),
         ({"l_ratio": 1.1}, ValueError, "`l_ratio` must be a fraction"),
         ({"ab_ratio": -1}, ValueError, "`ab_ratio` must be a fraction"),
         (

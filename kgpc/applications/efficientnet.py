@@ -124,6 +124,8 @@ _DOCSTRING = """Instantiates kEffNet-{variant}: EfficientNet-{variant} whose poi
             blocks here). The baseline divides by its own number of blocks, {block_count}, as `keras.applications`
             does.
         path_merge: "concat" or "add", how several paths are merged.
+        width: float > 0, factor of the filters of B0. Another one than the default {width:g} makes a narrower or a
+            wider network of the same depth.
 
     Returns:
         A `keras.Model`.
@@ -166,6 +168,7 @@ def _constructor(variant_name):
         dropout=variant.dropout,
         drop_connect_rate=0.2,
         path_merge="concat",
+        width=variant.width,
     ):
         common.check_arguments(
             scheme=None,
@@ -177,21 +180,23 @@ def _constructor(variant_name):
         )
         if path_merge not in ("concat", "add"):
             raise ValueError(f'`path_merge` must be "concat" or "add". Received: path_merge={path_merge!r}.')
+        common.check_positive("width", width)
         schemes = _schemes(scheme)
-        blocks = _blocks(variant, skip_stride_cnt)
+        scaled = variant._replace(width=width)
+        blocks = _blocks(scaled, skip_stride_cnt)
         drop_rates = _drop_rates(len(blocks), drop_connect_rate, baseline=scheme is None)
         inputs = common.model_input(input_tensor, input_shape, default_size=variant.image_size)
         # Without a scheme, the layer names are those of keras.applications.
         prefix = "" if scheme is None else "k_"
-        x = _stem(inputs, _scaled_filters(STEM_FILTERS, variant), 2 if skip_stride_cnt < 0 else 1, prefix)
+        x = _stem(inputs, _scaled_filters(STEM_FILTERS, scaled), 2 if skip_stride_cnt < 0 else 1, prefix)
         if scheme is None:
             x = _path(x, blocks, drop_rates, _baseline_pointwise, "block{}_")
-            x = _baseline_pointwise(x, _scaled_filters(TOP_FILTERS, variant), name="top_conv", activation="swish")
+            x = _baseline_pointwise(x, _scaled_filters(TOP_FILTERS, scaled), name="top_conv", activation="swish")
         else:
             units = [functools.partial(_scheme_pointwise, scheme=path_scheme) for path_scheme in schemes]
             x = _merged_paths(x, blocks, drop_rates, units, path_merge)
             # The published models with several paths build their top from the last scheme.
-            x = units[-1](x, _scaled_filters(TOP_FILTERS, variant), name="k_top_conv")
+            x = units[-1](x, _scaled_filters(TOP_FILTERS, scaled), name="k_top_conv")
         if include_top:
             x = _classifier(x, classes, classifier_activation, dropout, prefix)
         else:

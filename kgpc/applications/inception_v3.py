@@ -166,6 +166,7 @@ def kInceptionV3(
     deep_two_paths=False,
     max_mix_idx=LAST_MIXED_LAYER,
     max_mix_deep_two_paths_idx=-1,
+    alpha=1.0,
 ):
     """Instantiates kInceptionV3.
 
@@ -202,6 +203,7 @@ def kInceptionV3(
         max_mix_idx: int in [-1, 10], the last mixed layer; smaller makes a shorter network, -1 leaves the stem alone.
         max_mix_deep_two_paths_idx: int in [-1, 10]. From 0 on: only the mixed layers up to this one are in two
             branches, whether or not `deep_two_paths` is set. -1: `deep_two_paths` decides for all.
+        alpha: float > 0, width multiplier of all filters, rounded down, but not below 1.
 
     Returns:
         A `keras.Model`.
@@ -218,16 +220,17 @@ def kInceptionV3(
     _check_integer("two_paths_partial_first_block", two_paths_partial_first_block, 0)
     _check_integer("max_mix_idx", max_mix_idx, -1, LAST_MIXED_LAYER)
     _check_integer("max_mix_deep_two_paths_idx", max_mix_deep_two_paths_idx, -1, LAST_MIXED_LAYER)
+    common.check_positive("alpha", alpha)
     split_convolutions, split_second_block = _stem_layout(
         two_paths_partial_first_block, two_paths_first_block, two_paths_second_block
     )
-    x = _first_block(inputs, split_convolutions, l_ratio, ab_ratio)
-    x = _two_branch_second_block(x, scheme) if split_second_block else _second_block(x, scheme)
+    x = _first_block(inputs, split_convolutions, l_ratio, ab_ratio, alpha)
+    x = _two_branch_second_block(x, scheme, alpha) if split_second_block else _second_block(x, scheme, alpha)
     last_deep = max_mix_idx if deep_two_paths else -1
     if max_mix_deep_two_paths_idx >= 0:
         last_deep = max_mix_deep_two_paths_idx
     for index in range(max_mix_idx + 1):
-        x = (_two_branch_mixed_layer if index <= last_deep else _whole_mixed_layer)(x, index, scheme)
+        x = (_two_branch_mixed_layer if index <= last_deep else _whole_mixed_layer)(x, index, scheme, alpha)
     if include_top:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = layers.Dense(classes, activation=classifier_activation, name="predictions")(x)
@@ -335,14 +338,18 @@ def _halving_pool(x, name):
     return layers.MaxPooling2D(3, strides=2, name=name)(x)
 
 
-def _first_convolutions(x, start, stop, name, ratio=1.0):
+def _scaled_filters(filters, alpha):
+    return max(1, int(filters * alpha))
+
+
+def _first_convolutions(x, start, stop, name, alpha, ratio=1.0):
     """The convolutions `start` to `stop` - 1 before the first pooling, with that pooling where it follows."""
     for index, (filters, stride, padding) in enumerate(STEM[start:stop], start=start + 1):
-        x = _convolution(x, round(filters * ratio), 3, f"{name}_{index}", stride, padding)
+        x = _convolution(x, round(_scaled_filters(filters, alpha) * ratio), 3, f"{name}_{index}", stride, padding)
     return _halving_pool(x, f"{name}_pool") if stop == len(STEM) else x
 
 
-def _first_block(x, split_convolutions, l_ratio, ab_ratio):
+def _first_block(x, split_convolutions, l_ratio, ab_ratio, alpha):
     """The first three convolutions and the pooling, the first `split_convolutions` of them in two branches."""
     if split_convolutions:
         whole = split_convolutions == len(STEM)
@@ -351,14 +358,15 @@ def _first_block(x, split_convolutions, l_ratio, ab_ratio):
             split_convolutions,
             l_ratio,
             ab_ratio,
+            alpha,
             "concat_first_block" if whole else f"concat_partial_first_block{split_convolutions}",
         )
         if whole:
             return x
-    return _first_convolutions(x, split_convolutions, len(STEM), "stem")
+    return _first_convolutions(x, split_convolutions, len(STEM), "stem", alpha)
 
 
-def _light_and_chroma(x, convolutions, l_ratio, ab_ratio, concatenation):
+def _light_and_chroma(x, convolutions, l_ratio, ab_ratio, alpha, concatenation):
     """The first convolutions in a branch over the lightness and one over the colour, concatenated."""
     if x.shape[-1] != 3:
         raise ValueError(f"A two-branch stem needs 3 input channels: L, a, b. Received: input shape {tuple(x.shape)}.")
@@ -371,39 +379,43 @@ def _light_and_chroma(x, convolutions, l_ratio, ab_ratio, concatenation):
     ):
         if not ratio:
             continue
-        if not all(round(filters * ratio) for filters, _, _ in STEM[:convolutions]):
+        if not all(round(_scaled_filters(filters, alpha) * ratio) for filters, _, _ in STEM[:convolutions]):
             raise ValueError(f"`{argument}` must be 0 or leave at least one filter. Received: {argument}={ratio}.")
         part = CopyChannels(channels, start=start, name=f"{name}_channels")(x)
-        branches.append(_first_convolutions(part, 0, convolutions, name, ratio))
+        branches.append(_first_convolutions(part, 0, convolutions, name, alpha, ratio))
     return branches[0] if len(branches) == 1 else layers.Concatenate(name=concatenation)(branches)
 
 
-def _second_block(x, scheme):
-    x = _pointwise(x, STEM_POINTWISE_FILTERS, scheme, "single_path")
-    return _halving_pool(_convolution(x, STEM_LAST_FILTERS, 3, "stem_4", padding="valid"), "stem_pool_2")
+def _second_block(x, scheme, alpha):
+    x = _pointwise(x, _scaled_filters(STEM_POINTWISE_FILTERS, alpha), scheme, "single_path")
+    x = _convolution(x, _scaled_filters(STEM_LAST_FILTERS, alpha), 3, "stem_4", padding="valid")
+    return _halving_pool(x, "stem_pool_2")
 
 
-def _two_branch_second_block(x, scheme):
+def _two_branch_second_block(x, scheme, alpha):
     branches = []
     for name, transition, path in (
         ("light", "second_block_ta", "l_branch_path"),
         ("chroma", "second_block_tb", "ab_branch_path"),
     ):
         branch = _pointwise(x, int(x.shape[-1] * POINTWISE_SHARE), scheme, transition, activation=None)
-        branch = _pointwise(branch, round(STEM_POINTWISE_FILTERS * LARGER_KERNEL_SHARE), scheme, path)
-        filters = round(STEM_LAST_FILTERS * LARGER_KERNEL_SHARE)
+        filters = round(_scaled_filters(STEM_POINTWISE_FILTERS, alpha) * LARGER_KERNEL_SHARE)
+        branch = _pointwise(branch, filters, scheme, path)
+        filters = round(_scaled_filters(STEM_LAST_FILTERS, alpha) * LARGER_KERNEL_SHARE)
         branches.append(_convolution(branch, filters, 3, f"{name}_4", padding="valid"))
     return _halving_pool(layers.Concatenate(name="concat_second_block")(branches), "stem_pool_2")
 
 
-def _unit(x, unit, name, scheme, is_half):
-    filters = int(unit.share * unit.filters) if is_half else unit.filters
+def _unit(x, unit, name, scheme, alpha, is_half):
+    filters = _scaled_filters(unit.filters, alpha)
+    if is_half:
+        filters = int(unit.share * filters)
     if unit.kernel_size == (1, 1):
         return _pointwise(x, filters, None if unit.always_ordinary else scheme, name)
     return _convolution(x, filters, unit.kernel_size, name, unit.stride, "same" if unit.stride == 1 else "valid")
 
 
-def _step(x, step, name, scheme, is_half):
+def _step(x, step, name, scheme, alpha, is_half):
     """One step of a path; `name` is that of the mixed layer."""
     step_name = f"{name}_{step.suffix}"
     if step == AVERAGE:
@@ -411,29 +423,29 @@ def _step(x, step, name, scheme, is_half):
     if step == MAXIMUM:
         return _halving_pool(x, step_name)
     if isinstance(step, Split):
-        outputs = [_unit(x, unit, f"{name}_{unit.suffix}", scheme, is_half) for unit in step.units]
+        outputs = [_unit(x, unit, f"{name}_{unit.suffix}", scheme, alpha, is_half) for unit in step.units]
         return layers.Concatenate(name=step_name)(outputs)
-    return _unit(x, step, step_name, scheme, is_half)
+    return _unit(x, step, step_name, scheme, alpha, is_half)
 
 
-def _mixed_layer(x, index, name, scheme, is_half=False):
+def _mixed_layer(x, index, name, scheme, alpha, is_half=False):
     outputs = []
     for path in MIXED_LAYERS[index]:
         output = x
         for step in path:
-            output = _step(output, step, name, scheme, is_half)
+            output = _step(output, step, name, scheme, alpha, is_half)
         outputs.append(output)
     return layers.Concatenate(name=name)(outputs)
 
 
-def _whole_mixed_layer(x, index, scheme):
-    return _mixed_layer(x, index, f"mixed{index}", scheme)
+def _whole_mixed_layer(x, index, scheme, alpha):
+    return _mixed_layer(x, index, f"mixed{index}", scheme, alpha)
 
 
-def _two_branch_mixed_layer(x, index, scheme):
+def _two_branch_mixed_layer(x, index, scheme, alpha):
     x = InterleaveChannels(2, name=f"mixed{index}_interleaved")(x)
     halves = []
     for letter in "ab":
         half = _pointwise(x, int(x.shape[-1] * POINTWISE_SHARE), scheme, f"mixed{index}_t{letter}", activation=None)
-        halves.append(_mixed_layer(half, index, f"mixed{index}{letter}", scheme, is_half=True))
+        halves.append(_mixed_layer(half, index, f"mixed{index}{letter}", scheme, alpha, is_half=True))
     return layers.Concatenate(name=f"mixed{index}")(halves)
