@@ -28,6 +28,9 @@ class LayerCount:
     Attributes:
         layer: str, name of the layer.
         kind: str, its class.
+        part: str, its role in a network: "pointwise", "depthwise" or "other convolutions", "batch normalization",
+            "classifier" (the last layer with weights, if it is dense or computes a 1x1 convolution of a 1x1 map), or
+            "other".
         output_shape: tuple of int, without the batch axis.
         trainable_parameters: int.
         macs: int, multiply-accumulates.
@@ -36,6 +39,7 @@ class LayerCount:
 
     layer: str
     kind: str
+    part: str
     output_shape: tuple
     trainable_parameters: int
     macs: int
@@ -58,6 +62,25 @@ def _known_shape(operation, tensor):
 
 def _kernel_size(layer):
     return (1, 1) if isinstance(layer, GroupedPointwiseConv2D) else layer.kernel_size
+
+
+def _part(operation):
+    if isinstance(operation, keras.layers.DepthwiseConv2D):
+        return "depthwise"
+    if isinstance(operation, _CONVOLUTIONS):
+        return "pointwise" if tuple(_kernel_size(operation)) == (1, 1) else "other convolutions"
+    return "batch normalization" if isinstance(operation, keras.layers.BatchNormalization) else "other"
+
+
+def _with_classifier(counts):
+    """The counts of a whole model, its classifier named as one."""
+    last = max((index for index, count in enumerate(counts) if count.trainable_parameters), default=None)
+    if last is None:
+        return counts
+    count = counts[last]
+    if count.kind == "Dense" or (count.part == "pointwise" and count.output_shape[:2] == (1, 1)):
+        counts[last] = dataclasses.replace(count, part="classifier")
+    return counts
 
 
 def _layer_macs(operation, input_shape, output_shape):
@@ -101,6 +124,11 @@ def layer_counts(model):
         TypeError: if `model` is not a functional or sequential Keras model.
         ValueError: if its image size is not fixed.
     """
+    return _with_classifier(_layer_counts(model))
+
+
+def _layer_counts(model):
+    """As `layer_counts`, with no layer named the classifier."""
     if isinstance(model, keras.Sequential) and model.built:
         model = model._functional
     if not hasattr(model, "operations"):
@@ -111,7 +139,7 @@ def layer_counts(model):
     for operation in model.operations:
         calls = [node for node in operation._inbound_nodes if id(node) in nodes]
         if isinstance(operation, keras.Model):
-            inner = layer_counts(operation)
+            inner = _layer_counts(operation)
             counts.extend(inner)
             for _ in calls[1:]:
                 counts.extend(dataclasses.replace(count, trainable_parameters=0) for count in inner)
@@ -129,6 +157,7 @@ def layer_counts(model):
             LayerCount(
                 operation.name,
                 type(operation).__name__,
+                _part(operation),
                 output_shape[1:],
                 sum(math.prod(weight.shape) for weight in weights),
                 macs,
@@ -145,9 +174,9 @@ def layer_table(model):
         model: see `layer_counts`.
 
     Returns:
-        pandas DataFrame with one row per layer and the columns `layer`, `kind`, `output_shape`,
+        pandas DataFrame with one row per layer and the columns `layer`, `kind`, `part`, `output_shape`,
         `trainable_parameters`, `macs` (multiply-accumulates for one image) and `float_operations` (the paper's
-        convention before halving).
+        convention before halving): the attributes of `LayerCount`.
 
     Raises:
         TypeError, ValueError: see `layer_counts`.

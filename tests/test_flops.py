@@ -54,6 +54,24 @@ def test_layer_table_adds_up():
     assert list(table["layer"]) == [layer.name for layer in model.layers[1:]]
 
 
+def test_layer_table_names_the_part_that_a_layer_plays():
+    assert list(flops.layer_table(small_model())["part"]) == [
+        "other convolutions",
+        "depthwise",
+        "pointwise",
+        "batch normalization",
+        "other",
+        "other",
+        "classifier",
+    ]
+    x = inputs = keras.Input((1, 1, 8))
+    x = keras.layers.Conv2D(4, 1)(x)
+    convolutional = keras.Model(inputs, keras.layers.Conv2D(2, 1)(x))
+    assert list(flops.layer_table(convolutional)["part"]) == ["pointwise", "classifier"]
+    maps = keras.Input((2, 2, 8))
+    assert list(flops.layer_table(keras.Model(maps, keras.layers.Conv2D(2, 1)(maps)))["part"]) == ["pointwise"]
+
+
 def test_a_model_inside_a_model_and_a_layer_called_twice_are_counted():
     inner = small_model()
     shared = keras.layers.Dense(3)

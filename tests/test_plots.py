@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import patches
 from matplotlib.colors import to_rgb
 
 from kgpc import D6, D6v3, Grouped, plots
@@ -203,6 +204,65 @@ def test_every_kind_of_plan_can_be_drawn(plan):
     figure = plots.subnetwork(plan, title="Title")
     boxes = [text.get_text() for text in figure.axes[0].texts]
     assert boxes.count("0") == len([column for column in columns_of(plan)[0] for label in column.labels if not label])
+
+
+# Diagrams of networks
+
+
+def texts_of(figure):
+    return [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+
+
+def rectangles_of(figure):
+    return [patch for patch in figure.axes[0].patches if isinstance(patch, patches.Rectangle)]
+
+
+def test_a_block_diagram_has_every_box_in_its_colour_and_marks_what_changed():
+    layers = [plots.Box("one", "pointwise"), plots.Box("two\nlines", changed=True), plots.Box("+")]
+    figure = plots.block_diagram({"network": layers})
+    assert texts_of(figure) == ["network", "one", "two\nlines", "+"]
+    one, two = rectangles_of(figure)
+    assert one.get_facecolor()[:3] == to_rgb(plots.LAYER_COLORS["pointwise"])
+    assert two.get_edgecolor()[:3] == to_rgb(plots.COLORS["vermillion"]) != one.get_edgecolor()[:3]
+    assert two.get_height() > one.get_height() and two.get_width() == one.get_width()
+    assert two.get_y() + two.get_height() < one.get_y()
+    assert [type(patch) for patch in figure.axes[0].patches].count(patches.Circle) == 1
+
+
+def test_branches_lie_side_by_side_and_do_not_overlap():
+    box = plots.Box("convolution")
+    branches = ([box], [box, box], [box])
+    squeezed = [([], [box, box]), plots.Box("×"), box]
+    figure = plots.block_diagram({"parallel": [box, branches, box], "squeezed": [(squeezed, []), plots.Box("+")]})
+    boxes = [rectangle.get_bbox() for rectangle in rectangles_of(figure)]
+    assert len(boxes) == 9
+    for index, one in enumerate(boxes):
+        assert not any(one.overlaps(other) for other in boxes[index + 1 :])
+    first, second, third, fourth = boxes[1:5]
+    assert first.x1 < second.x0 < second.x1 < fourth.x0 and second.x0 == third.x0
+    # Nothing is drawn outside the figure.
+    width, height = figure.axes[0].get_xlim()[1], -figure.axes[0].get_ylim()[0]
+    assert all(0 <= one.x0 and one.x1 <= width and -height <= one.y0 for one in boxes)
+    for line in figure.axes[0].lines:
+        assert max(line.get_xdata()) <= width
+
+
+@pytest.mark.parametrize("layers", [[([plots.Box("a")], [])], [([plots.Box("a")], []), ([plots.Box("b")], [])]])
+def test_branches_that_meet_nowhere_are_refused(layers):
+    with pytest.raises(ValueError, match="After branches must come a `Box`"):
+        plots.block_diagram({"network": layers})
+
+
+def test_feature_maps_become_smaller_and_thicker_from_plate_to_plate():
+    frame = pd.DataFrame(
+        [("image", 32, 3, ""), ("stem", 16, 64, "other convolutions"), ("classes", 1, 1000, "classifier")],
+        columns=["label", "size", "channels", "kind"],
+    )
+    figure = plots.feature_maps(frame, title="Title")
+    assert texts_of(figure) == ["image", "32×32\n×3", "stem", "16×16\n×64", "classes", "1×1\n×1,000"]
+    fronts = [patch.get_path().get_extents() for patch in figure.axes[0].patches[::9]]
+    heights, widths = [front.height for front in fronts], [front.width for front in fronts]
+    assert heights == sorted(heights, reverse=True) and widths == sorted(widths)
 
 
 # Tables

@@ -5,11 +5,12 @@ text for those who cannot see it. `table` gives a DataFrame a caption and number
 
 The files: `style` (colours and fonts), `page` (onto the page), `tables`, `charts`, `panels` (curves side by side),
 `intervals` (numbers with their uncertainty), `pictures` (matrices), `photographs` (images), `channels` (the
-sub-network, channel by channel).
+sub-network, channel by channel), `diagrams` (blocks and whole networks).
 """
 
 from kgpc.plots.channels import subnetwork
 from kgpc.plots.charts import layer_bars, line_chart, scatter, stacked_bars
+from kgpc.plots.diagrams import Box, block_diagram, feature_maps
 from kgpc.plots.intervals import interval_chart
 from kgpc.plots.page import as_html, show
 from kgpc.plots.panels import curve_panels
@@ -22,9 +23,12 @@ __all__ = [
     "COLORS",
     "GREY",
     "LAYER_COLORS",
+    "Box",
     "CaptionedTable",
     "as_html",
+    "block_diagram",
     "curve_panels",
+    "feature_maps",
     "images",
     "interval_chart",
     "layer_bars",

@@ -1,0 +1,273 @@
+"""Diagrams of networks: the layers of a block as boxes with arrows, and the feature maps from image to classes.
+
+A block is written as Python lists: a list is drawn from top to bottom, a tuple of lists side by side, and an empty list
+is a line that leads past the others. So `[([Box("3×3")], []), Box("+")]` is a convolution with a residual
+connection around it.
+"""
+
+import dataclasses
+import typing
+
+import numpy as np
+from matplotlib import patches
+
+from kgpc.plots.style import COLORS, LAYER_COLORS, in_style, new_figure, text_color
+
+_LINE = 0.155  # height of a line of text, inches
+_CHARACTER = 0.068  # mean width of a character, inches
+_MARGIN = 0.11  # between the text and the edge of its box, inches
+_GAP = 0.24  # between boxes, for an arrow, inches
+_CIRCLE = 0.26  # diameter of a circle, inches
+_FONT_SIZE = 8.5
+_ARROW = {"arrowstyle": "-|>", "color": "black", "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
+_WIRE = {"color": "black", "linewidth": 1.1, "solid_capstyle": "butt", "solid_joinstyle": "miter"}
+
+
+class Box(typing.NamedTuple):
+    """One box of a `block_diagram`.
+
+    Attributes:
+        text: str, what is written into it; "+" and "×" are drawn as circles.
+        kind: str, a key of `LAYER_COLORS` for its colour; "" is white.
+        changed: bool, whether its edge is emphasized: something that one of the networks does differently.
+    """
+
+    text: str
+    kind: str = ""
+    changed: bool = False
+
+
+@dataclasses.dataclass
+class _Area:
+    """What a part of a diagram occupies: to the left and right of the line on which data flow, and in height."""
+
+    left: float
+    right: float
+    height: float
+
+
+def _lines(box):
+    return box.text.split("\n")
+
+
+def _is_operator(box):
+    return box.text in ("+", "×")
+
+
+def _area_of_box(box):
+    if _is_operator(box):
+        return _Area(_CIRCLE / 2, _CIRCLE / 2, _CIRCLE)
+    half = max(len(line) for line in _lines(box)) * _CHARACTER / 2 + _MARGIN
+    return _Area(half, half, len(_lines(box)) * _LINE + 1.4 * _MARGIN)
+
+
+def _has_line(branches):
+    """Whether a branch is a mere line; then data flow straight on along the first branch."""
+    return any(not branch for branch in branches)
+
+
+def _branch_positions(branches, beside):
+    """Where the branches flow, relative to the line on which data enter, and the area they occupy.
+
+    `beside` is how far the boxes above and below reach to the right.
+    """
+    areas = [_area_of(branch) for branch in branches]
+    positions, right = [], 0.0
+    for index, area in enumerate(areas):
+        if index == 0:
+            positions.append(0.0)
+            right = area.right
+            continue
+        # Wires that lead back to the main line must pass the boxes on it.
+        right = max(right, beside) if _has_line(branches) else right
+        positions.append(right + (_GAP if _has_line(branches) else 0.12) + area.left)
+        right = positions[-1] + area.right
+    shift = 0.0 if _has_line(branches) else -(positions[-1] + areas[-1].right - areas[0].left) / 2
+    positions = [position + shift for position in positions]
+    # Room for the wires that fan out above and come together below.
+    height = max(area.height for area in areas) + 2 * _GAP
+    return positions, _Area(areas[0].left - positions[0], positions[-1] + areas[-1].right, height)
+
+
+def _column_reach(items):
+    """How far the boxes on the line itself reach to either side, other than circles."""
+    return max((_area_of_box(item).right for item in items if isinstance(item, Box)), default=0.0)
+
+
+def _area_of(items):
+    """The area of a sequence of boxes and branches."""
+    if not items:
+        return _Area(0.0, 0.0, 0.0)
+    left = right = height = 0.0
+    for item in items:
+        area = _area_of_box(item) if isinstance(item, Box) else _branch_positions(item, _column_reach(items))[1]
+        left, right, height = max(left, area.left), max(right, area.right), height + area.height
+    return _Area(left, right, height + _GAP * (len(items) - 1))
+
+
+def _draw_box(axes, x, top, box, half):
+    """Draws a box below `top`, and returns where it ends."""
+    area = _area_of_box(box)
+    color = LAYER_COLORS.get(box.kind, "#FFFFFF")
+    edge = {"edgecolor": COLORS["vermillion"], "linewidth": 2.4} if box.changed else {"edgecolor": "black"}
+    middle = top - area.height / 2
+    if _is_operator(box):
+        axes.add_patch(patches.Circle((x, middle), _CIRCLE / 2, facecolor=color, **edge))
+    else:
+        corner = (x - half, top - area.height)
+        axes.add_patch(patches.Rectangle(corner, 2 * half, area.height, facecolor=color, **edge))
+    axes.text(
+        x,
+        middle,
+        box.text,
+        ha="center",
+        va="center_baseline",
+        fontsize=_FONT_SIZE,
+        color=text_color(color),
+        linespacing=1.15,
+    )
+    return top - area.height
+
+
+def _arrow(axes, x, start, end):
+    axes.annotate("", (x, end), (x, start), arrowprops=_ARROW)
+
+
+def _draw_branches(axes, x, top, branches, beside, target):
+    """Draws branches below `top` and their wires to `target`, the top of the next box; returns where they end.
+
+    With a mere line among them, the others lead into the side of the next box, whose middle and half width are
+    `target`; without, all lead into its top.
+    """
+    positions, area = _branch_positions(branches, beside)
+    bottom = top - area.height
+    for position, branch in zip(positions, branches, strict=True):
+        place = x + position
+        height = _area_of(branch).height
+        straight = position == 0 and _has_line(branches)
+        if not straight:
+            axes.plot([x, place, place], [top, top, top - _GAP / 2], **_WIRE)
+        if branch:
+            first = top - (area.height - height) / 2
+            _arrow(axes, place, top - (0 if straight else _GAP / 2), first)
+            last = _draw_sequence(axes, place, first, branch)
+        else:
+            last = top
+        if straight:
+            axes.plot([place, place], [last, bottom], **_WIRE)
+        elif _has_line(branches):
+            middle, half = target
+            axes.plot([place, place], [last, middle], **_WIRE)
+            axes.annotate("", (x + half, middle), (place, middle), arrowprops=_ARROW)
+        else:
+            axes.plot([place, place, x], [last, bottom, bottom], **_WIRE)
+    return bottom
+
+
+def _draw_sequence(axes, x, top, items):
+    """Draws boxes and branches below `top`, and returns where the last one ends."""
+    half = _column_reach(items)
+    for index, item in enumerate(items):
+        if index:
+            _arrow(axes, x, top, top - _GAP) if isinstance(item, Box) else axes.plot([x, x], [top, top - _GAP], **_WIRE)
+            top -= _GAP
+        if isinstance(item, Box):
+            top = _draw_box(axes, x, top, item, half)
+            continue
+        following = items[index + 1] if index + 1 < len(items) else None
+        if not isinstance(following, Box):
+            raise ValueError(f"After branches must come a `Box` in which they meet. Received: {following!r}.")
+        area = _area_of_box(following)
+        height = _branch_positions(item, half)[1].height
+        target = (top - height - _GAP - area.height / 2, area.right if _is_operator(following) else half)
+        top = _draw_branches(axes, x, top, item, half, target)
+    return top
+
+
+@in_style
+def block_diagram(networks, title=None, gap=0.5):
+    """The layers of blocks as boxes from top to bottom, joined by arrows, the networks side by side.
+
+    Args:
+        networks: dict from the title of a network to its layers: a list of `Box` and, for branches, tuples of such
+            lists. The branches of a tuple lie side by side and meet in the `Box` after it. An empty list is a mere
+            line: a residual connection is `([...], [])`, a squeeze-and-excite branch `([], [...])`; data then flow
+            straight on along the first branch, and the others come back from the side.
+        title: str or None.
+        gap: float, distance between networks in inches.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: if no `Box` follows branches.
+    """
+    areas = {name: _area_of(items) for name, items in networks.items()}
+    header = 0.3 + _LINE * max(name.count("\n") + 1 for name in networks)
+    heights = max(area.height for area in areas.values())
+    titles = [max(len(line) for line in name.split("\n")) * 0.08 for name in networks]
+    widths = [max(area.left + area.right, width) for area, width in zip(areas.values(), titles, strict=True)]
+    width, height = sum(widths) + gap * (len(widths) - 1) + 0.1, header + heights + 2 * _GAP
+    figure, axes = new_figure(width, height + (0.3 if title else 0))
+    axes.set_axis_off()
+    axes.set(xlim=(0, width), ylim=(-height, 0), aspect="equal")
+    start = 0.05
+    for (name, items), area, own_width in zip(networks.items(), areas.values(), widths, strict=True):
+        x = start + area.left + (own_width - area.left - area.right) / 2
+        # Above the line of the data, unless it would then leave its column.
+        half = max(len(line) for line in name.split("\n")) * 0.04
+        center = min(max(x, start + half), start + own_width - half)
+        axes.text(center, -header / 2 + 0.05, name, ha="center", va="center", fontsize=9, fontweight="bold")
+        top = -header
+        _arrow(axes, x, top + 0.12, top - 0.12)
+        bottom = _draw_sequence(axes, x, top - 0.12, items)
+        _arrow(axes, x, bottom, bottom - _GAP)
+        start += own_width + gap
+    axes.set_title(title or "")
+    return figure
+
+
+@in_style
+def feature_maps(frame, title=None):
+    """A network as a row of its feature maps, from the image to the classes: how they shrink and how channels grow.
+
+    A plate is as high as the maps (on a scale that keeps small ones visible) and as thick as their channels are many.
+
+    Args:
+        frame: `pandas.DataFrame`, one row per plate with the columns `label` (str, written above), `size` (int, height
+            and width of the maps in pixels), `channels` (int), and `kind` (str, key of `LAYER_COLORS`, or "").
+        title: str or None.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    heights = 1.5 * (frame["size"].to_numpy(float) / frame["size"].max()) ** 0.55
+    depths = 0.06 + 0.5 * (frame["channels"].to_numpy(float) / frame["channels"].max()) ** 0.6
+    slants = 0.38 * heights
+    distance = np.maximum(depths + slants * 0.7 + 0.1, 0.62)
+    ends = np.cumsum(distance)
+    scale = min(7.7 / ends[-1], 1.0)
+    figure, axes = new_figure(ends[-1] * scale + 0.1, 2.75 if title else 2.45)
+    axes.set_axis_off()
+    middle = 0.0
+    for index, row in enumerate(frame.itertuples(index=False)):
+        depth, height, slant = depths[index] * scale, heights[index], slants[index]
+        bottom, over, up = middle - height / 2 - slant * 0.2, slant * 0.7 * scale, slant * 0.45
+        left = (ends[index] - distance[index] / 2) * scale - (depth + over) / 2
+        color = LAYER_COLORS.get(row.kind, "#FFFFFF")
+        faces = (
+            [(0, 0), (depth, 0), (depth, height), (0, height)],
+            [(0, height), (depth, height), (depth + over, height + up), (over, height + up)],
+            [(depth, 0), (depth + over, up), (depth + over, height + up), (depth, height)],
+        )
+        for face, shade in zip(faces, (1.0, 0.75, 0.5), strict=True):
+            points = [(left + x, bottom + y) for x, y in face]
+            axes.add_patch(patches.Polygon(points, facecolor="white", edgecolor="none"))
+            axes.add_patch(patches.Polygon(points, facecolor=color, alpha=shade, edgecolor="none"))
+            axes.add_patch(patches.Polygon(points, fill=False, edgecolor="black", linewidth=0.7, joinstyle="round"))
+        center = left + (depth + over) / 2
+        axes.text(center, 1.08, row.label, ha="center", va="bottom", fontsize=7, linespacing=1.05)
+        axes.text(center, -1.0, f"{row.size}×{row.size}\n×{row.channels:,}", ha="center", va="top", fontsize=7)
+    axes.set(xlim=(-0.05, ends[-1] * scale + 0.05), ylim=(-1.3, 1.4), aspect="equal")
+    axes.set_title(title or "")
+    return figure
