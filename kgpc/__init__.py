@@ -5,7 +5,20 @@ counting in `kgpc.flops`, published numbers in `kgpc.paper`, released weights in
 in `kgpc.cam`, image data in `kgpc.datasets`.
 """
 
-from kgpc import applications, blocks, cam, datasets, flops, grouping, layers, paper, plots, released, weights
+from kgpc import (
+    applications,
+    blocks,
+    cam,
+    comparison,
+    datasets,
+    flops,
+    grouping,
+    layers,
+    paper,
+    plots,
+    released,
+    weights,
+)
 from kgpc.grouping import D6, D6v3, Grouped, GroupedV3
 
 __version__ = "0.1.0"
@@ -18,6 +31,7 @@ __all__ = [
     "applications",
     "blocks",
     "cam",
+    "comparison",
     "datasets",
     "flops",
     "grouping",
