@@ -18,7 +18,10 @@ import time
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 ROOT = os.path.dirname(os.path.abspath(__file__))
 # Any of these missing means that an environment named by --here was not made for kgpc.
-MODULES = ("cv2", "h5py", "ipykernel", "jupytext", "keras", "matplotlib", "nbclient", "nbval", "pandas", "tensorflow")
+MODULES = (
+    "cv2", "furo", "h5py", "ipykernel", "jupytext", "keras", "matplotlib", "myst_nb", "nbclient", "nbval", "pandas",
+    "playwright", "tensorflow",
+)  # fmt: skip
 
 COMMANDS = """\
 commands:
@@ -29,6 +32,7 @@ commands:
   test [PYTEST OPTION ...] run the tests, for example: test tests/test_flops.py -x
   test --slow              run the tests that take minutes
   lab [JUPYTER OPTION ...] open the notebooks in JupyterLab
+  site [FOLDER]            build the web site of notebooks and reference, in the folder build/site if no other is named
 """
 
 
@@ -268,7 +272,7 @@ def parse(arguments):
         epilog=COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", nargs="?", choices=["run", "test", "lab"], help="see below")
+    parser.add_argument("command", nargs="?", choices=["run", "test", "lab", "site"], help="see below")
     parser.add_argument("--slow", action="store_true", help="with test: run the tests that take minutes instead")
     parser.add_argument(
         "--here", action="store_true", help="use the Python that runs this as it is, set up nothing (conda, uv, ...)"
@@ -287,6 +291,8 @@ def command_for(python, options, rest):
         return [python, "-m", "pytest"] + (["-m", "slow"] if options.slow else []) + rest
     if options.command == "lab":
         return [python, "-m", "jupyterlab", "--notebook-dir=."] + rest
+    if options.command == "site":
+        return [python, os.path.join("docs", "build_site.py")] + rest
     # `-m kgpc` would do, but imports TensorFlow first: seconds, and its messages. -P keeps modules beside the file out.
     return [python, "-P", os.path.join("kgpc", "__main__.py"), "notebooks"] + rest
 

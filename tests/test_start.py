@@ -240,7 +240,7 @@ def test_help_names_every_command(capsys):
         start.main(["--help"])
     assert exit_code.value.code == 0
     printed = capsys.readouterr().out
-    assert all(word in printed for word in ("run", "test --slow", "lab", "--here"))
+    assert all(word in printed for word in ("run", "test --slow", "lab", "site", "--here"))
 
 
 def test_here_names_what_is_missing(monkeypatch, capsys):

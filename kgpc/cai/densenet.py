@@ -71,10 +71,11 @@ def ksimple_densenet(
     """Instantiates kDenseNet-BC: `kgpc.applications.kDenseNetBC` under old argument names.
 
     Arguments that have another name than there, besides those of `simple_densenet`:
-        kTypeBlock: an old integer or a scheme, see `kgpc.cai.layers.scheme_of`, for the bottlenecks. 0 keeps them
-            ordinary in the k architecture, which has its activations after the convolutions.
-        kTypeTransition: the same for the transitions. Where both are -1, the result is `simple_densenet`.
-        has_interleave_at_transition: bool, whether transitions interleave the channels first.
+
+    - `kTypeBlock`: an old integer or a scheme, see `kgpc.cai.layers.scheme_of`, for the bottlenecks. 0 keeps them
+      ordinary in the k architecture, which has its activations after the convolutions.
+    - `kTypeTransition`: the same for the transitions. Where both are -1, the result is `simple_densenet`.
+    - `has_interleave_at_transition`: bool, whether transitions interleave the channels first.
 
     Returns:
         A `keras.Model`.

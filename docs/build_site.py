@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""Builds the site: the notebooks with their stored outputs, the pages, and the reference of the package.
+
+    python docs/build_site.py [FOLDER]
+
+The sources are first laid out in a folder of their own, in the places that they have in the repository, so that links
+between them lead where they lead there. `docs/index.md` becomes the landing page; `notebooks` and `docs` are taken as
+they are found, and every module of the package gets a page.
+"""
+
+import argparse
+import ast
+import base64
+import functools
+import html
+import io
+import re
+import shutil
+import string
+import sys
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(ROOT))  # the package that is documented is the one beside this file
+SOURCES = (
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "data/**/*.md",
+    "docs/*.md",
+    "notebooks/*.ipynb",
+)
+THUMBNAIL_PIXELS = 480
+FORM_TITLE = re.compile(r"^# @title (.*?)(?: \{.*\})?\n")
+
+
+# The reference
+
+
+def parsed(path):
+    """Returns the syntax tree of a module; nothing is imported."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def modules():
+    """Returns the paths of all public modules of the package by dotted name, in alphabetical order."""
+    found = {}
+    for path in (ROOT / "kgpc").rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        parts = parts[:-1] if parts[-1] == "__init__" else parts
+        if not any(part.startswith("_") for part in parts):
+            found[".".join(parts)] = path
+    return dict(sorted(found.items()))
+
+
+def exported(tree):
+    """Returns where the names that a package exports are defined, as pairs (module, name); modules are left out.
+
+    Args:
+        tree: `ast.Module` of an `__init__.py`.
+    """
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module.startswith("kgpc")]
+    pairs = [(node.module, alias.name) for node in imports for alias in node.names]
+    return [(module, name) for module, name in pairs if f"{module}.{name}" not in modules()]
+
+
+def summary(tree):
+    """Returns the first paragraph of the docstring of a module, class or function in one line."""
+    return " ".join((ast.get_docstring(tree) or "").partition("\n\n")[0].split())
+
+
+def list_table(rows):
+    """Returns a table of two columns in reStructuredText."""
+    lines = "".join(f"   * - {left}\n     - {right}\n" for left, right in rows)
+    return f".. list-table::\n   :widths: 30 70\n\n{lines}\n"
+
+
+def reference_page(name, path):
+    """Returns the page of a module in reStructuredText; a package lists what it exports, with links."""
+    tree = parsed(path)
+    page = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n   :ignore-module-all:\n\n"
+    rows = []
+    for module, exported_name in exported(tree) if path.name == "__init__.py" else []:
+        found = [node for node in parsed(modules()[module]).body if getattr(node, "name", None) == exported_name]
+        rows.append((f":py:obj:`{exported_name} <{module}.{exported_name}>`", summary(found[0]) if found else ""))
+    return page + (f"What `{name}` offers directly:\n\n{list_table(rows)}" if rows else "")
+
+
+def reference_index():
+    """Returns the page that lists all modules with the first line of their docstrings."""
+    package = {name: path for name, path in modules().items() if name != "kgpc"}
+    page = reference_page("kgpc", modules()["kgpc"]).replace("kgpc\n====\n", "Reference\n=========\n", 1)
+    page += f"Modules:\n\n{list_table((f':doc:`{name}`', summary(parsed(path))) for name, path in package.items())}"
+    names = "".join(f"   {name.removeprefix('kgpc.')} <{name}>\n" for name in package)
+    return f"{page}.. toctree::\n   :hidden:\n\n{names}"
+
+
+def write_reference(folder):
+    """Writes the pages of the reference into a new folder."""
+    folder.mkdir()
+    for name, path in modules().items():
+        if name != "kgpc":
+            (folder / f"{name}.rst").write_text(reference_page(name, path), encoding="utf-8")
+    (folder / "index.rst").write_text(reference_index(), encoding="utf-8")
+
+
+# The notebooks
+
+
+def name_folded_cells(notebook):
+    """Lets a folded cell show the title of its form, as Colab does, in place of the line that says so.
+
+    Args:
+        notebook: nbformat NotebookNode, changed in place.
+    """
+    for cell in notebook.cells:
+        title = FORM_TITLE.match(cell.source)
+        if title and cell.cell_type == "code":
+            cell.source = cell.source[title.end() :]
+            prompt = title[1].replace("{", "(").replace("}", ")")  # braces would be a format
+            cell.metadata["mystnb"] = {"code_prompt_show": prompt, "code_prompt_hide": prompt}
+
+
+def thumbnail(notebook):
+    """Returns the first figure of a notebook as a small HTML image, or an empty text where it has none."""
+    from PIL import Image
+
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                picture = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).convert("RGB")
+                picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+                stored = io.BytesIO()
+                picture.save(stored, format="png", optimize=True)
+                content = base64.b64encode(stored.getvalue()).decode("ascii")
+                return f'<img src="data:image/png;base64,{content}" alt="">'
+    return ""
+
+
+def card(name, notebook):
+    """Returns the card of a notebook on the landing page: its title, what it promises, and its first figure.
+
+    Args:
+        name: str, file name without suffix.
+        notebook: nbformat NotebookNode whose first cell begins with a title and a line in bold face.
+    """
+    head = notebook.cells[0].source
+    title = re.search(r"^# (.+)$", head, flags=re.MULTILINE)[1]
+    promise = re.search(r"^\*\*([^*]+)\*\*$", head, flags=re.MULTILINE)[1]
+    return (
+        f'<a class="card" href="notebooks/{name}.html"><span class="card-picture">{thumbnail(notebook)}</span>'
+        f'<span class="card-title">{html.escape(title)}</span><span>{html.escape(promise)}</span></a>'
+    )
+
+
+# The landing page
+
+
+def published_figure():
+    """Returns the published results on CIFAR-10 as an HTML image, a line for each of three families of networks."""
+    import pandas as pd
+
+    from kgpc import paper, plots
+
+    rows = paper.published().query("paper == 'grouped-pointwise-2022' and dataset == 'CIFAR-10' and image_size == 224")
+    families, alt = {}, "Published test accuracy on CIFAR-10 against trainable parameters."
+    for name in ("MobileNet", "EfficientNet-B0", "MobileNet V3 Large"):
+        names = [name, f"k{name}", name.replace("Efficient", "kEff")]
+        family = rows[rows["model"].isin(names)].sort_values("parameters")
+        labels = [f"{size}ch" if pd.notna(size) else "original" for size in family["channels_per_group"]]
+        points = pd.DataFrame({"x": family["parameters"], "y": family["test_accuracy_percent"], "label": labels})
+        families[name] = points
+        fewest, most = points.iloc[0], points.iloc[-1]
+        alt += f" {name}: {most.y:.2f}% with {most.x:,} parameters, {fewest.y:.2f}% with {fewest.x:,}."
+    figure = plots.scatter(
+        families,
+        "trainable parameters (logarithmic)",
+        "test accuracy on CIFAR-10, %",
+        title="Fewer parameters, and what they cost in accuracy",
+        log_x=True,
+    )
+    return plots.as_html(figure, alt)
+
+
+def diagram():
+    """Returns the sub-network of the paper for 16 channels in groups of 4 as an HTML image."""
+    from kgpc import D6, plots
+
+    alt = (
+        "Sixteen channels in four groups go through a grouped convolution K, are interleaved, and go through a second "
+        "grouped convolution L, to whose output that of K is added. Behind L every channel depends on all four groups."
+    )
+    return plots.as_html(plots.subnetwork(D6(4).plan(16, 16)), alt)
+
+
+def sections(page):
+    """Returns the text below each heading of the second level of a Markdown page; what stands before has the key ""."""
+    parts = re.split(r"^## (.+)\n", page, flags=re.MULTILINE)
+    return dict(zip(["", *parts[1::2]], parts[::2], strict=True))
+
+
+def landing_page(notebooks):
+    """Returns the landing page: `docs/index.md` with its figures and the cards of the notebooks.
+
+    Args:
+        notebooks: dict from the name of a notebook to its NotebookNode.
+    """
+    page = string.Template((DOCS / "index.md").read_text(encoding="utf-8"))
+    readme = sections((ROOT / "README.md").read_text(encoding="utf-8"))
+    claim, commands = re.split(r"\n\n", readme[""].removeprefix("# kgpc").strip(), maxsplit=1)
+    return page.substitute(
+        citation=readme["Citation"],
+        claim=re.search(r"with (up to \d+% fewer parameters)", claim)[1],
+        commands=commands,
+        idea=readme["The idea in ten lines"],
+        use=readme["Use it in your own project"],
+        cards="\n".join(card(name, notebook) for name, notebook in notebooks.items()),
+        diagram=diagram(),
+        first=next(iter(notebooks)),
+        published=published_figure(),
+    )
+
+
+# The site
+
+
+def lay_out(folder):
+    """Writes all sources of the site into a folder, which is emptied first."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    notebooks = {}
+    for path in sorted(path for pattern in SOURCES for path in ROOT.glob(pattern)):
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".ipynb":
+            notebooks[path.stem] = nbformat.read(path, as_version=4)
+            name_folded_cells(notebooks[path.stem])
+            nbformat.write(notebooks[path.stem], target)
+        elif path != DOCS / "index.md":
+            shutil.copy(path, target)
+    (folder / "index.md").write_text(landing_page(notebooks), encoding="utf-8")
+    write_reference(folder / "reference")
+
+
+def build(folder):
+    """Builds the site into a folder; what lies there is replaced.
+
+    Args:
+        folder: Path; beside it, sources and intermediate files are kept in folders of similar names.
+
+    Returns:
+        int, exit code of Sphinx; a warning is an error.
+    """
+    from sphinx.cmd.build import build_main
+
+    sources, doctrees = (folder.with_name(f"{folder.name}-{what}") for what in ("sources", "doctrees"))
+    lay_out(sources)
+    if folder.exists():
+        shutil.rmtree(folder)
+    options = ["--quiet", "--fail-on-warning", "--keep-going", "--fresh-env", "--conf-dir", str(DOCS)]
+    return build_main([*options, "--doctree-dir", str(doctrees), str(sources), str(folder)])
+
+
+def main(arguments=None):
+    """Runs the command line and returns the exit code."""
+    parser = argparse.ArgumentParser(prog="build_site.py", description="Build the site of the collection.")
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "site", help="default: build/site")
+    folder = parser.parse_args(arguments).folder.absolute()
+    code = build(folder)
+    if code == 0:
+        print(f"The site: {folder / 'index.html'}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

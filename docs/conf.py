@@ -1,0 +1,90 @@
+"""Settings of Sphinx for the site of the collection. `build_site.py` lays out the sources and calls Sphinx."""
+
+import base64
+import hashlib
+from pathlib import Path
+
+import nbformat
+from docutils import nodes
+from sphinx.util import inspect
+
+import kgpc
+
+project = "kgpc"
+author = "kgpc contributors"
+copyright = f"{author} (MIT licence)"
+version = release = kgpc.__version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx-mathjax-offline",
+    "sphinx_copybutton",
+]
+default_role = "py:obj"  # a name in single backticks becomes a link where the site documents it
+smartquotes = False  # would make one dash of the two before an option
+
+# Notebooks are shown with their stored outputs; nothing is executed.
+nb_execution_mode = "off"
+nb_merge_streams = True
+nb_ipywidgets_js = {}  # these scripts would come from elsewhere; a cell with a widget stores a figure beside it
+myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
+myst_heading_anchors = 4
+
+add_module_names = False
+autodoc_inherit_docstrings = False  # what Keras says about a method that is overridden stands in its documentation
+autodoc_member_order = "bysource"
+napoleon_custom_sections = [("Input shape", "notes_style"), ("Output shape", "notes_style")]
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+python_maximum_signature_line_length = 88
+
+html_theme = "furo"
+html_title = "kgpc"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+copybutton_selector = "div.cell_input pre, div.highlight-python pre, div.highlight-none pre"
+
+
+def describe_figures(app, doctree):
+    """Gives every figure of a notebook the text that is stored beside it for readers who cannot see it."""
+    source = Path(app.srcdir) / f"{app.env.docname}.ipynb"
+    if not source.is_file():
+        return
+    texts = {}
+    for cell in nbformat.read(source, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+            if alt:
+                # MyST-NB names the file of a picture by this hash.
+                digest = hashlib.sha256(base64.b64decode(output.data["image/png"])).hexdigest()
+                texts[digest] = alt
+    for image in doctree.findall(nodes.image):
+        alt = texts.get(Path(image["uri"]).stem)
+        if alt:
+            image["alt"] = alt
+
+
+def sign_layers(app, what, name, obj, options, signature, return_annotation):
+    """Shows the arguments of a Keras layer, whose `__new__` hides them from Sphinx."""
+    if what == "class" and signature == "(*args, **kwargs)":
+        return inspect.stringify_signature(inspect.signature(obj.__init__, bound_method=True)), return_annotation
+    return None
+
+
+def separate_examples(app, what, name, obj, options, lines):
+    """Begins an example in a docstring with the empty line without which Sphinx takes it for prose."""
+    for index in range(len(lines) - 1, 0, -1):
+        if lines[index].lstrip().startswith(">>>") and lines[index - 1].strip() == "Example:":
+            lines.insert(index, "")
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", separate_examples, priority=1)  # before napoleon
+    app.connect("autodoc-process-signature", sign_layers)
+    app.connect("doctree-read", describe_figures)
