@@ -1,0 +1,26 @@
+"""Images to learn from, as `ImageDataset`: what comes along with kgpc, and Fashion-MNIST.
+
+Images are arrays of uint8 in [0, 255], shape `(n, height, width)` or `(n, height, width, 3)`; labels are int64, shape
+`(n,)`. `as_model_input` turns images into what the models take. Each subject has its own module; use the names that are
+importable from here.
+"""
+
+from kgpc.datasets.fashion import DEBIAN_FASHION_MNIST, FASHION_MNIST_CLASSES, fashion_mnist, fashion_mnist_sample
+from kgpc.datasets.images import ImageDataset, as_model_input
+from kgpc.datasets.photos import Photograph, photo_collages, photo_patches, photographs
+from kgpc.datasets.splits import stratified_indices, train_validation_split
+
+__all__ = [
+    "DEBIAN_FASHION_MNIST",
+    "FASHION_MNIST_CLASSES",
+    "ImageDataset",
+    "Photograph",
+    "as_model_input",
+    "fashion_mnist",
+    "fashion_mnist_sample",
+    "photo_collages",
+    "photo_patches",
+    "photographs",
+    "stratified_indices",
+    "train_validation_split",
+]

@@ -1,0 +1,82 @@
+"""Labelled images as one value, and what turns them into model input."""
+
+import dataclasses
+import numbers
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """Labelled images, divided into a training and a test part.
+
+    Attributes:
+        name: str, says on screen which data a number comes from.
+        x_train, x_test: uint8 arrays `(n, height, width)` or `(n, height, width, 3)`, values in [0, 255].
+        y_train, y_test: int64 arrays `(n,)`, the class of each image, an index into `class_names`.
+        class_names: tuple of str.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    class_names: tuple
+
+    def __repr__(self):
+        size = "x".join(str(length) for length in self.x_train.shape[1:])
+        return (
+            f"<ImageDataset {self.name!r}: {len(self.x_train)} training and {len(self.x_test)} test images "
+            f"of {size}, {len(self.class_names)} classes>"
+        )
+
+
+def as_model_input(images, size=32):
+    """Makes images ready for a model: padded with zeros to a square, three channels, scaled to [0, 1].
+
+    Args:
+        images: uint8 array `(n, height, width)` or `(n, height, width, 1)`, grey, or `(n, height, width, 3)`, colour.
+            Grey images are repeated in the three channels.
+        size: int, side of the result in pixels, at least the height and the width of the images. The image is in the
+            centre; where the margin is odd, the extra row or column is at the bottom or the right.
+
+    Returns:
+        float32 array `(n, size, size, 3)` with values in [0, 1].
+
+    Raises:
+        TypeError: if `images` is not an array of uint8 or `size` not an int.
+        ValueError: if `images` has another shape, or `size` is smaller than the images.
+
+    Example:
+    >>> as_model_input(fashion_mnist_sample().x_test).shape
+    (1000, 32, 32, 3)
+    """
+    dtype = getattr(images, "dtype", None)
+    if dtype != np.uint8:
+        received = type(images).__name__ if dtype is None else f"an array of {dtype}"
+        raise TypeError(f"`images` must be an array of uint8 with values in [0, 255]. Received: images={received}.")
+    images = np.asarray(images)
+    allowed = "(n, height, width), (n, height, width, 1) or (n, height, width, 3)"
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] not in (1, 3)):
+        raise ValueError(f"`images` must have the shape {allowed}. Received: images.shape={images.shape}.")
+    if images.ndim == 3 and images.shape[-1] in (1, 3):
+        raise ValueError(
+            f"`images` must be a batch of shape {allowed}; this looks like a single image, pass images[None]. "
+            f"Received: images.shape={images.shape}."
+        )
+    if isinstance(size, bool) or not isinstance(size, numbers.Integral):
+        raise TypeError(f"`size` must be an int. Received: size={size!r} of type {type(size).__name__}.")
+    height, width = images.shape[1:3]
+    if size < max(height, width):
+        raise ValueError(
+            f"`size` must be at least the height and the width of the images, {height}x{width}. Received: size={size}."
+        )
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    top, left = (size - height) // 2, (size - width) // 2
+    result = np.zeros((len(images), size, size, 3), np.float32)
+    # Grey images have one channel here, which broadcasts over the three of the result.
+    result[:, top : top + height, left : left + width] = images
+    result /= np.float32(255)
+    return result
