@@ -84,6 +84,8 @@ def photographs():
         entries = json.loads(manifest_path.read_text(encoding="utf-8"))
         files = [(entry["file"], entry["sha256"]) for entry in entries]
         described = [{key: entry[key] for key in ("name", "title", "author", "licence", "source")} for entry in entries]
+        if not described:
+            raise ValueError("it names no photograph")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"The manifest {manifest_path} is damaged: {error!r}. {_RESTORE}") from error
     return tuple(
