@@ -1,6 +1,6 @@
 """How far an accuracy, or the difference of two, can be trusted: intervals for what was tested on a few images.
 
-Pure arithmetic on which images a network got right. The intervals cover the choice of the test images; how much another
+Arithmetic on which images a network got right. The intervals cover the choice of the test images; how much another
 seed of the training would change is another question, which only repeated training answers.
 """
 
@@ -8,6 +8,9 @@ import math
 import typing
 
 import numpy as np
+import pandas as pd
+
+from kgpc import flops
 
 _QUANTILE = 1.959964  # of the normal distribution, for 95%
 
@@ -117,3 +120,31 @@ def in_words(difference, first, second):
     if difference.includes_zero:
         return f"these images cannot tell {first} and {second} apart: {numbers}"
     return f"{first} is {'more' if difference.value > 0 else 'less'} accurate than {second}: {numbers}"
+
+
+def of_runs(models, evaluations, seconds):
+    """What networks hold, compute and learned, one row for each.
+
+    Args:
+        models: dict from the name of a network to its Keras model.
+        evaluations: dict from the names to objects with `correct`, as `kgpc.training.evaluate` returns them.
+        seconds: dict from the names to seconds of training.
+
+    Returns:
+        `pandas.DataFrame` with the columns `network`, `trainable parameters`, `paper flops`, `accuracy, %`, `95%
+        interval` (str, of `accuracy`, in percent) and `training, s`.
+    """
+    rows = []
+    for name, model in models.items():
+        interval = accuracy(evaluations[name].correct)
+        rows.append(
+            {
+                "network": name,
+                "trainable parameters": flops.trainable_parameters(model),
+                "paper flops": flops.paper_flops(model),
+                "accuracy, %": 100 * interval.value,
+                "95% interval": f"{100 * interval.low:.1f} to {100 * interval.high:.1f}",
+                "training, s": seconds[name],
+            }
+        )
+    return pd.DataFrame(rows)

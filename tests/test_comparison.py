@@ -1,5 +1,7 @@
 """Intervals of accuracies and of their differences: known values, and how often they hold the truth."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,25 @@ def test_a_sentence_says_which_is_better_or_that_it_is_open():
     assert comparison.in_words(comparison.Interval(-0.03, -0.05, -0.01), "A", "B").startswith("A is less accurate")
     open_ = comparison.Interval(0.01, -0.01, 0.03)
     assert comparison.in_words(open_, "A", "B").startswith("these images cannot tell A and B apart")
+
+
+def test_the_table_of_runs_has_a_row_for_each_network():
+    import keras
+
+    inputs = keras.Input((2, 2, 3))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
+    evaluation = types.SimpleNamespace(correct=outcomes(90, 10))
+    table = comparison.of_runs({"small": model}, {"small": evaluation}, {"small": 1.5})
+    assert table.to_dict("records") == [
+        {
+            "network": "small",
+            "trainable parameters": 26,
+            "paper flops": 25,
+            "accuracy, %": 90.0,
+            "95% interval": "82.6 to 94.5",
+            "training, s": 1.5,
+        }
+    ]
 
 
 @pytest.mark.parametrize("correct", [[0.9, 0.8], np.zeros((2, 2), bool), np.array([], bool)])

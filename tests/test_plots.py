@@ -99,6 +99,20 @@ def test_a_curve_of_several_runs_is_their_mean_within_a_band():
     assert "best" in [text.get_text() for text in axes.texts]
 
 
+def test_step_losses_are_means_of_equal_parts_of_the_training():
+    figure = plots.step_losses({"one": np.arange(30.0), "two": np.ones(30)}, guessing=10, points=3)
+    (axes,) = figure.axes
+    assert axes.lines[0].get_xdata().tolist() == [5.5, 15.5, 25.5]
+    assert axes.lines[0].get_ydata().tolist() == [4.5, 14.5, 24.5]
+    assert axes.lines[2].get_ydata()[0] == pytest.approx(2.302585)
+
+
+@pytest.mark.parametrize("losses", [{"one": np.ones(20), "two": np.ones(30)}, {"one": np.ones(5)}, {}])
+def test_step_losses_that_cannot_be_compared_are_refused(losses):
+    with pytest.raises(ValueError, match="`losses` must have the same number of steps"):
+        plots.step_losses(losses)
+
+
 def test_curves_differ_in_more_than_colour():
     (axes,) = plots.line_chart([1, 2], {"one": [1, 2], "two": [2, 1], "three": [2, 2]}, "epoch", "loss").axes
     assert len({line.get_linestyle() for line in axes.lines}) == 3

@@ -5,13 +5,15 @@ text for those who cannot see it. `table` gives a DataFrame a caption and number
 
 The files: `style` (colours and fonts), `page` (onto the page), `tables`, `charts`, `panels` (curves side by side),
 `intervals` (numbers with their uncertainty), `pictures` (matrices), `photographs` (images), `channels` (the
-sub-network, channel by channel), `diagrams` (blocks and whole networks).
+sub-network, channel by channel), `diagrams` (blocks and whole networks), `losses` (of training
+steps).
 """
 
 from kgpc.plots.channels import subnetwork
 from kgpc.plots.charts import layer_bars, line_chart, scatter, stacked_bars
 from kgpc.plots.diagrams import Box, block_diagram, feature_maps
 from kgpc.plots.intervals import interval_chart
+from kgpc.plots.losses import step_losses
 from kgpc.plots.page import as_html, show
 from kgpc.plots.panels import curve_panels
 from kgpc.plots.photographs import images
@@ -37,6 +39,7 @@ __all__ = [
     "scatter",
     "show",
     "stacked_bars",
+    "step_losses",
     "subnetwork",
     "table",
 ]

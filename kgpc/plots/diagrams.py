@@ -14,11 +14,12 @@ from matplotlib import patches
 from kgpc.plots.style import COLORS, LAYER_COLORS, in_style, new_figure, text_color
 
 _LINE = 0.155  # height of a line of text, inches
-_CHARACTER = 0.068  # mean width of a character, inches
+_CHARACTER = 0.065  # mean width of a character, inches
 _MARGIN = 0.11  # between the text and the edge of its box, inches
-_GAP = 0.24  # between boxes, for an arrow, inches
+_GAP = 0.21  # between boxes, for an arrow, inches
 _CIRCLE = 0.26  # diameter of a circle, inches
-_FONT_SIZE = 8.5
+_FONT_SIZE = 8.0
+_WIDEST = 7.6  # inches; what is wider is drawn smaller, with smaller letters
 _ARROW = {"arrowstyle": "-|>", "color": "black", "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
 _WIRE = {"color": "black", "linewidth": 1.1, "solid_capstyle": "butt", "solid_joinstyle": "miter"}
 
@@ -208,7 +209,8 @@ def block_diagram(networks, title=None, gap=0.5):
     titles = [max(len(line) for line in name.split("\n")) * 0.08 for name in networks]
     widths = [max(area.left + area.right, width) for area, width in zip(areas.values(), titles, strict=True)]
     width, height = sum(widths) + gap * (len(widths) - 1) + 0.1, header + heights + 2 * _GAP
-    figure, axes = new_figure(width, height + (0.3 if title else 0))
+    scale = min(1.0, _WIDEST / width)
+    figure, axes = new_figure(width * scale, height * scale + (0.3 if title else 0))
     axes.set_axis_off()
     axes.set(xlim=(0, width), ylim=(-height, 0), aspect="equal")
     start = 0.05
@@ -223,6 +225,8 @@ def block_diagram(networks, title=None, gap=0.5):
         bottom = _draw_sequence(axes, x, top - 0.12, items)
         _arrow(axes, x, bottom, bottom - _GAP)
         start += own_width + gap
+    for text in axes.texts:
+        text.set_fontsize(text.get_fontsize() * scale)
     axes.set_title(title or "")
     return figure
 
