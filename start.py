@@ -20,7 +20,7 @@ ROOT = os.path.dirname(os.path.abspath(__file__))
 # Any of these missing means that an environment named by --here was not made for kgpc.
 MODULES = (
     "cv2", "furo", "h5py", "ipykernel", "jupytext", "keras", "matplotlib", "myst_nb", "nbclient", "nbval", "pandas",
-    "playwright", "tensorflow",
+    "playwright", "tensorflow", "tensorflow_datasets",
 )  # fmt: skip
 
 COMMANDS = """\
@@ -162,7 +162,7 @@ class Environment:
         if state is None or not self.has_working_pip():
             self.create()
         self.write_state("")
-        self.pip("installing packages", "install", "--editable", ".[notebooks,site,test]")
+        self.pip("installing packages", "install", "--editable", ".[datasets,notebooks,site,test]")
         self.choose_opencv()
         self.write_state(self.wanted_state())
         print("The environment is ready (%d s)." % (time.time() - started))
@@ -257,8 +257,8 @@ def current_python():
     if missing:
         raise SetupError(
             "--here uses %s as it is, which lacks: %s.\nInstall them: python -m pip install --editable "
-            '".[notebooks,site,test]"\n(in an environment made from environment.yml: python -m pip install --no-deps '
-            "--editable .)" % (sys.executable, ", ".join(missing))
+            '".[datasets,notebooks,site,test]"\n(in an environment made from environment.yml: python -m pip install '
+            "--no-deps --editable .)" % (sys.executable, ", ".join(missing))
         )
     return sys.executable
 
