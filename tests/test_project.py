@@ -70,7 +70,8 @@ def specifiers(requirements):
 
 def test_environment_and_pyproject_name_the_same_packages(pyproject):
     project = pyproject["project"]
-    wanted = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    extras = {name: packages for name, packages in project["optional-dependencies"].items() if name != "cluster"}
+    wanted = project["dependencies"] + sum(extras.values(), [])  # CONTRIBUTING names conda's packages for a cluster
     *conda, from_pip = yaml.safe_load(read("environment.yml"))["dependencies"]
     conda = specifiers(conda + from_pip["pip"])
     assert conda.pop("python") == SpecifierSet(project["requires-python"])
