@@ -2,7 +2,7 @@
 
 The schemes (`D6`, `D6v3`, `Grouped`, `GroupedV3`) are importable from here; models live in `kgpc.applications`,
 counting in `kgpc.flops`, published numbers in `kgpc.paper`, released weights in `kgpc.released`, class activation maps
-in `kgpc.cam`, image data in `kgpc.datasets`.
+in `kgpc.cam`, image data in `kgpc.datasets`, training in `kgpc.training`.
 """
 
 from kgpc import (
@@ -17,6 +17,7 @@ from kgpc import (
     paper,
     plots,
     released,
+    training,
     weights,
 )
 from kgpc.grouping import D6, D6v3, Grouped, GroupedV3
@@ -39,5 +40,6 @@ __all__ = [
     "paper",
     "plots",
     "released",
+    "training",
     "weights",
 ]

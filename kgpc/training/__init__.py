@@ -1,0 +1,53 @@
+"""Training one can trust: recipes as values, augmentation that can be repeated, runs that survive an interruption.
+
+    from kgpc import D6, datasets, training
+    from kgpc.applications import kMobileNet
+
+    data, recipe = datasets.fashion_mnist_sample(), training.QUICK
+    model = training.build(kMobileNet, recipe, classes=10, scheme=D6(16))
+    result = training.fit(model, data, recipe, folder="runs/kmobilenet-16ch")
+    print(training.evaluate(model, data, recipe))
+
+`recipe("CIFAR-10")` is a published recipe; `QUICK` is for a few minutes on a processor. With a `folder`, a run that was
+interrupted goes on when the same lines are executed again.
+"""
+
+from kgpc.training.augmentation import Augmentation, Transformation, sample_generator
+from kgpc.training.batches import Batches, prepare, split
+from kgpc.training.checkpoints import DamagedCheckpoint
+from kgpc.training.fitting import (
+    Evaluation,
+    NonFiniteLoss,
+    TrainingResult,
+    build,
+    evaluate,
+    fit,
+    set_batch_norm_momentum,
+)
+from kgpc.training.progress import Progress
+from kgpc.training.recipes import QUICK, Recipe, recipe
+from kgpc.training.schedules import Cyclical, Exponential, OneCycle
+
+__all__ = [
+    "QUICK",
+    "Augmentation",
+    "Batches",
+    "Cyclical",
+    "DamagedCheckpoint",
+    "Evaluation",
+    "Exponential",
+    "NonFiniteLoss",
+    "OneCycle",
+    "Progress",
+    "Recipe",
+    "TrainingResult",
+    "Transformation",
+    "build",
+    "evaluate",
+    "fit",
+    "prepare",
+    "recipe",
+    "sample_generator",
+    "set_batch_norm_momentum",
+    "split",
+]

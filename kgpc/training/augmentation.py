@@ -1,0 +1,158 @@
+"""Random transformations of training images, the published ones, as values.
+
+`Augmentation` holds the ranges. `sample` draws a `Transformation` from them, with a generator of random numbers that
+depends on seed, epoch and position of the image and on nothing else: so it does not matter in which order, in which
+process, or after which interruption an image is transformed. `Transformation.apply` transforms an image.
+"""
+
+import dataclasses
+import math
+import numbers
+
+import cv2
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Transformation:
+    """What is done to one image; drawn by `Augmentation.sample`.
+
+    Attributes:
+        matrix: float64 array (2, 3). A pixel of the result at (x, y), counted in pixels from the centre of the one at
+            the left and top, has the value of the original at `matrix @ (x, y, 1)`, interpolated linearly.
+        channel_shift: float, added to all values before they are limited to the range that the image had.
+    """
+
+    matrix: np.ndarray
+    channel_shift: float = 0.0
+
+    def apply(self, image):
+        """Transforms an image; what is uncovered at a margin is filled with the nearest pixel.
+
+        Args:
+            image: float32 array (height, width, channels).
+
+        Returns:
+            float32 array of the same shape.
+        """
+        size = image.shape[1::-1]
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        result = cv2.warpAffine(image, self.matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        result = result.reshape(image.shape)  # OpenCV drops an axis of length 1
+        if self.channel_shift:
+            result = np.clip(result + np.float32(self.channel_shift), result.min(), result.max())
+        return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Ranges of random transformations; the defaults are those of most published runs.
+
+    Everything is drawn evenly from its range, to either side. The image is mirrored (each direction with probability
+    1/2 where it is on), scaled along each axis by a factor of its own, sheared, shifted and turned, in this order,
+    around its centre.
+
+    Args:
+        rotation: float >= 0, degrees.
+        width_shift, height_shift: float >= 0, fraction of the image's width and height.
+        shear: float >= 0, DEGREES. The published 0.2 is almost nothing.
+        zoom: float in [0, 1): factors from `1 - zoom` to `1 + zoom`, drawn for each axis.
+        channel_shift: float >= 0, largest value added to or taken from all channels, for images in [0, 1].
+        horizontal_flip, vertical_flip: bool.
+
+    Raises:
+        TypeError, ValueError: if a value is none of these.
+
+    Example:
+
+    >>> augmentation = Augmentation()
+    >>> transformation = augmentation.sample((32, 32), sample_generator(seed=7, epoch=0, index=0))
+    >>> transformation.matrix.shape
+    (2, 3)
+
+    Reference: the notebooks of Schwarz Schuler et al. 2022, doi:10.13164/mendel.2022.1.023.
+    """
+
+    rotation: float = 20.0
+    width_shift: float = 0.3
+    height_shift: float = 0.3
+    shear: float = 0.2
+    zoom: float = 0.3
+    channel_shift: float = 0.0
+    horizontal_flip: bool = True
+    vertical_flip: bool = False
+
+    def __post_init__(self):
+        for name in ("rotation", "width_shift", "height_shift", "shear", "zoom", "channel_shift"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Real):
+                raise TypeError(f"`{name}` must be a number. Received: {name}={value!r}.")
+            if not 0 <= value < math.inf:
+                raise ValueError(f"`{name}` must be at least 0 and finite. Received: {name}={value}.")
+        if self.zoom >= 1:
+            raise ValueError(f"`zoom` must be in [0, 1). Received: zoom={self.zoom}.")
+        for name in ("horizontal_flip", "vertical_flip"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise TypeError(f"`{name}` must be a bool. Received: {name}={getattr(self, name)!r}.")
+
+    def sample(self, shape, generator):
+        """Draws a transformation.
+
+        Args:
+            shape: tuple, height and width of the image in pixels; more items are ignored.
+            generator: `numpy.random.Generator`.
+
+        Returns:
+            `Transformation`.
+        """
+        height, width = shape[:2]
+        # Always the same number of draws, so that one range does not change what another draws.
+        angle, right, down, shear, zoom_x, zoom_y, channel_shift = generator.uniform(-1.0, 1.0, size=7)
+        mirrored = generator.random(2) < 0.5
+        angle, shear = math.radians(angle * self.rotation), math.radians(shear * self.shear)
+        # All of this in (x, y), with the centre of the image as origin, and from the result to the original.
+        turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+        slant = np.array([[math.cos(shear), 0.0], [-math.sin(shear), 1.0]])
+        scale = np.diag([1 + zoom_x * self.zoom, 1 + zoom_y * self.zoom])
+        flip = np.diag(
+            [
+                -1.0 if self.horizontal_flip and mirrored[0] else 1.0,
+                -1.0 if self.vertical_flip and mirrored[1] else 1.0,
+            ]
+        )
+        linear = turn @ slant @ scale @ flip
+        shift = turn @ np.array([right * self.width_shift * width, down * self.height_shift * height])
+        centre = np.array([width - 1, height - 1]) / 2
+        matrix = np.column_stack([linear, centre + shift - linear @ centre])
+        return Transformation(matrix, channel_shift * self.channel_shift)
+
+
+# The first number of a seed says what is drawn with it, so that no two uses share a stream.
+_ORDER, _AUGMENTATION = 1, 2
+
+
+def order_generator(seed, epoch):
+    """Generator for the order of the images in an epoch.
+
+    Args:
+        seed: int >= 0, of the recipe.
+        epoch: int >= 0, number of the epoch, from 0.
+
+    Returns:
+        `numpy.random.Generator`; the same arguments always give the same numbers.
+    """
+    return np.random.default_rng((_ORDER, seed, epoch))
+
+
+def sample_generator(seed, epoch, index):
+    """Generator for the transformation of one image in one epoch.
+
+    Args:
+        seed: int >= 0, of the recipe.
+        epoch: int >= 0, number of the epoch, from 0.
+        index: int >= 0, position of the image in the data set.
+
+    Returns:
+        `numpy.random.Generator`; the same arguments always give the same numbers.
+    """
+    return np.random.default_rng((_AUGMENTATION, seed, epoch, index))

@@ -1,0 +1,255 @@
+"""What the network sees: images of the right size, in batches whose order and augmentation are functions of the epoch.
+
+Nothing here depends on what was drawn before. So a training that was interrupted sees, after the restart, exactly the
+batches that it would have seen.
+"""
+
+import cv2
+import keras
+import numpy as np
+
+from kgpc import datasets
+from kgpc.training.augmentation import order_generator, sample_generator
+
+# Small images are padded up to this factor if repeating their pixels then gives the size exactly: 28 -> 32 -> 224.
+_PADDING_LIMIT = 1.25
+
+
+def prepare(images, recipe):
+    """Makes images ready for the network: square, of the recipe's size, three channels, colour space and range.
+
+    An image that is not square is padded with zeros. Images are enlarged (and reduced) with the nearest pixel, as in
+    the published runs; where padding them by at most a quarter makes the size a multiple of theirs, they are padded,
+    so that all pixels are repeated equally often.
+
+    Args:
+        images: uint8 array `(n, height, width)`, `(n, height, width, 1)` or `(n, height, width, 3)`.
+        recipe: `Recipe`.
+
+    Returns:
+        float32 array `(n, recipe.image_size, recipe.image_size, 3)`, values in [0, `recipe.pixel_maximum`].
+
+    Raises:
+        TypeError, ValueError: if `images` is something else.
+
+    Example:
+
+    >>> prepare(np.zeros((5, 28, 28), "uint8"), QUICK).shape
+    (5, 32, 32, 3)
+    """
+    size = recipe.image_size
+    images = datasets.as_model_input(images, max(images.shape[1:3]) if np.ndim(images) >= 3 else size)
+    side = images.shape[1]
+    if side != size:
+        padded = next((larger for larger in range(side, size + 1) if size % larger == 0), None)
+        if padded is not None and padded <= _PADDING_LIMIT * side:
+            before = (padded - side) // 2
+            around = (before, padded - side - before)
+            images = np.pad(images, ((0, 0), around, around, (0, 0)))
+            images = images.repeat(size // padded, axis=1).repeat(size // padded, axis=2)
+        else:
+            images = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST) for image in images])
+    if recipe.color_space == "lab":
+        images = np.stack([_lab(image) for image in images])
+    return images if recipe.pixel_maximum == 1.0 else images * np.float32(recipe.pixel_maximum)
+
+
+def _lab(image):
+    """CIE Lab of an RGB image in [0, 1], scaled to [0, 1]."""
+    light, a, b = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2LAB))
+    return cv2.merge([light / 100, a / 200 + 0.5, b / 200 + 0.5])
+
+
+def split(labels, recipe):
+    """Divides the training part of a data set into images to train on and images for validation.
+
+    Args:
+        labels: int array `(n,)`, class of each image.
+        recipe: `Recipe`; `validation_split`, `validation_fraction`, `train_images` and `seed` decide.
+
+    Returns:
+        Two int64 arrays, ascending positions of the images for training and for validation.
+
+    Raises:
+        ValueError: if `labels` has another shape, if there would be no validation image or none to train on (of a
+            class, where the division is by class), or if there are fewer images than `train_images`.
+
+    Example:
+
+    >>> training, validation = split(np.repeat([0, 1], 10), QUICK)
+    >>> len(training), len(validation)
+    (18, 2)
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not len(labels):
+        raise ValueError(f"`labels` must have the shape (n,) with n >= 1. Received: labels.shape={labels.shape}.")
+    everything, fraction = np.arange(len(labels)), recipe.validation_fraction
+    parts = [everything] if recipe.validation_split == "first" else _classes(labels)
+    chosen = []
+    for part in parts:
+        count = round(len(part) * fraction)
+        if not 0 < count < len(part):
+            raise ValueError(
+                "`validation_fraction` must leave at least one image for training and one for validation"
+                f"{'' if len(parts) == 1 else ' of every class'}; there are {len(part)} images"
+                f"{'' if len(parts) == 1 else f' of class {labels[part[0]]}'}. "
+                f"Received: validation_fraction={fraction}."
+            )
+        if recipe.validation_split == "every nth of each class":
+            chosen.append(part[:: round(1 / fraction)])
+        elif recipe.validation_split == "random of each class":
+            chosen.append(part[datasets.stratified_indices(np.zeros(len(part)), count, seed=recipe.seed)])
+        else:
+            chosen.append(part[:count])
+    validation = np.sort(np.concatenate(chosen)).astype(np.int64)
+    training = np.setdiff1d(everything, validation).astype(np.int64)
+    if recipe.train_images is not None:
+        per_class, rest = divmod(recipe.train_images, len(np.unique(labels)))
+        available = min(len(part) for part in _classes(labels[training]))
+        if rest or not 0 < per_class <= available:
+            raise ValueError(
+                f"`train_images` must be a multiple of the {len(np.unique(labels))} classes, at most {available} of "
+                f"each. Received: train_images={recipe.train_images}."
+            )
+        training = training[datasets.stratified_indices(labels[training], per_class, seed=recipe.seed)]
+    return training, validation
+
+
+def _classes(labels):
+    """Positions of the images of each class."""
+    return [np.flatnonzero(labels == label) for label in np.unique(labels)]
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of prepared images and their labels.
+
+    In training the order is drawn anew for each epoch, from the seed and the number of the epoch; an incomplete last
+    batch is left out (the next epoch leaves out others). Otherwise the order is that of the data and no image is left
+    out. Set `epoch` before an epoch begins; `fit` does.
+
+    Args:
+        images: array or array-like as in `ImageDataset`: uint8, `(n, height, width)` or `(n, height, width, 3)`, which
+            an int array can index.
+        labels: int array `(n,)`.
+        recipe: `Recipe`.
+        training: bool.
+        indices: int array or None, positions of the images to use; None for all. The augmentation of an image depends
+            on its position in `images`, so it stays the same in a selection.
+        views: "plain", "augmented" or "mirrored"; see `Recipe.validation_views`. None: augmented in training, if the
+            recipe has an augmentation, else plain.
+        workers: int >= 1, threads that prepare batches. They change nothing but the time.
+        process, processes: ints, number of this process and of all that train together; each of them gets its part of
+            every batch, in the order of the processes.
+
+    Items: `(float32 images (batch, size, size, 3), int64 labels (batch,))`, and float32 weights `(batch,)` as a third
+    where the recipe weighs classes or the last batch had to be filled up for several processes.
+
+    Raises:
+        TypeError, ValueError: if images and labels differ in number, or a batch cannot be filled or divided.
+
+    Example:
+
+    >>> data = datasets.fashion_mnist_sample()
+    >>> batches = Batches(data.x_train, data.y_train, QUICK)
+    >>> images, labels = batches[0]
+    >>> len(batches), images.shape
+    (93, (64, 32, 32, 3))
+    """
+
+    def __init__(
+        self,
+        images,
+        labels,
+        recipe,
+        training=True,
+        indices=None,
+        views=None,
+        workers=1,
+        process=0,
+        processes=1,
+    ):
+        super().__init__(workers=workers)
+        labels = np.asarray(labels)
+        if labels.ndim != 1 or len(images) != len(labels):
+            raise ValueError(
+                "`labels` must have the shape (n,), one for each image. "
+                f"Received: {len(images)} images, labels.shape={labels.shape}."
+            )
+        if views not in (None, "plain", "augmented", "mirrored"):
+            raise ValueError(f'`views` must be "plain", "augmented", "mirrored" or None. Received: views={views!r}.')
+        if views == "augmented" and recipe.augmentation is None:
+            raise ValueError('`views="augmented"` needs a recipe with an augmentation. Received: augmentation=None.')
+        if recipe.batch_size % processes:
+            raise ValueError(
+                f"`batch_size` must be a multiple of the {processes} processes. "
+                f"Received: batch_size={recipe.batch_size}."
+            )
+        self.images, self.labels, self.recipe, self.training = images, labels, recipe, training
+        self.indices = np.arange(len(labels)) if indices is None else np.asarray(indices)
+        if training and len(self.indices) < recipe.batch_size:
+            raise ValueError(
+                f"`batch_size` must be at most the number of images to train on, {len(self.indices)}. "
+                f"Received: batch_size={recipe.batch_size}."
+            )
+        self.views = views or ("augmented" if training and recipe.augmentation is not None else "plain")
+        self.process, self.processes = process, processes
+        self.epoch = 0
+        self._order = (None, None)
+        self._class_weights = None
+        if training and recipe.class_weight == "balanced":
+            counts = np.bincount(labels[self.indices])
+            with np.errstate(divide="ignore"):
+                self._class_weights = (len(self.indices) / (np.count_nonzero(counts) * counts)).astype(np.float32)
+
+    def _copies(self):
+        return 4 if self.views == "mirrored" else 1
+
+    def __len__(self):
+        whole, rest = divmod(len(self.indices) * self._copies(), self.recipe.batch_size)
+        return whole if self.training else whole + (rest > 0)
+
+    def order(self, epoch):
+        """Positions of the images in the order of an epoch, as an int64 array."""
+        if not self.training:
+            return self.indices
+        known, order = self._order  # one read: another thread may replace the pair
+        if known != epoch:
+            order = order_generator(self.recipe.seed, epoch).permutation(self.indices)
+            self._order = (epoch, order)
+        return order
+
+    def __getitem__(self, number):
+        epoch, size = self.epoch, self.recipe.batch_size
+        order = self.order(epoch)
+        items = np.arange(number * size, min((number + 1) * size, len(order) * self._copies()))
+        weights = None
+        if self.processes > 1:
+            items, weights = self._part(items)
+        copies, positions = np.divmod(items, len(order))
+        positions = order[positions]
+        images = prepare(self.images[positions], self.recipe)
+        if self.views == "augmented":
+            for image, position in zip(images, positions, strict=True):
+                generator = sample_generator(self.recipe.seed, epoch, int(position))
+                image[:] = self.recipe.augmentation.sample(image.shape, generator).apply(image)
+        elif self.views == "mirrored":
+            for image, copy in zip(images, copies, strict=True):
+                image[:] = image[:: -1 if copy & 2 else 1, :: -1 if copy & 1 else 1].copy()
+        labels = self.labels[positions].astype(np.int64)
+        if self._class_weights is not None:
+            weights = self._class_weights[labels]
+        return (images, labels) if weights is None else (images, labels, weights)
+
+    def _part(self, items):
+        """The items of this process, and their weights outside of training."""
+        size = self.recipe.batch_size // self.processes
+        mine = slice(self.process * size, (self.process + 1) * size)
+        if self.training:
+            return items[mine], None
+        # All processes need batches of the same length. Those that fill up the last one have no weight; the others
+        # have so much that the mean over all batches is the mean over the images.
+        total = len(self.indices) * self._copies()
+        weights = np.zeros(self.recipe.batch_size, np.float32)
+        weights[: len(items)] = len(self) * self.recipe.batch_size / total
+        items = np.concatenate([items, np.zeros(self.recipe.batch_size - len(items), items.dtype)])
+        return items[mine], weights[mine]
