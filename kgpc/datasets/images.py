@@ -12,7 +12,8 @@ class ImageDataset:
 
     Attributes:
         name: str, says on screen which data a number comes from.
-        x_train, x_test: uint8 arrays `(n, height, width)` or `(n, height, width, 3)`, values in [0, 255].
+        x_train, x_test: uint8 arrays `(n, height, width)` or `(n, height, width, 3)`, values in [0, 255]. Large data
+            sets have a `DecodedOnDemand` instead, which is indexed like an array.
         y_train, y_test: int64 arrays `(n,)`, the class of each image, an index into `class_names`.
         class_names: tuple of str.
     """
