@@ -148,7 +148,7 @@ def test_panels_share_axes_and_give_a_curve_the_same_look_everywhere():
         assert getattr(in_first, property)() != getattr(first.lines[0], property)()
     assert np.isnan(in_first.get_ydata()).tolist() == [False, True, False]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["original", "16ch"]
-    assert figure.get_supxlabel() == "epoch" and figure.get_supylabel() == "loss"
+    assert [axes.get_xlabel() for axes in figure.axes] == ["", "epoch", "epoch"] and figure.get_supylabel() == "loss"
     for bad in ({"panels": {}}, {"panels": panels, "columns": 0}):
         with pytest.raises(ValueError, match="Received"):
             plots.curve_panels(**bad, xlabel="epoch", ylabel="loss")

@@ -34,6 +34,14 @@ def test_no_row_is_left_out(comparison):
     assert comparison["model"].str.endswith(", 2 passes").sum() == 2
 
 
+def test_one_table_can_be_compared_alone(comparison):
+    alone = paper.compare_counts(tables=["unlisted_runs"])
+    assert alone.equals(comparison[comparison["table"] == "unlisted_runs"].reset_index(drop=True))
+    for bad in ("results", [], ["errata"]):
+        with pytest.raises(ValueError, match="'results', 'unlisted_runs', 'two_branch_results'"):
+            paper.compare_counts(tables=bad)
+
+
 def test_a_printed_number_that_the_notebook_contradicts_is_shown(comparison):
     errata = comparison[comparison["erratum"] != ""].set_index("label")["erratum"]
     assert errata.to_dict() == {

@@ -9,13 +9,20 @@ from kgpc import applications, flops
 from kgpc.paper.models import arguments_of
 from kgpc.paper.tables import published
 
+# The published tables whose rows have counts.
+COUNTED_TABLES = ("results", "unlisted_runs", "two_branch_results")
 
-def compare_counts():
-    """Compares all published parameters and flops with those of the models built here. Takes a minute or two.
+
+def compare_counts(tables=COUNTED_TABLES):
+    """Compares published parameters and flops with those of the models built here. All rows take a minute or two.
+
+    Args:
+        tables: sequence of str, which of `"results"`, `"unlisted_runs"` and `"two_branch_results"` to compare; by
+            default all of them.
 
     Returns:
-        `pandas.DataFrame`, one row for each of all rows of `published("results")` and `published("unlisted_runs")`,
-        and for those of `published("two_branch_results")` with a parameter count. Columns:
+        `pandas.DataFrame`, one row for each row of `published("results")` and `published("unlisted_runs")`, and for
+        those of `published("two_branch_results")` with a parameter count. Columns:
 
         - `table`, `paper`, `dataset`, `label`, `model`, `scheme` (such as "D6(16)"), `input_size`, `classes`.
         - `published_parameters`, `our_parameters`, `parameters_equal`: trainable parameters.
@@ -25,10 +32,14 @@ def compare_counts():
         - `erratum`: what the printed table says instead, else "".
 
     Raises:
+        ValueError: if `tables` names no table, or one without counts.
         FileNotFoundError: if a published table is missing.
     """
+    if isinstance(tables, str) or not tables or set(tables) - set(COUNTED_TABLES):
+        choices = ", ".join(repr(name) for name in COUNTED_TABLES)
+        raise ValueError(f"`tables` must be a sequence of some of {choices}. Received: tables={tables!r}.")
     rows = []
-    for table in ("results", "unlisted_runs", "two_branch_results"):
+    for table in tables:
         frame = published(table)
         if table == "two_branch_results":
             frame = frame.dropna(subset=["raw_trainable_parameters"])

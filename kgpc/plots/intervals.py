@@ -52,7 +52,8 @@ def interval_chart(frame, xlabel, title=None, levels=None, formats="", colors=No
     axes.margins(x=0.08)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(xlabel)
-    axes.set_title(title or "", pad=16 if levels else None)
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize="medium")
     if len(names) > 1:
         figure.legend(loc="outside lower center", ncols=4, handlelength=1)
     return figure

@@ -9,7 +9,17 @@ from kgpc.plots.style import LINE_STYLES, MARKERS, color_list, in_style, new_fig
 
 @in_style
 def curve_panels(
-    panels, xlabel, ylabel, title=None, columns=2, log_x=False, percent=False, markers=False, share_y=True, height=2.1
+    panels,
+    xlabel,
+    ylabel,
+    title=None,
+    columns=2,
+    colors=None,
+    log_x=False,
+    percent=False,
+    markers=False,
+    share_y=True,
+    height=2.1,
 ):
     """One panel for each group of curves; curves of the same name look the same in all panels.
 
@@ -20,6 +30,7 @@ def curve_panels(
         ylabel: str, what the vertical axes are, with their unit.
         title: str or None.
         columns: int >= 1, panels in a row.
+        colors: dict or None, colour of some curves.
         log_x: bool, whether the horizontal axes are logarithmic.
         percent: bool, whether the values are fractions to be written as percentages.
         markers: bool, whether to mark the points.
@@ -42,7 +53,7 @@ def curve_panels(
     looks = {
         name: {"color": color, "linestyle": LINE_STYLES[index % len(LINE_STYLES)], "label": name}
         | ({"marker": MARKERS[index % len(MARKERS)], "markersize": 5} if markers else {})
-        for index, (name, color) in enumerate(zip(names, color_list(names, None), strict=True))
+        for index, (name, color) in enumerate(zip(names, color_list(names, colors), strict=True))
     }
     figure, grid = new_figure(7.5, height * rows + 0.6, columns, rows, sharex=True, sharey=share_y, squeeze=False)
     lines = {}
@@ -64,7 +75,10 @@ def curve_panels(
         axes.yaxis.set_major_formatter(
             ticker.PercentFormatter(1.0, decimals=0) if percent else ticker.EngFormatter(sep=" ")
         )
-    figure.supxlabel(xlabel, fontsize="medium")
+    for column in range(columns):
+        # Below the last panel of each column, where a legend for the whole figure does not get in its way.
+        below = [axes for axes in grid[:, column] if axes.figure is not None]
+        below[-1].set_xlabel(xlabel)
     figure.supylabel(ylabel, fontsize="medium")
     if len(lines) > 1:
         figure.legend(lines.values(), lines, loc="outside lower center", ncols=4, handlelength=3)
