@@ -1,4 +1,4 @@
-"""Images to learn from, as `ImageDataset`: what comes along with kgpc, Fashion-MNIST, and folders of your own.
+"""Images to learn from, as `ImageDataset`: what comes along with kgpc, the papers' data, and your own.
 
 Images are arrays of uint8 in [0, 255], shape `(n, height, width)` or `(n, height, width, 3)`; labels are int64, shape
 `(n,)`. `as_model_input` turns images into what the models take. Each subject has its own module; use the names that are
@@ -10,11 +10,14 @@ from kgpc.datasets.decoding import DecodedOnDemand, ImageError
 from kgpc.datasets.fashion import DEBIAN_FASHION_MNIST, FASHION_MNIST_CLASSES, fashion_mnist, fashion_mnist_sample
 from kgpc.datasets.folders import ImageWarning, image_folder
 from kgpc.datasets.images import ImageDataset, as_model_input
+from kgpc.datasets.papers import CIFAR10_CLASSES, CIFAR100_CLASSES, load, names
 from kgpc.datasets.photos import Photograph, photo_collages, photo_patches, photographs
 from kgpc.datasets.splits import stratified_indices, train_validation_split
 
 __all__ = [
     "ArchiveError",
+    "CIFAR100_CLASSES",
+    "CIFAR10_CLASSES",
     "DEBIAN_FASHION_MNIST",
     "DecodedOnDemand",
     "FASHION_MNIST_CLASSES",
@@ -27,6 +30,8 @@ __all__ = [
     "fashion_mnist",
     "fashion_mnist_sample",
     "image_folder",
+    "load",
+    "names",
     "photo_collages",
     "photo_patches",
     "photographs",

@@ -31,15 +31,15 @@ class ImageError(ValueError):
     """An image cannot be used; the message names it and says why."""
 
 
-def decode(source, name=None):
+def decode(source, name=None, orient=True):
     """Decodes an image file.
 
-    The orientation that a camera noted in the file is applied; transparency is dropped; of an animation the first
-    picture counts.
+    Transparency is dropped; of an animation the first picture counts.
 
     Args:
         source: path of the file, or its content as bytes: BMP, GIF, JPEG, PNG, TIFF or WebP, 8 bits a channel.
         name: str, what to call it in an error; by default the path.
+        orient: bool, whether the orientation that a camera noted in the file is applied.
 
     Returns:
         uint8 array `(height, width, 3)`: red, green, blue.
@@ -63,7 +63,9 @@ def decode(source, name=None):
                     raise ImageError(f"{name} has {width}x{height} pixels, more than the {MAX_PIXELS} allowed.")
                 if image.mode[0] in "IF":
                     raise ImageError(f"{name} has more than 8 bits a channel (mode {image.mode}).")
-                return np.asarray(PIL.ImageOps.exif_transpose(image).convert("RGB"))
+                if orient:
+                    image = PIL.ImageOps.exif_transpose(image)
+                return np.asarray(image.convert("RGB"))
     except ImageError:
         raise
     except PIL.Image.DecompressionBombError as error:

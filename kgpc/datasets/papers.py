@@ -1,0 +1,255 @@
+"""The data sets of the papers, by name: where they come from, how they are divided and resized."""
+
+import dataclasses
+import numbers
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from kgpc.datasets import plantdoc
+from kgpc.datasets.decoding import DecodedOnDemand
+from kgpc.datasets.images import ImageDataset
+from kgpc.datasets.splits import stratified_indices
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+CIFAR100_CLASSES = tuple(
+    """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+    caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+    flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+    motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate
+    poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+    squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+    wardrobe whale willow_tree wolf woman worm""".split()
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """How one data set is fetched and made ready.
+
+    `fetch(source, folder, archive, data_dir, size)` returns images and labels of the training and the test part, and
+    the class names; `shape` and `interpolation` are those of `fit`.
+    """
+
+    name: str
+    fetch: Callable
+    size: int = 224
+    shape: str = "pad"
+    interpolation: str = "nearest"
+    tfds_name: str | None = None
+    file_name: str | None = None
+    divide: Callable | None = None
+
+
+def load(name, image_size=None, *, folder=None, archive=None, data_dir=None):
+    """Loads a data set of the papers, divided and resized as in the published runs.
+
+    What is not on this computer yet is downloaded: CIFAR through `keras.datasets`; Oxford-IIIT Pet, malaria, colorectal
+    histology and PlantVillage through `tensorflow_datasets` (`python -m pip install "kgpc[datasets]"`);
+    Cropped-PlantDoc from its repository on GitHub.
+
+    | `name` | classes | training + test images | test part | resizing |
+    |---|---|---|---|---|
+    | "CIFAR-10" | 10 | 50,000 + 10,000 | official | nearest pixel |
+    | "CIFAR-100" | 100 | 50,000 + 10,000 | official | nearest pixel |
+    | "Oxford-IIIT Pet" | 37 | 3,680 + 3,669 | official | padded, nearest pixel |
+    | "Cropped-PlantDoc" | 29 | about 7,090 + 1,790 | a random fifth of each class | padded, nearest pixel |
+    | "Malaria" | 2 | 24,802 + 2,756 | every tenth of each class | padded, nearest pixel |
+    | "Colorectal histology" | 8 | 4,496 + 504 | every tenth of each class | padded, nearest pixel |
+    | "Plant Village" | 38 | about 43,420 + 10,880 | a random fifth of each class | nearest pixel (at the centre) |
+
+    The training part includes what the published runs set aside for validation; `kgpc.training.split` divides it by the
+    recipe. Two published divisions cannot be had again, because they shuffled the files in the order in which the file
+    system happened to list them (Cropped-PlantDoc, PlantVillage): here the files are sorted before they are drawn with
+    the published seed, 7, so every computer gets the same images, though not the published ones. The two published
+    Oxford-IIIT Pet lists each lost their first image, which is not repeated here. Malaria images come without file
+    names, so "every tenth" counts in the order of `tensorflow_datasets` instead of that of the names.
+
+    Args:
+        name: str, see the table. Case, spaces and punctuation do not matter.
+        image_size: int >= 8 or None, side of the square images in pixels. None: 32 for CIFAR, else 224.
+        folder: path, for Cropped-PlantDoc only: a copy of its repository, with the folders TRAIN and TEST.
+        archive: path, for Cropped-PlantDoc only: an archive (zip, tar) of its repository.
+        data_dir: path, where `tensorflow_datasets` keeps its files; None for its default.
+
+    Returns:
+        `ImageDataset`. CIFAR in its own size and Cropped-PlantDoc are arrays; the others are kept as encoded files in
+        memory and decoded when they are asked for (`DecodedOnDemand`).
+
+    Raises:
+        TypeError: if `name` is not a str or `image_size` not an int.
+        ValueError: if there is no such data set, an argument does not fit it, or what was fetched is something else.
+        FileNotFoundError: if `folder` or `archive` does not exist.
+        ImportError: if `tensorflow_datasets` is needed and missing.
+        OSError: if a download fails.
+
+    Reference: `docs/data-sets.md` of the repository has licences and citations; `published/recipes.csv` of the data
+    folder says how each published run divided and resized its images.
+    """
+    source = _find(name)
+    if image_size is None:
+        image_size = source.size
+    elif isinstance(image_size, bool) or not isinstance(image_size, numbers.Integral):
+        raise TypeError(
+            f"`image_size` must be an int or None. Received: image_size={image_size!r} of type "
+            f"{type(image_size).__name__}."
+        )
+    elif image_size < 8:
+        raise ValueError(f"`image_size` must be at least 8. Received: image_size={image_size}.")
+    for argument, value, fits in (
+        ("folder", folder, source.fetch is _fetch_plantdoc),
+        ("archive", archive, source.fetch is _fetch_plantdoc),
+        ("data_dir", data_dir, source.tfds_name is not None),
+    ):
+        if value is not None and not fits:
+            raise ValueError(f"{source.name} has no `{argument}`. Received: {argument}={str(value)!r}.")
+    if folder is not None and archive is not None:
+        raise ValueError(f"Only one of `folder` and `archive` can be given. Received: {folder!r} and {archive!r}.")
+    (x_train, y_train), (x_test, y_test), class_names = source.fetch(
+        source, int(image_size), folder=folder, archive=archive, data_dir=data_dir
+    )
+    return ImageDataset(source.name, x_train, y_train, x_test, y_test, tuple(class_names))
+
+
+def names():
+    """The names that `load` knows, as a tuple of str."""
+    return tuple(source.name for source in _SOURCES)
+
+
+def _plain(name):
+    return re.sub("[^a-z0-9]", "", name.lower())
+
+
+def _find(name):
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be a str. Received: name={name!r} of type {type(name).__name__}.")
+    for source in _SOURCES:
+        if _plain(source.name) == _plain(name):
+            return source
+    raise ValueError(f"`name` must be one of {', '.join(map(repr, names()))}. Received: name={name!r}.")
+
+
+def _fetch_cifar(source, image_size, **_):
+    # Imported here, because importing Keras takes seconds and the shipped data do not need it.
+    import keras
+
+    module, class_names = {
+        "CIFAR-10": (keras.datasets.cifar10, CIFAR10_CLASSES),
+        "CIFAR-100": (keras.datasets.cifar100, CIFAR100_CLASSES),
+    }[source.name]
+    try:
+        parts = module.load_data()
+    except Exception as error:  # Keras raises a bare Exception when a download fails.
+        raise OSError(
+            f"{source.name} could not be loaded with keras.datasets: {error}. It needs a network the first time; if "
+            "its file in the folder datasets of Keras' cache is damaged, delete it."
+        ) from error
+    images = [images for images, _ in parts]
+    labels = [labels.ravel().astype(np.int64) for _, labels in parts]
+    for part, count in zip(images, (50_000, 10_000), strict=True):
+        if part.shape != (count, 32, 32, 3) or part.dtype != np.uint8:
+            raise ValueError(
+                f"keras.datasets gave something else than {source.name}: {part.dtype} of shape {part.shape}, expected "
+                f"uint8 of ({count}, 32, 32, 3)."
+            )
+    if image_size != 32:
+        images = [DecodedOnDemand(part, image_size, source.shape, source.interpolation) for part in images]
+    return (images[0], labels[0]), (images[1], labels[1]), class_names
+
+
+def _fetch_plantdoc(source, image_size, *, folder, archive, **_):
+    crops, labels, class_names = plantdoc.load_crops(
+        image_size, source.shape, source.interpolation, folder=folder, archive=archive
+    )
+    train, test = source.divide(labels)
+    return (crops[train], labels[train]), (crops[test], labels[test]), class_names
+
+
+def _fetch_tfds(source, image_size, *, data_dir, **_):
+    try:
+        # tensorflow_datasets imports the former when it loads something, without naming it among what it needs.
+        import importlib_resources  # noqa: F401
+        import tensorflow_datasets
+    except ImportError as error:
+        raise ImportError(
+            f'{source.name} needs tensorflow_datasets: python -m pip install "kgpc[datasets]" ({error}).'
+        ) from error
+
+    wanted = {key: True for key in ("image", "label", source.file_name) if key is not None}
+    # Encoded images take a tenth of the memory.
+    decoders = tensorflow_datasets.decode.PartialDecoding(
+        wanted, decoders={"image": tensorflow_datasets.decode.SkipDecoding()}
+    )
+    parts = []
+    for split in ("train", "test") if source.divide is None else ("train",):
+        try:
+            data, info = tensorflow_datasets.load(
+                source.tfds_name,
+                split=split,
+                data_dir=None if data_dir is None else str(data_dir),
+                decoders=decoders,
+                shuffle_files=False,
+                # One file after the other: the order is that of the files on every computer.
+                read_config=tensorflow_datasets.ReadConfig(interleave_cycle_length=1),
+                with_info=True,
+            )
+            examples = list(tensorflow_datasets.as_numpy(data))
+        except Exception as error:  # Downloading and preparing fail in many ways.
+            raise OSError(f"{source.name} could not be loaded with tensorflow_datasets: {error}.") from error
+        if source.file_name is not None:
+            examples.sort(key=lambda example: example[source.file_name])
+        labels = np.array([example["label"] for example in examples], np.int64)
+        encoded = [example["image"] for example in examples]
+        titles = [f"image {number} of {source.name} ({split})" for number in range(len(encoded))]
+        parts.append((DecodedOnDemand(encoded, image_size, source.shape, source.interpolation, titles), labels))
+    class_names = info.features["label"].names
+    if source.divide is not None:
+        images, labels = parts[0]
+        parts = [(images.take(part), labels[part]) for part in source.divide(labels)]
+    return *parts, class_names
+
+
+def _every_tenth(labels):
+    """The published division of malaria and colorectal histology.
+
+    Of each class every tenth image, from the first, is for validation, and every ninth of the rest for testing: those
+    are the second, twelfth and so on. Every ninth of what is left, from the first, are the validation images again.
+    """
+    test = np.sort(np.concatenate([np.flatnonzero(labels == label)[1::10] for label in np.unique(labels)]))
+    return np.setdiff1d(np.arange(len(labels)), test), test
+
+
+def _random_fifth(labels):
+    """A fifth of each class at random, rounded up, with the seed of the published runs."""
+    per_class = {
+        label: count - int(0.8 * count) for label, count in enumerate(np.bincount(labels).tolist()) if count > 0
+    }
+    test = stratified_indices(labels, per_class, seed=7)
+    return np.setdiff1d(np.arange(len(labels)), test), test
+
+
+_SOURCES = (
+    _Source("CIFAR-10", _fetch_cifar, size=32),
+    _Source("CIFAR-100", _fetch_cifar, size=32),
+    _Source("Oxford-IIIT Pet", _fetch_tfds, tfds_name="oxford_iiit_pet", file_name="file_name"),
+    _Source("Cropped-PlantDoc", _fetch_plantdoc, divide=_random_fifth),
+    _Source("Malaria", _fetch_tfds, tfds_name="malaria", divide=_every_tenth),
+    _Source(
+        "Colorectal histology",
+        _fetch_tfds,
+        tfds_name="colorectal_histology",
+        file_name="filename",
+        divide=_every_tenth,
+    ),
+    _Source(
+        "Plant Village",
+        _fetch_tfds,
+        shape="stretch",
+        interpolation="nearest_center",
+        tfds_name="plant_village",
+        file_name="image/filename",
+        divide=_random_fifth,
+    ),
+)
