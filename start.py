@@ -10,6 +10,7 @@ from __future__ import print_function
 import argparse
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,10 @@ def clean_environ():
     environ["PIP_USER"] = "0"  # `pip install --user`, where it is configured, fails in a virtual environment
     environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up messages bury ours
+    # As kgpc.tensorflow_settings does, but before a notebook or test imports Keras.
+    environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     return environ
 
 

@@ -5,6 +5,9 @@ counting in `kgpc.flops`, published numbers in `kgpc.paper`, released weights in
 in `kgpc.cam`, image data in `kgpc.datasets`, training in `kgpc.training`.
 """
 
+# Before everything that imports TensorFlow, which reads its settings once.
+from kgpc import tensorflow_settings  # isort: split
+
 from kgpc import (
     applications,
     blocks,
@@ -40,6 +43,7 @@ __all__ = [
     "paper",
     "plots",
     "released",
+    "tensorflow_settings",
     "training",
     "weights",
 ]

@@ -208,6 +208,7 @@ def test_settings_that_mix_environments_are_dropped(monkeypatch):
     environ = start.clean_environ()
     assert not {"PYTHONPATH", "PYTHONHOME", "MPLBACKEND"} & set(environ)
     assert environ["PIP_USER"] == "0"
+    assert environ["TF_CPU_ALLOCATOR_USE_BFC"] == "1"
 
 
 @pytest.mark.parametrize(
