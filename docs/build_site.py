@@ -35,7 +35,7 @@ SOURCES = (
     "notebooks/*.ipynb",
 )
 THUMBNAIL_PIXELS = 480
-FORM_TITLE = re.compile(r"^# @title (.*?)(?: \{.*\})?\n")
+FORM_TITLE = re.compile(r"^# @title (.*?)(?: \{display-mode.*\})?\n")
 
 
 # The reference

@@ -76,15 +76,19 @@ def sign_layers(app, what, name, obj, options, signature, return_annotation):
     return None
 
 
-def separate_examples(app, what, name, obj, options, lines):
-    """Begins an example in a docstring with the empty line without which Sphinx takes it for prose."""
-    for index in range(len(lines) - 1, 0, -1):
-        if lines[index].lstrip().startswith(">>>") and lines[index - 1].strip() == "Example:":
-            lines.insert(index, "")
+def mark_examples(app, what, name, obj, options, lines):
+    """Lets Sphinx see the code below "Example:" in a docstring, where it would see prose."""
+    for index in range(len(lines) - 2, -1, -1):
+        if lines[index].strip() == "Example:":
+            first = next(filter(None, lines[index + 1 :]), "")
+            if first.lstrip().startswith(">>>"):
+                lines.insert(index + 1, "")
+            elif first.startswith(" "):
+                lines[index] += ":"  # what follows is a block of code
 
 
 def setup(app):
     """Called by Sphinx."""
-    app.connect("autodoc-process-docstring", separate_examples, priority=1)  # before napoleon
+    app.connect("autodoc-process-docstring", mark_examples, priority=1)  # before napoleon
     app.connect("autodoc-process-signature", sign_layers)
     app.connect("doctree-read", describe_figures)

@@ -2,6 +2,9 @@
 
 import os
 import platform
+import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -24,3 +27,43 @@ os.environ["KGPC_RESULTS"] = _results.name
 def root():
     """The folder of the repository."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def project_files(root):
+    """The files that are tracked by git or are about to be."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listing = subprocess.run(command, cwd=root, capture_output=True, check=True).stdout.decode()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [root / name for name in listing.split("\0") if name and (root / name).is_file()]
+
+
+@pytest.fixture(scope="session")
+def wheel(root, tmp_path_factory):
+    """The path of a wheel made from the repository as it is."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*command, "--wheel-dir", str(folder), str(root)], check=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A Chromium in which pages can be opened; without one the test is left out."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    executable = next(filter(None, map(shutil.which, names)), None)
+    if executable is None:
+        pytest.skip(f"no browser is installed: none of {', '.join(names)}")
+    from playwright.sync_api import sync_playwright
+
+    # It must not ask for anything but the pages that it is given.
+    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-quic", "--disable-sync"]
+    with sync_playwright() as playwright:
+        # No sandbox: build servers run tests as root, for whom Chromium refuses one.
+        options = {"executable_path": executable, "chromium_sandbox": False, "args": ["--disable-gpu", *quiet]}
+        browser = playwright.chromium.launch(**options)
+        yield browser
+        browser.close()

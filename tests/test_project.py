@@ -35,17 +35,6 @@ def pyproject():
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module")
-def project_files():
-    """The files that are tracked by git or are about to be."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    try:
-        listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("not a git checkout")
-    return [ROOT / name for name in listing.split("\0") if name and (ROOT / name).is_file()]
-
-
 def text_of(path):
     """The text of a file; empty for a binary one."""
     content = path.read_bytes()
@@ -251,15 +240,6 @@ def test_ruff_has_no_complaint(command):
 
 
 # The wheel
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*command, "--wheel-dir", str(folder), str(ROOT)], check=True)
-    (path,) = folder.glob("*.whl")
-    return path
 
 
 def test_the_wheel_carries_the_package_and_its_data(wheel, project_files):

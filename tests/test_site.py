@@ -1,0 +1,303 @@
+"""The web site: built once, its files examined, then every page opened in a real browser."""
+
+import ast
+import functools
+import html.parser
+import http.server
+import re
+import subprocess
+import sys
+import threading
+import urllib.parse
+from pathlib import Path
+
+import build_site
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+EVERY_NOTEBOOK = pytest.mark.parametrize("name", NOTEBOOKS)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of the site, built as the command builds it: a warning of Sphinx is an error."""
+    folder = tmp_path_factory.mktemp("build") / "site"
+    command = [sys.executable, str(ROOT / "docs" / "build_site.py"), str(folder)]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    return folder
+
+
+class Page(html.parser.HTMLParser):
+    """What a page refers to.
+
+    Attributes:
+        ids: set of str, names that a link can lead to.
+        links: list of str, targets of links.
+        loaded: list of str, what the browser fetches: pictures, scripts, style sheets.
+        images: list of dict, attributes of the pictures.
+        folded: int, number of parts that a reader opens.
+        text: str.
+    """
+
+    def __init__(self, path):
+        super().__init__()
+        self.ids, self.links, self.loaded, self.images, self.folded, self.text = set(), [], [], [], 0, ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.ids |= {attributes[name] for name in ("id", "name") if attributes.get(name)}
+        if tag == "a" and "href" in attributes:
+            self.links.append(attributes["href"])
+        if tag in ("img", "script", "iframe") and attributes.get("src"):
+            self.loaded.append(attributes["src"])
+        if tag == "link" and attributes.get("rel") in ("stylesheet", "icon"):
+            self.loaded.append(attributes["href"])
+        if tag == "img":
+            self.images.append(attributes)
+        self.folded += tag == "details"
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    """All pages by their path below the site."""
+    return {path.relative_to(site).as_posix(): Page(path) for path in sorted(site.rglob("*.html"))}
+
+
+def notebook_of(name):
+    return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+# Files
+
+
+def test_every_page_is_there_and_can_be_found_from_the_landing_page(pages):
+    expected = {"index.html", "CHANGELOG.html", "CONTRIBUTING.html", "data/README.html", "reference/index.html"}
+    expected |= {f"notebooks/{name}.html" for name in NOTEBOOKS}
+    expected |= {f"docs/{path.stem}.html" for path in (ROOT / "docs").glob("*.md") if path.stem != "index"}
+    expected |= {f"reference/{name}.html" for name in build_site.modules() if name != "kgpc"}
+    assert expected <= set(pages)
+    found = {urllib.parse.urlsplit(link).path for link in pages["index.html"].links}
+    assert expected - {"index.html"} <= found
+
+
+def test_links_lead_somewhere(site, pages):
+    for name, page in pages.items():
+        for link in page.links:
+            target = urllib.parse.urlsplit(link)
+            if target.scheme:
+                assert target.scheme in ("http", "https", "mailto"), f"{name}: {link}"
+                continue
+            path = site / name if not target.path else (site / name).parent / urllib.parse.unquote(target.path)
+            assert path.is_file(), f"{name}: {link}"
+            if target.fragment and path.suffix == ".html":
+                ids = pages[path.resolve().relative_to(site.resolve()).as_posix()].ids
+                assert urllib.parse.unquote(target.fragment) in ids, f"{name}: {link}"
+
+
+def test_nothing_is_fetched_from_elsewhere(site, pages):
+    for name, page in pages.items():
+        for source in page.loaded:
+            if source.startswith("data:image/"):
+                continue
+            target = urllib.parse.urlsplit(source)
+            assert not target.scheme and not target.netloc, f"{name}: {source}"
+            assert ((site / name).parent / urllib.parse.unquote(target.path)).is_file(), f"{name}: {source}"
+    for path in site.rglob("*.css"):
+        assert not re.search(r"url\(\s*['\"]?(https?:)?//", path.read_text(encoding="utf-8")), path
+
+
+@EVERY_NOTEBOOK
+def test_a_page_shows_every_figure_with_its_text(pages, name):
+    texts = [
+        output.metadata["image/png"]["alt"]
+        for cell in notebook_of(name).cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    shown = [image.get("alt") for image in pages[f"notebooks/{name}.html"].images]
+    assert texts and sorted(texts) == sorted(alt for alt in shown if alt in texts)
+
+
+def test_no_picture_is_without_a_text(pages):
+    for name, page in pages.items():
+        for image in page.images:
+            # The small pictures on the landing page repeat what their cards say.
+            assert image.get("alt") or (name == "index.html" and "alt" in image), f"{name}: {str(image)[:200]}"
+
+
+@EVERY_NOTEBOOK
+def test_solutions_and_setup_are_folded(pages, name):
+    cells = [
+        cell for cell in notebook_of(name).cells if {"hide-cell", "hide-input"} & set(cell.metadata.get("tags", []))
+    ]
+    page = pages[f"notebooks/{name}.html"]
+    assert page.folded >= len(cells)
+    titles = [match[1] for cell in cells if (match := re.match(r"# @title (.*?) \{", cell.source))]
+    assert len(titles) >= 2 and all(title in page.text for title in titles)
+    assert "@title" not in page.text
+
+
+def test_the_reference_has_every_public_class_and_function(pages):
+    for module, path in build_site.modules().items():
+        if module == "kgpc":
+            continue
+        for node in build_site.parsed(path).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                assert f"{module}.{node.name}" in pages[f"reference/{module}.html"].ids
+    page = pages["reference/kgpc.layers.html"].text
+    assert "GroupedPointwiseConv2D(" in page and "*args" not in page
+
+
+def test_a_form_title_becomes_the_name_of_a_folded_cell():
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell('# @title Solution {1} {display-mode: "form"}\n1 + 1'),
+            nbformat.v4.new_code_cell("2 + 2"),
+        ]
+    )
+    build_site.name_folded_cells(notebook)
+    first, second = notebook.cells
+    assert first.source == "1 + 1" and first.metadata["mystnb"]["code_prompt_show"] == "Solution (1)"
+    assert second.source == "2 + 2" and "mystnb" not in second.metadata
+
+
+# In a browser
+
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+
+class Server(http.server.SimpleHTTPRequestHandler):
+    """Serves the site without a word."""
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """Where the site is served."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Server, directory=str(site))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def visit(chromium, address, site):
+    """A function that opens a page of the site and returns it; what went wrong is noted in its attribute `trouble`."""
+    context = chromium.new_context(viewport=DESKTOP)
+    page = context.new_page()
+    page.trouble = []
+    page.on("console", lambda message: message.type in ("error", "warning") and page.trouble.append(message.text))
+    page.on("pageerror", lambda error: page.trouble.append(str(error)))
+    page.on("requestfailed", lambda request: page.trouble.append(f"{request.url}: {request.failure}"))
+    page.on("response", lambda response: response.ok or page.trouble.append(f"{response.url}: {response.status}"))
+
+    def elsewhere(route):
+        page.trouble.append(f"asks for {route.request.url}")
+        route.abort()
+
+    context.route(lambda url: not url.startswith((address, site.as_uri(), "data:", "blob:")), elsewhere)
+
+    def go(name):
+        page.trouble.clear()
+        page.goto(f"{address}/{name}", wait_until="load")
+        return page
+
+    yield go
+    context.close()
+
+
+def test_every_page_loads_without_trouble_and_fits_on_a_phone(visit, pages):
+    for name in pages:
+        page = visit(name)
+        # A picture below the screen is loaded when it is scrolled to; here it must be loaded at once.
+        page.eval_on_selector_all("img", "images => images.forEach(image => image.loading = 'eager')")
+        missing = page.evaluate(
+            "Promise.all([...document.images].map(image => image.decode().then(() => null, () => image.src)))"
+            ".then(sources => sources.filter(Boolean))"
+        )
+        assert missing == [], f"{name}: {missing}"
+        assert page.trouble == [], f"{name}: {page.trouble}"
+        page.set_viewport_size(PHONE)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], name
+        page.set_viewport_size(DESKTOP)
+
+
+def test_figures_and_tables_can_be_read_on_a_phone(visit):
+    page = visit("notebooks/00_start_here.html")
+    page.set_viewport_size(PHONE)
+    widths = page.eval_on_selector_all(".cell_output img", "images => images.map(image => image.clientWidth)")
+    assert widths and min(widths) > 400  # moved sideways in a box of its own
+    assert (
+        page.eval_on_selector(".cell_output table caption", "caption => getComputedStyle(caption).whiteSpace")
+        == "normal"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_tables_and_code_have_the_colours_of_the_theme(visit, scheme):
+    page = visit("notebooks/00_start_here.html")
+    page.emulate_media(color_scheme=scheme)
+    for selector in (".cell_output td", ".cell_output th", ".cell_output caption", "div.cell_input pre", "article p"):
+        text, ground = page.eval_on_selector(
+            selector,
+            """element => {
+                const color = getComputedStyle(element).color
+                while (getComputedStyle(element).backgroundColor === "rgba(0, 0, 0, 0)") element = element.parentElement
+                return [color, getComputedStyle(element).backgroundColor]
+            }""",
+        )
+        assert contrast(text, ground) >= 4.5, (selector, text, ground)
+
+
+def contrast(*colors):
+    """Ratio of the luminances of two CSS colours (WCAG 2: 4.5 can be read)."""
+
+    def luminance(color):
+        channels = [int(value) / 255 for value in re.findall(r"\d+", color)[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted(luminance(color) for color in colors)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_mathematics_is_set(visit, site):
+    with_formulas = [path for path in sorted(site.rglob("*.html")) if 'class="math' in path.read_text(encoding="utf-8")]
+    for path in with_formulas:
+        page = visit(path.relative_to(site).as_posix())
+        page.wait_for_function(
+            "document.querySelectorAll('mjx-container').length >= document.querySelectorAll('.math').length"
+        )
+        assert page.locator("mjx-merror").count() == 0, path
+        assert page.trouble == [], path
+
+
+def test_a_solution_is_opened_with_a_click(visit):
+    page = visit("notebooks/00_start_here.html")
+    solution = page.locator("details", has_text="Solution 1")
+    assert not solution.locator("pre").first.is_visible()
+    solution.locator("summary").first.click()
+    assert solution.locator("pre").first.is_visible()
+
+
+@pytest.mark.parametrize("served", [True, False], ids=["from a server", "from a folder"])
+def test_the_search_finds_a_page(visit, site, served):
+    if served:
+        page = visit("search.html?q=interleave")
+    else:
+        page = visit("index.html").context.new_page()
+        page.goto(f"{site.as_uri()}/search.html?q=interleave")
+    page.wait_for_selector("#search-results li a")
+    links = page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.href)")
+    assert any("kgpc.layers.html" in link for link in links)
