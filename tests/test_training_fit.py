@@ -1,6 +1,7 @@
 """Training by a recipe: what it does, that it resumes exactly, and what it refuses."""
 
 import json
+import shutil
 import types
 import warnings
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from training_check import Killed, KillingProgress
 
 from kgpc import layers, training
 from kgpc.training import QUICK, Augmentation, DamagedCheckpoint, Exponential, NonFiniteLoss
@@ -63,20 +65,12 @@ def assert_equal_runs(model, result, expected_model, expected):
     assert result.best_epoch == expected.best_epoch
 
 
-class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it."""
-
-
-def killed_at(monkeypatch, epoch, step):
-    """Ends the next training when a batch is asked for."""
-    whole = training.Batches.__getitem__
-
-    def batch(self, number):
-        if self.training and (self.epoch, number) == (epoch, step):
-            raise Killed
-        return whole(self, number)
-
-    monkeypatch.setattr(training.Batches, "__getitem__", batch)
+def train_until_killed(data, folder, epoch, step):
+    """A training that ends at a step of an epoch, both from 0."""
+    with pytest.raises(Killed):
+        progress = KillingProgress(epoch * 4 + step + 1)
+        training.fit(training.build(tiny, RECIPE), data, RECIPE, folder=folder, progress=progress)
+    assert (folder / f"state-{epoch:06d}.npz").exists() and not (folder / f"state-{epoch + 1:06d}.npz").exists()
 
 
 # What a training does
@@ -196,12 +190,8 @@ def test_class_weights_and_momentum_reach_the_optimizer(data):
 
 
 @pytest.mark.parametrize("epoch, step", [(0, 2), (1, 1), (3, 3)])
-def test_an_interrupted_run_ends_like_one_without_interruption(epoch, step, uninterrupted, data, tmp_path, monkeypatch):
-    with monkeypatch.context() as patched:
-        killed_at(patched, epoch, step)
-        with pytest.raises(BaseException):  # noqa: B017  TensorFlow wraps it
-            training.fit(training.build(tiny, RECIPE), data, RECIPE, folder=tmp_path, progress=False)
-    assert (tmp_path / f"state-{epoch:06d}.npz").exists()
+def test_an_interrupted_run_ends_like_one_without_interruption(epoch, step, uninterrupted, data, tmp_path):
+    train_until_killed(data, tmp_path, epoch, step)
     model = training.build(tiny, RECIPE.replace(seed=99))  # other initial weights, which must not matter
     result = training.fit(model, data, RECIPE, folder=tmp_path, progress=False)
     assert_equal_runs(model, result, *uninterrupted)
@@ -224,23 +214,24 @@ def test_the_folder_has_the_best_weights_and_the_history(uninterrupted, data, tm
     assert run["identity"]["recipe"]["epochs"] == 4 and run["versions"]["keras"] == keras.version()
 
 
-def test_a_complete_run_is_not_repeated(uninterrupted, data, tmp_path, monkeypatch, capsys):
+def test_a_complete_run_is_not_repeated(uninterrupted, data, tmp_path):
     training.fit(training.build(tiny, RECIPE), data, RECIPE, folder=tmp_path, progress=False)
-    killed_at(monkeypatch, 0, 0)
     model = training.build(tiny, RECIPE.replace(seed=99))
-    result = training.fit(model, data, RECIPE, folder=tmp_path)
+    result = training.fit(model, data, RECIPE, folder=tmp_path, progress=KillingProgress(1))
     assert_equal_runs(model, result, *uninterrupted)
 
 
+@pytest.fixture(scope="module")
+def killed_in_the_third_epoch(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("killed")
+    train_until_killed(data, folder, 2, 1)
+    return folder
+
+
 @pytest.fixture
-def half(data, tmp_path, monkeypatch):
+def half(killed_in_the_third_epoch, tmp_path):
     """A folder with a run that was killed in the third of four epochs."""
-    with monkeypatch.context() as patched:
-        killed_at(patched, 2, 1)
-        with pytest.raises(BaseException):  # noqa: B017
-            training.fit(training.build(tiny, RECIPE), data, RECIPE, folder=tmp_path, progress=False)
-    assert (tmp_path / "state-000002.npz").exists()
-    return tmp_path
+    return shutil.copytree(killed_in_the_third_epoch, tmp_path / "half")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text"])
@@ -290,7 +281,7 @@ def test_every_single_flipped_byte_is_noticed_or_without_effect(tmp_path):
 
 
 def test_a_state_that_was_not_finished_does_not_count(half, uninterrupted, data):
-    (half / ".state-000003.unfinished.npz").write_bytes(b"half a state")
+    (half / ".unfinished-state-000003.npz").write_bytes(b"half a state")
     model = training.build(tiny, RECIPE)
     result = training.fit(model, data, RECIPE, folder=half, progress=False)
     assert_equal_runs(model, result, *uninterrupted)

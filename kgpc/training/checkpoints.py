@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import re
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import numpy as np
 IDENTITY_FILE = "run.json"
 _STATE_NAME = re.compile(r"state-(\d{6})\.npz")
 _KEPT = 2
+_UNFINISHED = ".unfinished-"
 
 
 class DamagedCheckpoint(ValueError):
@@ -55,10 +57,10 @@ def replacing(path):
         path: Path.
 
     Yields:
-        Path beside it, with the same suffix.
+        Path beside it, with the same suffixes.
     """
     path = Path(path)
-    unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
+    unfinished = path.with_name(f"{_UNFINISHED}{path.name}")
     try:
         yield unfinished
         with unfinished.open("rb+") as file:
@@ -98,6 +100,9 @@ class Checkpoints:
         if self.folder.exists() and not self.folder.is_dir():
             raise NotADirectoryError(f"`folder` must be a folder. Received: folder={str(folder)!r}, which is a file.")
         path = self.folder / IDENTITY_FILE
+        if writes and self.folder.is_dir():
+            for unfinished in self.folder.glob(f"{_UNFINISHED}*"):  # of a process that was killed
+                unfinished.unlink()
         if path.exists():
             self._compare(path, identity, versions)
         elif self._paths():
@@ -167,6 +172,20 @@ class Checkpoints:
                 "Empty the folder to begin again, or choose another one."
             )
         return None
+
+    @contextlib.contextmanager
+    def product(self, name):
+        """A path to write a file to that follows from the state; it replaces the file `name` of the folder.
+
+        Where another process writes, what is written is thrown away: on JAX, processes that train together must do the
+        same things in the same order.
+        """
+        if self.writes:
+            with replacing(self.folder / name) as path:
+                yield path
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                yield Path(folder) / name
 
     def save(self, state):
         """Writes a state, and removes those that are no longer needed."""

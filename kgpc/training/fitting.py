@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from kgpc.training.batches import Batches, split
-from kgpc.training.checkpoints import Checkpoints, State, replacing
+from kgpc.training.checkpoints import Checkpoints, State
 from kgpc.training.progress import Progress
 from kgpc.training.recipes import Recipe
 
@@ -194,6 +194,8 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
         checkpoints = Checkpoints(folder, _identity(model, data, recipe), _versions(), writes=process == 0)
     _compile(model, recipe, weighted=processes > 1)
     state = checkpoints.latest() if checkpoints else None
+    if processes > 1:
+        _check_agreement(state)
     if state is None:
         state = _state_of(model)
         if checkpoints:
@@ -217,7 +219,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
     else:
         run.nothing_to_do()
     _assign(model.weights, state.best)
-    if checkpoints and checkpoints.writes:
+    if checkpoints:
         run.write_products(model)
     history = pd.DataFrame(state.history, columns=list(COLUMNS)).astype({"epoch": "int64"})
     return TrainingResult(history, state.step_losses, state.best_epoch, float(history["seconds"].sum()))
@@ -343,6 +345,9 @@ class _Run(keras.callbacks.Callback):
             self.progress.end()
         raise NonFiniteLoss(self.batches.epoch + 1, len(self.losses) + 1, loss, kept)
 
+    def on_test_begin(self, logs=None):
+        _average_over_devices(self.model)
+
     def on_epoch_end(self, epoch, logs=None):
         state = self.state
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -358,8 +363,7 @@ class _Run(keras.callbacks.Callback):
             state.best_epoch, state.best = epoch + 1, _values(self.model.weights)
         if self.checkpoints:
             self.checkpoints.save(state)
-            if self.checkpoints.writes:
-                self.write_products(self.model if improved else None)
+            self.write_products(self.model if improved else None)
 
     def _improves(self, row):
         """Whether an epoch is better than the best so far; of equally good ones the first counts."""
@@ -376,24 +380,24 @@ class _Run(keras.callbacks.Callback):
 
     def write_products(self, model):
         """Writes what follows from the state, for people and other programs; `model` has the best weights, or None."""
-        folder = self.checkpoints.folder
-        with replacing(folder / HISTORY_FILE) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+        with (
+            self.checkpoints.product(HISTORY_FILE) as path,
+            path.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.state.history)
         if model is not None:
-            with replacing(folder / BEST_WEIGHTS_FILE) as unfinished:
-                # Keras wants this ending of the name.
-                named = unfinished.with_name(f".{BEST_WEIGHTS_FILE}")
-                model.save_weights(named)
-                named.replace(unfinished)
+            with self.checkpoints.product(BEST_WEIGHTS_FILE) as path:
+                model.save_weights(path)
 
 
 def _compile(model, recipe, weighted):
     options = {"momentum": recipe.momentum, "nesterov": recipe.nesterov} if recipe.optimizer == "SGD" else {}
-    optimizer = getattr(keras.optimizers, recipe.optimizer)(recipe.learning_rate.rate(0, recipe.epochs), **options)
     strategy = getattr(model, "distribute_strategy", None)
+    # All that has variables belongs to the devices that the network is on.
     with strategy.scope() if strategy is not None else contextlib.nullcontext():
+        optimizer = getattr(keras.optimizers, recipe.optimizer)(recipe.learning_rate.rate(0, recipe.epochs), **options)
         accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         model.compile(
             optimizer,
@@ -413,6 +417,20 @@ def _synchronized(model):
         if hasattr(model, "jax_state_sync"):
             model.jax_state_sync()
         raise
+
+
+def _average_over_devices(model):
+    """Makes the moving statistics of all devices of a `tf.distribute` strategy the mean of them.
+
+    Each device keeps its own. Only one could be saved, and a training that goes on from it would be another one.
+    """
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return
+    for variable in model.non_trainable_variables:
+        if keras.backend.is_float_dtype(variable.dtype):
+            values = strategy.experimental_local_results(variable.value)
+            variable.assign(np.mean([value.numpy() for value in values], axis=0))
 
 
 def _variables(model):
@@ -446,6 +464,19 @@ def _processes():
 
         return jax.process_index(), jax.process_count()
     return 0, 1
+
+
+def _check_agreement(state):
+    """Waits for the processes that train together; raises an error if they would go on from different states."""
+    from jax.experimental import multihost_utils
+
+    epoch = -1 if state is None else state.epoch
+    first = int(multihost_utils.broadcast_one_to_all(np.int32(epoch)))
+    if epoch != first:
+        raise ValueError(
+            "`folder` must be the same for all processes; the first one goes on after epoch "
+            f"{max(first, 0)}, this one after epoch {max(epoch, 0)}."
+        )
 
 
 def _versions():
