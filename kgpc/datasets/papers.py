@@ -50,15 +50,14 @@ def load(name, image_size=None, *, folder=None, archive=None, data_dir=None):
     histology and PlantVillage through `tensorflow_datasets` (`python -m pip install "kgpc[datasets]"`);
     Cropped-PlantDoc from its repository on GitHub.
 
-    | `name` | classes | training + test images | test part | resizing |
-    |---|---|---|---|---|
-    | "CIFAR-10" | 10 | 50,000 + 10,000 | official | nearest pixel |
-    | "CIFAR-100" | 100 | 50,000 + 10,000 | official | nearest pixel |
-    | "Oxford-IIIT Pet" | 37 | 3,680 + 3,669 | official | padded, nearest pixel |
-    | "Cropped-PlantDoc" | 29 | about 7,090 + 1,790 | a random fifth of each class | padded, nearest pixel |
-    | "Malaria" | 2 | 24,802 + 2,756 | every tenth of each class | padded, nearest pixel |
-    | "Colorectal histology" | 8 | 4,496 + 504 | every tenth of each class | padded, nearest pixel |
-    | "Plant Village" | 38 | about 43,420 + 10,880 | a random fifth of each class | nearest pixel (at the centre) |
+    Training + test images of each, the test part, and how images are resized:
+
+    - "CIFAR-10" and "CIFAR-100": 50,000 + 10,000; official; nearest pixel.
+    - "Oxford-IIIT Pet" (37 classes): 3,680 + 3,669; official; padded with black, nearest pixel.
+    - "Cropped-PlantDoc" (29): 8,883 in all; a random fifth of each class; padded with black, nearest pixel.
+    - "Malaria" (2): 24,802 + 2,756; every tenth of each class; padded with black, nearest pixel.
+    - "Colorectal histology" (8): 4,496 + 504; every tenth of each class; padded with black, nearest pixel.
+    - "Plant Village" (38): 54,303 in all; a random fifth of each class; nearest pixel at the centre.
 
     The training part includes what the published runs set aside for validation; `kgpc.training.split` divides it by the
     recipe. Two published divisions cannot be had again, because they shuffled the files in the order in which the file
