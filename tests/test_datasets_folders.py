@@ -8,6 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from kgpc import datasets
 from kgpc.datasets import DecodedOnDemand, ImageError, ImageWarning, decoding, image_folder
 from kgpc.datasets.decoding import decode, fit
 
@@ -145,6 +146,15 @@ def test_area_takes_the_mean():
     pixels = np.zeros((4, 4, 3), np.uint8)
     pixels[::2] = 100
     assert (fit(pixels, 2, interpolation="area") == 50).all()
+
+
+def test_a_single_file_is_read_as_a_folder_reads_it(folder):
+    data = datasets.image_folder(folder, 16)
+    images = [datasets.read_image(path, 16) for path in sorted(folder.rglob("*.png"))]
+    every = {image.tobytes() for image in np.concatenate([data.x_train, data.x_test])}
+    assert {image.tobytes() for image in images} == every
+    with pytest.raises(ValueError, match="`image_size` must be at least 8. Received: image_size=4"):
+        datasets.read_image(folder / "nowhere.png", 4)
 
 
 # Decoding on demand

@@ -6,7 +6,7 @@ importable from here.
 """
 
 from kgpc.datasets.archives import ArchiveError, extract_archive
-from kgpc.datasets.decoding import DecodedOnDemand, ImageError
+from kgpc.datasets.decoding import DecodedOnDemand, ImageError, read_image
 from kgpc.datasets.fashion import DEBIAN_FASHION_MNIST, FASHION_MNIST_CLASSES, fashion_mnist, fashion_mnist_sample
 from kgpc.datasets.folders import ImageWarning, image_folder
 from kgpc.datasets.images import ImageDataset, as_model_input
@@ -35,6 +35,7 @@ __all__ = [
     "photo_collages",
     "photo_patches",
     "photographs",
+    "read_image",
     "stratified_indices",
     "train_validation_split",
 ]

@@ -5,6 +5,7 @@ than the memory.
 """
 
 import io
+import numbers
 import pathlib
 import warnings
 
@@ -109,6 +110,42 @@ def fit(pixels, size, shape="pad", interpolation="nearest"):
     if interpolation == "area" and max(pixels.shape[:2]) < size:
         method = cv2.INTER_LINEAR
     return cv2.resize(pixels, (size, size), interpolation=method)
+
+
+def read_image(path, image_size=224, shape="pad", interpolation="area"):
+    """Reads one image file as `image_folder` reads many.
+
+    Args:
+        path: path of the file.
+        image_size: int >= 8, side of the square image in pixels.
+        shape: see `fit`.
+        interpolation: see `fit`.
+
+    Returns:
+        uint8 array `(image_size, image_size, 3)`: red, green, blue.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        TypeError: if `image_size` is not an int.
+        ValueError: if an argument is out of range, or the file is damaged or no image.
+    """
+    check_resizing(image_size, shape, interpolation)
+    return fit(decode(path), image_size, shape, interpolation)
+
+
+def check_resizing(image_size, shape, interpolation):
+    """Raises a TypeError or ValueError if an argument is none of those allowed."""
+    if isinstance(image_size, bool) or not isinstance(image_size, numbers.Integral):
+        raise TypeError(
+            f"`image_size` must be an int. Received: image_size={image_size!r} of type {type(image_size).__name__}."
+        )
+    if image_size < 8:
+        raise ValueError(f"`image_size` must be at least 8. Received: image_size={image_size}.")
+    if shape not in FITS:
+        raise ValueError(f"`shape` must be one of {', '.join(map(repr, FITS))}. Received: shape={shape!r}.")
+    if interpolation not in INTERPOLATIONS:
+        allowed = ", ".join(map(repr, INTERPOLATIONS))
+        raise ValueError(f"`interpolation` must be one of {allowed}. Received: interpolation={interpolation!r}.")
 
 
 class DecodedOnDemand:

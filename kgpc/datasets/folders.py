@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 
-from kgpc.datasets.decoding import FITS, INTERPOLATIONS, DecodedOnDemand, ImageError, decode, fit
+from kgpc.datasets.decoding import DecodedOnDemand, ImageError, check_resizing, decode, fit
 from kgpc.datasets.images import ImageDataset
 from kgpc.datasets.splits import stratified_indices
 
@@ -104,19 +104,9 @@ def image_folder(
 
 
 def _check_arguments(image_size, test_fraction, shape, interpolation, memory_limit):
-    if isinstance(image_size, bool) or not isinstance(image_size, numbers.Integral):
-        raise TypeError(
-            f"`image_size` must be an int. Received: image_size={image_size!r} of type {type(image_size).__name__}."
-        )
-    if image_size < 8:
-        raise ValueError(f"`image_size` must be at least 8. Received: image_size={image_size}.")
+    check_resizing(image_size, shape, interpolation)
     if not isinstance(test_fraction, numbers.Real) or not 0 < test_fraction < 1:
         raise ValueError(f"`test_fraction` must be in (0, 1). Received: test_fraction={test_fraction!r}.")
-    if shape not in FITS:
-        raise ValueError(f"`shape` must be one of {', '.join(map(repr, FITS))}. Received: shape={shape!r}.")
-    if interpolation not in INTERPOLATIONS:
-        allowed = ", ".join(map(repr, INTERPOLATIONS))
-        raise ValueError(f"`interpolation` must be one of {allowed}. Received: interpolation={interpolation!r}.")
     if isinstance(memory_limit, bool) or not isinstance(memory_limit, numbers.Integral) or memory_limit < 0:
         raise ValueError(f"`memory_limit` must be an int of at least 0. Received: memory_limit={memory_limit!r}.")
 
