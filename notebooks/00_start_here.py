@@ -217,14 +217,25 @@ plots.show(
 #
 # ## The map
 #
-# | notebook | the question it answers | quick profile |
-# |---|---|---|
-# | 00 Start here | What is the idea, and what does it save? | seconds |
-# | [01 Theory](01_theory.ipynb) | Why can so many weights go, and why are groups alone not enough? | a minute |
-# | [02 kMobileNet](02_kmobilenet.ipynb) | How is it built, and what does it learn beside MobileNet? | minutes |
+# | notebook | the question it answers |
+# |---|---|
+# | 00 Start here | What is the idea, and what does it save? |
+# | [01 Theory](01_theory.ipynb) | Why can so many weights go, and why are groups alone not enough? |
+# | [02 kMobileNet](02_kmobilenet.ipynb) | How is the plainest of the networks built, and what does it learn? |
+# | [03 kMobileNet V3](03_kmobilenet_v3.ipynb) | What do groups do to inverted residuals and squeeze-and-excite? |
+# | [04 kEffNet](04_keffnet.ipynb) | EfficientNet with a tenth of the parameters: where did they go? |
+# | [05 kDenseNet](05_kdensenet.ipynb) | Can a network be grouped that is small already? |
+# | [08 Class activation maps](08_class_activation_maps.ipynb) | Where does a network look: at the right part? |
+# | [09 Reproduce the tables](09_reproduce_the_tables.ipynb) | Do the published numbers hold, row by row? |
+# | [11 The enhanced scheme](11_enhanced_scheme.ipynb) | What does divisibility cost, and how to do without? |
+# | [12 Light and chroma](12_light_chroma_branches.ipynb) | Should brightness and colour go separate ways? |
 #
-# *I want to understand it:* read 01, then 02. *I want to see it train:* go to 02. *I want to use it in a network of
-# my own:* read section 4 of 01, then the documentation of `kgpc.blocks.pointwise`.
+# You need not read them in this order.
+#
+# - **I want to understand it:** 01, then 02, then one of 03 to 05, the family you know best; 11 for the sequel.
+# - **I want to train on my own data:** 02 with your images in place of `data`; 08 to see what the network looks at.
+# - **I want to rerun the paper:** 09 for the numbers, 02 with `PROFILE = "paper"` for a training by the paper's recipe.
+# - **I want to use it in a network of my own:** section 4 of 01, then the documentation of `kgpc.blocks.pointwise`.
 #
 # ## Profiles and results
 #
