@@ -108,6 +108,7 @@ def test_the_build_servers_run_the_commands_of_readme():
     assert [step["run"] for step in jobs["everything"]["steps"] if "run" in step] == [
         "python3 start.py",
         "python3 start.py test --slow",
+        "python3 start.py site",
     ]
 
 

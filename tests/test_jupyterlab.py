@@ -1,0 +1,93 @@
+"""JupyterLab in a real browser: a notebook is opened, all its cells are run, and its figures appear."""
+
+import secrets
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import start
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOK = "00_start_here.ipynb"  # the lightest
+MINUTE = 60_000  # in milliseconds, for the browser
+
+
+def free_port():
+    """A port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """The address of the notebook, without outputs, in a running JupyterLab, and its path."""
+    notebook = nbformat.read(ROOT / "notebooks" / NOTEBOOK, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    nbformat.write(notebook, folder / NOTEBOOK)
+    port, token = free_port(), secrets.token_hex()
+    options = [f"--ServerApp.root_dir={folder}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    options += [f"--IdentityProvider.token={token}", "--no-browser", "--allow-root"]
+    environ = start.clean_environ() | {"PYTHONPATH": str(ROOT)}
+    # Settings and workspaces of whoever runs this are left alone.
+    environ |= {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    environ |= {f"JUPYTERLAB_{name}_DIR": str(tmp_path / name) for name in ("SETTINGS", "WORKSPACES")}
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], env=environ, stdout=log, stderr=log)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            while True:
+                try:
+                    urllib.request.urlopen(f"{address}/api?token={token}", timeout=60).close()
+                    break
+                except urllib.error.URLError:
+                    assert process.poll() is None, (tmp_path / "log").read_text()
+            yield f"{address}/lab/tree/{NOTEBOOK}?token={token}", folder / NOTEBOOK
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def code_cells(path):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def number_of_figures(cells):
+    return sum("image/png" in output.get("data", {}) for cell in cells for output in cell.outputs)
+
+
+@pytest.mark.slow
+def test_all_cells_run_and_the_figures_appear(chromium, lab):
+    address, saved = lab
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(MINUTE)
+    page.goto(address)
+    # Before the kernel is idle a click runs nothing.
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+    assert page.locator(".jp-RenderedImage img").count() == 0
+    page.click('.lm-MenuBar-item:has-text("Run")')
+    page.click('[data-command="runmenu:run-all"]')
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="busy"]')
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+    figure = page.locator(".jp-RenderedImage img").first
+    figure.scroll_into_view_if_needed()
+    assert figure.is_visible() and figure.evaluate("image => image.naturalWidth") > 600
+
+    page.keyboard.press("Control+s")
+    while None in [cell.execution_count for cell in code_cells(saved)]:
+        page.wait_for_timeout(200)
+    cells, stored = code_cells(saved), code_cells(ROOT / "notebooks" / NOTEBOOK)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(stored) + 1))
+    assert number_of_figures(cells) == number_of_figures(stored) > 0
+    assert not any(output.output_type == "error" for cell in cells for output in cell.outputs)
+    page.close()
