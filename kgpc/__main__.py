@@ -32,6 +32,8 @@ def parser():
     commands = parser.add_subparsers(dest="command", required=True)
     _add_notebooks(commands)
     _add_table(commands)
+    _add_rerun(commands)
+    _add_compare(commands)
     return parser
 
 
@@ -95,11 +97,113 @@ def compare_counts(options):
     if options.output is None:
         print(paper.as_text(comparison).to_string(index=False))
     else:
-        unfinished = options.output.with_name(options.output.name + ".new")
-        unfinished.write_text(paper.counts_page(comparison), encoding="utf-8", newline="\n")
-        os.replace(unfinished, options.output)
+        _write(options.output, paper.counts_page(comparison))
     print(paper.summary(comparison))
     return 0 if comparison["parameters_equal"].all() and comparison["flops_equal"].dropna().all() else 1
+
+
+def _write(path, text):
+    """Writes a file beside its place and renames it."""
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(unfinished, path)
+
+
+def _add_rerun(commands):
+    command = commands.add_parser(
+        "rerun",
+        help="train rows of the published tables again",
+        description="Train and test rows of the published tables, each in a folder of its own. The same command again "
+        "skips what is complete and resumes what is not; several processes can share the work on a folder.",
+        epilog="A run is selected if it fits all of --rows, --models, --schemes and --datasets that are given.",
+    )
+    command.add_argument(
+        "--profile",
+        choices=("quick", "paper"),
+        default="quick",
+        help="quick (default): four variants of each family on small images, minutes each; paper: data and recipe as "
+        "published, for a GPU",
+    )
+    command.add_argument("--output", metavar="FOLDER", help="where the results go; with --ray also a URL for fsspec")
+    command.add_argument("--rows", nargs="+", metavar="LABEL", help="such as JP35B14; or: all")
+    command.add_argument("--models", nargs="+", metavar="MODEL", help='such as kMobileNet, or "kMobileNet 16ch"')
+    command.add_argument("--schemes", nargs="+", metavar="SCHEME", help='such as "D6(16)", 16ch or none')
+    command.add_argument("--datasets", nargs="+", metavar="DATASET", help="such as CIFAR-10")
+    command.add_argument(
+        "--seeds", nargs="+", type=int, metavar="SEED", help="default: 1 2 3; paper: the published one"
+    )
+    command.add_argument("--epochs", type=int, metavar="N", help="other than the profile's")
+    command.add_argument("--train-images", type=int, metavar="N", help="other than the profile's")
+    command.add_argument("--ray", metavar="ADDRESS", help="train on a Ray cluster; local: start one here")
+    command.add_argument("--cpus", type=float, default=1, metavar="N", help="processors for each run, with --ray")
+    command.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs for each run, with --ray; may be 0.5")
+    command.add_argument("--list", action="store_true", help="show what would be trained, and train nothing")
+    command.set_defaults(function=rerun)
+
+
+def rerun(options):
+    """Trains what is selected, or lists it; 1 if a run failed."""
+    from kgpc import paper
+
+    filters = {name: getattr(options, name) for name in ("rows", "models", "schemes", "datasets")}
+    if options.profile == "paper" and not options.list and not any(filters.values()):
+        raise notebooks.UserError("--profile paper needs a selection, such as --rows JP35B14, or --rows all.")
+    if filters["rows"] == ["all"]:
+        filters["rows"] = None
+    changes = {
+        name: getattr(options, name) for name in ("epochs", "train_images") if getattr(options, name) is not None
+    }
+    selection = {"profile": options.profile, **filters, "seeds": options.seeds, **changes}
+    try:
+        if options.list:
+            print(paper.listing(paper.runs(**selection)).to_string(index=False))
+            return 0
+        if options.output is None:
+            raise notebooks.UserError("--output is missing: the folder for the results.")
+        outcomes = paper.rerun(options.output, **selection, ray=options.ray, cpus=options.cpus, gpus=options.gpus)
+    except (ModuleNotFoundError, TypeError, ValueError) as error:
+        raise notebooks.UserError(error) from error
+    counts = outcomes["outcome"].value_counts()
+    print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+    return 1 if "failed" in counts else 0
+
+
+def _add_compare(commands):
+    command = commands.add_parser(
+        "compare",
+        help="compare published results with those of a rerun",
+        description="Print the results of a rerun beside the published ones, with the seeds and the difference; for "
+        "the profile quick also the variants of each family against each other.",
+    )
+    command.add_argument("folder", metavar="FOLDER", help="what --output of rerun was")
+    command.add_argument("--save", type=Path, metavar="FILE", help="also write the results of all runs, a CSV file")
+    command.add_argument("--page", type=Path, metavar="PAGE", help="also write a Markdown page about the quick profile")
+    command.set_defaults(function=compare)
+
+
+def compare(options):
+    """Prints published against rerun, and variants against each other."""
+    from kgpc import paper
+
+    try:
+        results = paper.results(options.folder)
+    except (ModuleNotFoundError, ValueError) as error:  # a URL without what reads it
+        raise notebooks.UserError(error) from error
+    if results.empty:
+        raise notebooks.UserError(f"There is no complete run in {options.folder}.")
+    print(paper.compare(results).to_string(index=False, float_format="{:.2f}".format))
+    if (results["profile"] == "quick").any():
+        print()
+        print(paper.compare_variants(results).to_string(index=False, float_format="{:.2f}".format))
+    if options.save:
+        _write(options.save, results.to_csv(index=False, lineterminator="\n"))
+    if options.page:
+        try:
+            page = paper.quick_page(results, options.save.stem if options.save else "quick-fashion-mnist")
+        except ValueError as error:
+            raise notebooks.UserError(error) from error
+        _write(options.page, page)
+    return 0
 
 
 def main(arguments=None):
@@ -109,7 +213,7 @@ def main(arguments=None):
         arguments: list of str, or None for those of the process.
 
     Returns:
-        int, exit code: 0, 1 if a notebook failed, a count differs or something is amiss, 130 if interrupted.
+        int, exit code: 0, 1 if a notebook or a run failed, a count differs or something is amiss, 130 if interrupted.
     """
     options = parser().parse_args(arguments)
     try:

@@ -4,18 +4,33 @@
 errata, training curves, recipes, released weights and the light-chroma papers.
 
 `model_of(row)` builds the model of a published row; `compare_counts()` holds its parameters and flops against ours.
+`rerun(...)` trains rows again, `compare(...)` holds the results against the published ones, `compare_variants(...)`
+against each other; `reruns(name)` are results that come with kgpc.
 """
 
 from kgpc.paper.counts import as_text, compare_counts, counts_page, summary
 from kgpc.paper.models import arguments_of, model_of
+from kgpc.paper.rerun_page import quick_page
+from kgpc.paper.rerun_results import compare, compare_variants, reruns, results
+from kgpc.paper.rerunning import rerun
+from kgpc.paper.selection import Run, listing, runs
 from kgpc.paper.tables import published
 
 __all__ = [
+    "Run",
     "arguments_of",
     "as_text",
+    "compare",
     "compare_counts",
+    "compare_variants",
     "counts_page",
+    "listing",
     "model_of",
     "published",
+    "quick_page",
+    "rerun",
+    "reruns",
+    "results",
+    "runs",
     "summary",
 ]

@@ -1,0 +1,297 @@
+"""Results of reruns: read from their folder or a stored table, beside the published ones, against each other."""
+
+import json
+import math
+
+import pandas as pd
+
+from kgpc.paper import execution
+from kgpc.paper.selection import FIRST_PAPER, run_of, scheme_text
+from kgpc.paper.storage import storage_of
+from kgpc.paper.tables import published
+from kgpc.resources import data_path
+
+COLUMNS = """
+    profile family model variant scheme label dataset data seed epochs batch_size peak_learning_rate batch_norm_momentum
+    image_size train_images test_images parameters flops test_accuracy test_loss mirrored_test_accuracy
+    validation_accuracy best_epoch training_loss training_seconds versions name
+""".split()
+_INTEGERS = "seed epochs batch_size image_size train_images test_images parameters flops best_epoch".split()
+_DECIMALS = """
+    peak_learning_rate batch_norm_momentum test_accuracy test_loss mirrored_test_accuracy validation_accuracy
+    training_loss training_seconds
+""".split()
+_PACKAGES = ("kgpc", "python", "tensorflow", "keras")
+_DESCRIPTIONS = (execution.CONFIG_FILE, execution.VERSIONS_FILE)
+
+
+def results(output, names=None):
+    """The results of the complete runs in a folder.
+
+    Args:
+        output: path of the folder that `rerun` was given; or a URL that fsspec knows.
+        names: names of runs, or None for all in the folder.
+
+    Returns:
+        `pandas.DataFrame`, one row for each complete run: what it was (`profile`, `family`, `model`, `variant`,
+        `scheme`, `label`, `dataset`; `data`, the name of what was loaded; `seed`, `epochs`, `batch_size`,
+        `peak_learning_rate`, `batch_norm_momentum`, `image_size`, `train_images`, `test_images`) and what came out
+        (`parameters`, trainable; `flops` of one pass in the paper's convention; `test_accuracy`, a fraction;
+        `test_loss`, in nats; `mirrored_test_accuracy` with the mean of image and mirror image, where a published row
+        has that; `validation_accuracy` of the best epoch, `best_epoch`; `training_loss` of that epoch;
+        `training_seconds`), `versions` of the software, and `name`, the run's. The data README says more about each.
+    """
+    rows = []
+    for folder in _complete_folders(output):
+        config, metrics, versions = (json.loads(text) for text in folder)
+        name = config["name"]
+        if names is not None and name not in names:
+            continue
+        recipe = config["recipe"]
+        schedule = recipe["learning_rate"]
+        rows.append(
+            {
+                **config,
+                "scheme": config["arguments"].get("scheme") or "",
+                **{key: recipe[key] for key in ("seed", "batch_size", "batch_norm_momentum", "image_size")},
+                "peak_learning_rate": schedule.get("peak", schedule.get("base")),
+                **metrics,
+                "versions": ", ".join(f"{package} {versions[package]}" for package in _PACKAGES),
+            }
+        )
+    table = _typed(pd.DataFrame(rows, columns=COLUMNS))
+    # The ordinary network of a family first, then the grouped ones, the largest first, then the control.
+    rank = table["variant"].map({"baseline": 0, "grouped": 1, "narrow": 2})
+    table = table.assign(rank=rank, smallness=-table["parameters"])
+    keys = ["profile", "family", "rank", "smallness", "model", "seed"]
+    return table.sort_values(keys, ignore_index=True)[COLUMNS]
+
+
+def _complete_folders(output):
+    """Texts of configuration, metrics and versions of each complete run, in the order of the names."""
+    storage = storage_of(output)
+    for name in storage.folders():
+        metrics = storage.read(f"{name}/{execution.METRICS_FILE}")
+        if metrics is not None:
+            config, versions = (storage.read(f"{name}/{file}") for file in _DESCRIPTIONS)
+            yield config, metrics, versions
+
+
+def reruns(name):
+    """Results of a rerun that are stored with kgpc.
+
+    Args:
+        name: str, such as "quick-fashion-mnist"; the data README lists them and says how each was made.
+
+    Returns:
+        `pandas.DataFrame` as `results` returns it.
+
+    Raises:
+        FileNotFoundError: if there are no such results.
+    """
+    return _typed(pd.read_csv(data_path(f"reruns/{name}.csv"), dtype=str, keep_default_na=False, encoding="utf-8"))
+
+
+def _typed(table):
+    types = dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_DECIMALS, "Float64")
+    table = table.copy()
+    for column, dtype in types.items():
+        table[column] = pd.to_numeric(table[column], errors="coerce").astype(dtype)
+    return table
+
+
+def compare(source):
+    """Published results beside those of a rerun.
+
+    Args:
+        source: path of the folder that `rerun` was given, or a table as `results` returns it.
+
+    Returns:
+        `pandas.DataFrame`. For runs of the profile "paper" one row for each published row of which there are results;
+        for runs of the profile "quick" one row for each model, beside the published row that it stands for, which has
+        other data and sizes, so that there is no difference to compute. Columns:
+
+        - `profile`, `dataset`, `label`, `model`, `scheme`, `image_size`, `epochs`.
+        - `parameters`, `published_parameters`: trainable parameters.
+        - `published_accuracy`: test accuracy in percent.
+        - `seeds`: text, the seeds that there are results of.
+        - `accuracy`: mean test accuracy over them, in percent; `spread`: standard deviation over them, in points.
+        - `difference`: `accuracy` - `published_accuracy`, in points.
+        - `remark`: where the rerun departs from what was published.
+
+    Raises:
+        ValueError: if there are no results.
+    """
+    table = _results_of(source)
+    rows = []
+    for _, row in published().iterrows():
+        run = run_of(row)
+        same = table[(table["profile"] == "paper") & (table["label"] == run.label) & (table["model"] == run.model)]
+        same = same[(same["scheme"] == run.scheme) & (same["dataset"] == run.dataset)]
+        if not same.empty:
+            rows.append(_paper_row(row, run, same))
+    quick = table[table["profile"] == "quick"]
+    for (_, model), same in quick.groupby(["family", "model"], sort=False):
+        rows.append(_quick_row(model, same))
+    return pd.DataFrame(rows).drop_duplicates(ignore_index=True)
+
+
+def _results_of(source):
+    table = source if isinstance(source, pd.DataFrame) else results(source)
+    if table.empty:
+        raise ValueError(f"`source` must have the results of complete runs; there are none in {source}.")
+    return table
+
+
+def _row(same, accuracies):
+    first = same.iloc[0]
+    return {
+        **{key: first[key] for key in ("profile", "dataset", "label", "model", "scheme", "image_size")},
+        "epochs": _one_or_all(same["epochs"]),
+        "parameters": first["parameters"],
+        "seeds": " ".join(str(seed) for seed in sorted(same["seed"])),
+        "accuracy": 100 * accuracies.mean(),
+        "spread": 100 * accuracies.std() if len(accuracies) > 1 else math.nan,
+    }
+
+
+def _one_or_all(values):
+    return " ".join(str(value) for value in sorted(set(values)))
+
+
+def _paper_row(row, run, same):
+    mirrored = bool(row["horizontal_flip_test"])
+    accuracies = same["mirrored_test_accuracy" if mirrored else "test_accuracy"].astype(float)
+    remarks = ["mean of image and mirror image"] if mirrored else []
+    if set(same["epochs"]) != {run.recipe.epochs}:
+        remarks.append(f"published with {run.recipe.epochs} epochs")
+    values = _row(same, accuracies)
+    return {
+        **values,
+        "published_parameters": row["parameters"],
+        "published_accuracy": row["test_accuracy_percent"],
+        "difference": values["accuracy"] - row["test_accuracy_percent"],
+        "remark": "; ".join(remarks),
+    }
+
+
+def _quick_row(model, same):
+    first = same.iloc[0]
+    rows = published()
+    named = rows["label"].eq(first["label"]) & rows["dataset"].eq("CIFAR-10") & rows["paper"].eq(FIRST_PAPER)
+    rows = rows[named & (rows.apply(scheme_text, axis=1) == first["scheme"])]
+    row = rows.iloc[0] if len(rows) else {}
+    return {
+        **_row(same, same["test_accuracy"].astype(float)),
+        "published_parameters": row.get("parameters", pd.NA),
+        "published_accuracy": row.get("test_accuracy_percent", math.nan),
+        "difference": math.nan,
+        "remark": f"quick: {first['data']}, {first['train_images']} training images; published: CIFAR-10"
+        if len(rows)
+        else f"quick: {first['data']}, {first['train_images']} training images; not published",
+    }
+
+
+def compare_variants(source):
+    """The models of each family against its ordinary network, and against the narrow one that is as small as 16ch.
+
+    The runs of one seed have the same images in the same order, so differences are taken within a seed. Their interval
+    is Student's, for 95%: it covers what another seed (initial weights, images drawn, order) would change, as far as a
+    few seeds tell; it does not cover the choice of the test images.
+
+    Args:
+        source: path of the folder that `rerun` was given, or a table as `results` returns it; runs of the profile
+            "quick" count.
+
+    Returns:
+        `pandas.DataFrame`, one row for each model that has results: `family`, `model`, `image_size`, `epochs`,
+        `train_images`, `test_images`, `parameters`, `parameters_share` (of the ordinary network's), `flops`, `seeds`
+        (their number), `accuracy` (mean in percent), `spread` (standard deviation in points; NaN with one seed), and
+        for `minus_baseline` and `minus_narrow` (mean difference in points, over the seeds that both have) also
+        `..._low` and `..._high`, the interval (NaN with fewer than two seeds).
+
+    Raises:
+        ValueError: if there are no results of the profile "quick".
+    """
+    table = _results_of(source)
+    table = table[table["profile"] == "quick"]
+    if table.empty:
+        raise ValueError('`source` has no results of the profile "quick".')
+    rows = []
+    for family, members in table.groupby("family", sort=False):
+        by_seed = {
+            variant: same.set_index("seed")["test_accuracy"].astype(float)
+            for variant, same in members.groupby("variant")
+            if variant != "grouped"
+        }
+        baseline = members[members["variant"] == "baseline"]["parameters"]
+        for model, same in members.groupby("model", sort=False):
+            first, accuracies = same.iloc[0], same.set_index("seed")["test_accuracy"].astype(float)
+            row = {"family": family, "model": model}
+            row |= {key: first[key] for key in ("image_size", "epochs", "train_images", "test_images", "parameters")}
+            row["parameters_share"] = first["parameters"] / baseline.iloc[0] if len(baseline) else math.nan
+            row |= {
+                "flops": first["flops"],
+                "seeds": len(accuracies),
+                "accuracy": 100 * accuracies.mean(),
+                "spread": 100 * accuracies.std(),
+            }
+            for variant in ("baseline", "narrow"):
+                differences = (accuracies - by_seed.get(variant, accuracies[:0])).dropna()
+                if first["variant"] == variant:
+                    differences = differences[:0]
+                names = (f"minus_{variant}", f"minus_{variant}_low", f"minus_{variant}_high")
+                row |= dict(zip(names, mean_interval(100 * differences), strict=True))
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def mean_interval(values):
+    """The mean of a few numbers with Student's 95% interval.
+
+    Args:
+        values: sequence of numbers.
+
+    Returns:
+        Tuple of mean, low and high; NaN for what cannot be told: all of no numbers, the interval of one.
+    """
+    values = [float(value) for value in values]
+    count = len(values)
+    mean = math.fsum(values) / count if count else math.nan
+    if count < 2:
+        return mean, math.nan, math.nan
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
+    half = student_quantile(count - 1) * deviation / math.sqrt(count)
+    return mean, mean - half, mean + half
+
+
+def student_quantile(degrees, probability=0.975):
+    """The number that a variable with Student's distribution stays below with a probability.
+
+    Args:
+        degrees: int >= 1, degrees of freedom.
+        probability: float in [0.5, 1).
+
+    Returns:
+        float.
+
+    Reference: Abramowitz and Stegun 1964, Handbook of Mathematical Functions, equations 26.7.3 and 26.7.4.
+    """
+    low, high = 0.0, 1.0
+    while _student_probability(high, degrees) < probability:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_probability(middle, degrees) < probability else (low, middle)
+    return (low + high) / 2
+
+
+def _student_probability(t, degrees):
+    angle = math.atan(t / math.sqrt(degrees))
+    square = math.cos(angle) ** 2
+    term, total = (math.cos(angle), 0.0) if degrees % 2 else (1.0, 0.0)
+    for factor in range(2 if degrees % 2 else 1, degrees, 2):
+        total += term
+        term *= square * factor / (factor + 1)
+    within = math.sin(angle) * total
+    return 0.5 + (angle + within) / math.pi if degrees % 2 else 0.5 + within / 2
