@@ -496,7 +496,7 @@ def gallery(images, maps, titles=None, columns=4, alpha=0.5, colormap="viridis")
         axes.set_title(title, fontsize="medium")
     scale = matplotlib.cm.ScalarMappable(cmap=colormap)
     scale.set_clim(0, 1)
-    figure.colorbar(scale, ax=grid, label="evidence for the class\n(share of the strongest in the image)", shrink=0.8)
+    figure.colorbar(scale, ax=grid, label="evidence\n(1: strongest in the image)", shrink=0.8)
     figure.set_label(_in_words(titles, maps))
     return figure
 

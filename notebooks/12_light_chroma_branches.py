@@ -570,9 +570,14 @@ for test in chosen:
     print(f"{test[0]} {test[1]}: {comparison.in_words(difference, '20% L + 80% AB', 'Lab, one branch')}")
 
 # %% [markdown]
-# The last lines are the question of the paper, two branches against one with the same colour space. Read them with the
-# usual reserve: the intervals cover the choice of the test patches and not the seed, the patches overlap each other, so
-# they are worth less than 600 independent images, and five conditions give five chances to be misled.
+# The last lines are the question of the paper: two branches against one, in the same colour space. In the run that is
+# stored here, Lab helps against salt and pepper, with one branch or two, and two branches *lose* against one under
+# Gaussian noise. A possible reason is in exercise 3: independent noise in red, green and blue lands mostly in a and b,
+# and four fifths of the filters read nothing else.
+#
+# The usual reserve: the intervals cover the choice of the test patches and not the seed; the patches overlap each
+# other, so they are worth less than 600 independent images; five conditions give five chances to be misled; and these
+# networks never saw noise in training.
 #
 # ## 6. As in the papers: plant leaves
 #
@@ -649,12 +654,13 @@ print(sizes, "difference", sizes["Lab, one branch"] - sizes["AB alone"], "= 9 ·
 
 # %% [markdown]
 # **3.** Gaussian noise with σ = 20 in red, green and blue: how large is it in L, a and b? Measure it on a grey image,
-# and say which branch has the harder life.
+# compare it with how much photographs vary, and say which branch has the harder life.
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 3 {display-mode: "form"}
-# Grey has no noise-free variation, so what varies is noise. In Lab units it is of similar size in all three
-# channels. But photographs vary far more in L than in a and b, so relative to the signal colour suffers more.
+# A grey image has no variation of its own, so what varies is noise. In L the noise of three values averages
+# out; in a and b, which are differences, it adds up. And photographs vary less in a and b. So the chroma
+# branch has the harder life.
 grey = np.full((1, 200, 200, 3), 128, "uint8")
 units = np.array([100, 200, 200])
 noise = (rgb_to_scaled_lab(gaussian(grey, 20, np.random.default_rng(1)))[0] * units).std(axis=(0, 1))
