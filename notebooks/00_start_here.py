@@ -225,16 +225,19 @@ plots.show(
 # | [03 kMobileNet V3](03_kmobilenet_v3.ipynb) | What do groups do to inverted residuals and squeeze-and-excite? |
 # | [04 kEffNet](04_keffnet.ipynb) | EfficientNet with a tenth of the parameters: where did they go? |
 # | [05 kDenseNet](05_kdensenet.ipynb) | Can a network be grouped that is small already? |
+# | [07 Train on a Colab GPU](07_train_on_colab_gpu.ipynb) | How does a long training survive a lost computer? |
 # | [08 Class activation maps](08_class_activation_maps.ipynb) | Where does a network look: at the right part? |
 # | [09 Reproduce the tables](09_reproduce_the_tables.ipynb) | Do the published numbers hold, row by row? |
 # | [11 The enhanced scheme](11_enhanced_scheme.ipynb) | What does divisibility cost, and how to do without? |
 # | [12 Light and chroma](12_light_chroma_branches.ipynb) | Should brightness and colour go separate ways? |
+# | [13 Your own images](13_your_own_images.ipynb) | How do I get from a folder of pictures to a trained network? |
 #
 # You need not read them in this order.
 #
 # - **I want to understand it:** 01, then 02, then one of 03 to 05, the family you know best; 11 for the sequel.
-# - **I want to train on my own data:** 02 with your images in place of `data`; 08 to see what the network looks at.
-# - **I want to rerun the paper:** 09 for the numbers, 02 with `PROFILE = "paper"` for a training by the paper's recipe.
+# - **I want to train on my own data:** 13, which begins with a folder of images; 07 for a GPU; 08 to see what the
+#   network looks at.
+# - **I want to rerun the paper:** 09 for the numbers, 07 for a training by the paper's recipe.
 # - **I want to use it in a network of my own:** section 4 of 01, then the documentation of `kgpc.blocks.pointwise`.
 #
 # ## Profiles and results

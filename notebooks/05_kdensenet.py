@@ -421,7 +421,7 @@ plots.show(
 # ## 7. The result
 #
 # Accuracies on the test images, which nothing was chosen by. The 95% interval says what another sample of as many test
-# images might have given ([Wilson's interval](#References)).
+# images might have given (Wilson's interval).
 
 # %% tags=["nbval-ignore-output"]
 seconds = {name: result.seconds for name, result in results.items()}
