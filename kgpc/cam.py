@@ -505,6 +505,7 @@ def _in_words(titles, maps):
     """Alternative text of a gallery."""
     sentences = [f"{len(maps)} images, each with a map of the evidence for a class in colours."]
     for number, (title, heat) in enumerate(zip(titles, maps, strict=True), start=1):
+        title = " ".join((title or "").split())  # of several lines
         subject = f"Image {number}" + (f" ({title})" if title else "")
         sentences.append(f"{subject}: {_strongest_place(heat)}.")
     return " ".join(sentences)

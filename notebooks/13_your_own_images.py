@@ -164,7 +164,7 @@ plots.table(counts, "Table 1. Images of each class.")
 # %%
 if PROFILE == "quick":
     recipe = training.QUICK.replace(
-        epochs=8,
+        epochs=6,
         batch_size=16,
         augmentation=training.Augmentation(
             rotation=0, width_shift=0.1, height_shift=0.1, shear=0, zoom=0.1, horizontal_flip=True
@@ -223,7 +223,7 @@ print(f"{kgpc.flops.trainable_parameters(scratch):,} parameters; best epoch: {tr
 # %% tags=["nbval-ignore-output"]
 if PROFILE == "quick":
     clothes = datasets.fashion_mnist_sample()
-    first_recipe = training.QUICK.replace(epochs=2, train_images=2000)
+    first_recipe = training.QUICK.replace(epochs=2, train_images=1600)
     first = new_network(classes=10)
     training.fit(first, clothes, first_recipe, progress="clothes")
     print(f"clothes: {training.evaluate(first, clothes, first_recipe).accuracy:.0%} of the test images")
@@ -380,8 +380,8 @@ plots.show(figure, figure.get_label())
 # imported. Save the class names with it: the network knows only numbers.
 
 # %%
-model.save(results / "my_network.keras")
 (results / "my_network.txt").write_text("\n".join(data.class_names), encoding="utf-8")
+model.save(results / "my_network.keras")
 
 # %% [markdown]
 # Later, elsewhere: load both, read a picture the same way as in training, and ask. The three steps must match the
@@ -397,7 +397,7 @@ if test_folder or FOLDER:
     picture = datasets.read_image(path, image_size=IMAGE_SIZE)
 else:
     picture = data.x_test[0]
-probabilities = loaded.predict(training.prepare(picture[None], recipe), verbose=0)[0]
+probabilities = keras.ops.convert_to_numpy(loaded(training.prepare(picture[None], recipe)))[0]
 answer = pd.DataFrame({"class": class_names, "probability": probabilities}).sort_values("probability", ascending=False)
 plots.table(answer.head(3).reset_index(drop=True), "Table 5. The three most probable classes.", {"probability": ".3f"})
 
@@ -406,7 +406,7 @@ plots.table(answer.head(3).reset_index(drop=True), "Table 5. The three most prob
 
 # %% tags=["nbval-check-output"]
 sample = training.prepare(data.x_test[:32], recipe)
-print(np.array_equal(loaded.predict(sample, verbose=0), model.predict(sample, verbose=0)))
+print(np.array_equal(loaded(sample), model(sample)))
 
 # %% [markdown]
 # ## Exercises
