@@ -225,6 +225,7 @@ plots.show(
 # | [03 kMobileNet V3](03_kmobilenet_v3.ipynb) | What do groups do to inverted residuals and squeeze-and-excite? |
 # | [04 kEffNet](04_keffnet.ipynb) | EfficientNet with a tenth of the parameters: where did they go? |
 # | [05 kDenseNet](05_kdensenet.ipynb) | Can a network be grouped that is small already? |
+# | [06 kInception V3](06_kinception_v3.ipynb) | And one in which only a part of the layers is pointwise? |
 # | [07 Train on a Colab GPU](07_train_on_colab_gpu.ipynb) | How does a long training survive a lost computer? |
 # | [08 Class activation maps](08_class_activation_maps.ipynb) | Where does a network look: at the right part? |
 # | [09 Reproduce the tables](09_reproduce_the_tables.ipynb) | Do the published numbers hold, row by row? |
@@ -234,7 +235,7 @@ plots.show(
 #
 # You need not read them in this order.
 #
-# - **I want to understand it:** 01, then 02, then one of 03 to 05, the family you know best; 11 for the sequel.
+# - **I want to understand it:** 01, then 02, then one of 03 to 06, the family you know best; 11 for the sequel.
 # - **I want to train on my own data:** 13, which begins with a folder of images; 07 for a GPU; 08 to see what the
 #   network looks at.
 # - **I want to rerun the paper:** 09 for the numbers, 07 for a training by the paper's recipe.
