@@ -216,7 +216,7 @@ def test_settings_that_mix_environments_are_dropped(monkeypatch):
     [
         ([], ["notebooks"]),
         (["run", "01_theory", "--profile", "paper"], ["notebooks", "01_theory", "--profile", "paper"]),
-        (["test"], ["-m", "pytest"]),
+        (["test"], ["-m", "pytest", "-n", "2", "--dist", "loadfile"]),
         (["test", "--slow"], ["-m", "pytest", "-m", "slow"]),
         (["test", "tests/test_flops.py", "-k", "name"], ["-m", "pytest", "tests/test_flops.py", "-k", "name"]),
         (["lab", "--no-browser"], ["-m", "jupyterlab", "--notebook-dir=.", "--no-browser"]),
