@@ -40,6 +40,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # fewer start-up messages from TensorFlow
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # its faster routines, which some processors must be asked for
 REPOSITORY = ""  # where kgpc can be cloned from; empty while it has no public address
 if importlib.util.find_spec("kgpc") is None:
     wheels = sorted(str(path) for path in Path().glob("kgpc-*.whl"))
@@ -56,9 +57,6 @@ if importlib.util.find_spec("kgpc") is None:
 PROFILE = "quick"  # @param ["quick", "paper"]
 
 # %%
-# On some processors TensorFlow leaves its faster routines out unless asked, before it is loaded.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
 import numpy as np
 import pandas as pd
 
