@@ -14,7 +14,17 @@ import math
 import keras
 from keras import ops
 
+from kgpc import merging
 from kgpc.grouping import interleaved_order, positive_integer
+
+
+def _in_compiled_training(training):
+    """Whether this is a training step that TensorFlow compiles, where layers may do each other's work."""
+    if not training or keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.executing_eagerly()
 
 
 def _channels_of(layer, input_shape):
@@ -184,8 +194,13 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
                 constraint=self.bias_constraint,
             )
 
-    def call(self, inputs):
-        outputs = self._convolve(inputs, ops.convert_to_tensor(self.kernel))
+    def call(self, inputs, training=None):
+        kernel, moved_bias = ops.convert_to_tensor(self.kernel), None
+        if _in_compiled_training(training) and not isinstance(inputs, keras.KerasTensor):
+            inputs, kernel, moved_bias = merging.origin(inputs, kernel, self.groups)
+        outputs = self._convolve(inputs, kernel)
+        if moved_bias is not None:
+            outputs = ops.add(outputs, moved_bias)
         if self.bias is None:
             return outputs
         if keras.backend.backend() == "tensorflow":
@@ -200,7 +215,7 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
             import tensorflow as tf
 
             return tf.nn.conv2d(inputs, kernel, strides=1, padding="VALID")
-        return grouped_matmul(inputs, kernel, self.groups)
+        return grouped_matmul(inputs, kernel, inputs.shape[-1] // kernel.shape[2])
 
     def compute_output_shape(self, input_shape):
         _channels_of(self, input_shape)
@@ -255,7 +270,13 @@ class InterleaveChannels(keras.layers.Layer):
         channels = _channels_of(self, input_shape)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: channels})
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
+        outputs = self._interleave(inputs)
+        if _in_compiled_training(training) and not isinstance(inputs, keras.KerasTensor):
+            return merging.interleaved(outputs, inputs, self.step)
+        return outputs
+
+    def _interleave(self, inputs):
         channels = inputs.shape[-1]
         if channels % self.step:
             return ops.take(inputs, interleaved_order(channels, self.step), axis=-1)
@@ -335,7 +356,23 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     Same arguments, weights, results and moving statistics as the parent class; only the time differs. Other backends,
     other axes, masks, synchronized or `float64` normalization run the parent's code.
+
+    Args:
+        merge: bool, whether a `GroupedPointwiseConv2D` is what reads the output. In compiled training steps it then
+            does the scaling and shifting by its own weights, and a concatenation is normalized by the statistics of its
+            pieces, each computed once. Worth it where the input is wide and concatenated, as in DenseNet. Results are
+            the same for any reader.
+        **kwargs: arguments of `keras.layers.BatchNormalization`.
     """
+
+    def __init__(self, *args, merge=False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.merge = bool(merge)
+
+    def get_config(self):
+        config = super().get_config()
+        # Files without it can be read by every version.
+        return {**config, "merge": True} if self.merge else config
 
     def call(self, inputs, training=None, mask=None):
         if not self._fused(inputs, mask):
@@ -357,16 +394,24 @@ class BatchNormalization(keras.layers.BatchNormalization):
                 is_training=False,
             )
             return outputs
+        if self.merge and self.compute_dtype == "float32" and _in_compiled_training(training):
+            mean, variance = merging.moments(inputs)
+            self._update_moving(mean, variance)
+            scale = gamma * tf.math.rsqrt(variance + self.epsilon)
+            shift = beta - mean * scale
+            return merging.scaled(inputs * scale + shift, inputs, scale, shift)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs, scale=gamma, offset=beta, mean=[], variance=[], epsilon=self.epsilon, is_training=True
         )
         # The kernel reports the unbiased variance, N / (N - 1) times the one it normalizes with; Keras averages the
         # latter.
         count = tf.cast(tf.size(inputs) // channels, self.variable_dtype)
-        variance = variance * (tf.maximum(count - 1, 1) / count)
+        self._update_moving(mean, variance * (tf.maximum(count - 1, 1) / count))
+        return outputs
+
+    def _update_moving(self, mean, variance):
         self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
         self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1 - self.momentum))
-        return outputs
 
     def _fused(self, inputs, mask):
         return (

@@ -122,7 +122,7 @@ def kDenseNetBC(
         )
 
     def block(x, name):
-        x = _batch_norm(x, f"{name}_bottleneck_bn")
+        x = _batch_norm(x, f"{name}_bottleneck_bn", merge=True)
         x = scheme_pointwise(x, bottleneck, scheme, f"{name}_k")
         x = _dropout(x, dropout, f"{name}_bottleneck_dropout")
         x = _batch_norm(x, f"{name}_growth_bn")
@@ -328,8 +328,8 @@ def _check_compression(compression):
         )
 
 
-def _batch_norm(x, name):
-    return BatchNormalization(epsilon=EPSILON, name=name)(x)
+def _batch_norm(x, name, merge=False):
+    return BatchNormalization(epsilon=EPSILON, merge=merge, name=name)(x)
 
 
 def _conv_3x3(x, filters, name, kernel_regularizer, activation=None):

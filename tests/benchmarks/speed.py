@@ -2,34 +2,42 @@
 
 Run on demand, on a machine that does nothing else:
 
-    python tests/benchmarks/speed.py                     everything (a processor: about half an hour)
+    python tests/benchmarks/speed.py                     everything (two processor cores: about half an hour)
     python tests/benchmarks/speed.py models --only kMobileNet
-    python tests/benchmarks/speed.py layers growth memory --quick
+    python tests/benchmarks/speed.py layers growth memory settings --quick --keep
 
 Both sides of every comparison are timed in turns within one run; medians and ratios are printed, and written to
 speed.csv and speed.png in the output folder. What was not measured is left out, never guessed. The same command runs
-on a GPU and with --precision mixed_float16.
+on a GPU and with --precision mixed_float16. Both sides run with the settings of kgpc.tensorflow_settings, which are
+the faster ones for both; the kind `settings` measures what they change.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import platform
 import resource
 import subprocess
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# Before Keras, so that both sides get its settings of TensorFlow.
+import kgpc  # isort: split
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-import kgpc
-from kgpc import applications, deploy, timing
+from kgpc import applications, deploy, tensorflow_settings, timing
 
-KINDS = ("models", "layers", "growth", "memory")
+KINDS = ("models", "layers", "growth", "memory", "settings")
+# Seconds of a step on Keras' grouped convolutions, which vary little for their length.
+SLOW_ROUNDS = 2
+# TensorFlow's settings: whether it keeps memory, whether it uses oneDNN.
+SETTINGS = {"neither": ("0", "0"), "memory kept": ("1", "0"), "memory kept, oneDNN": ("1", "1")}
 
 
 def _baseline(name):
@@ -97,6 +105,7 @@ def as_keras_layers(model):
 
     def translate(layer):
         config = layer.get_config()
+        config.pop("merge", None)
         if isinstance(layer, kgpc.layers.GroupedPointwiseConv2D):
             return keras.layers.Conv2D.from_config({**config, "kernel_size": 1})
         return ours.get(type(layer), type(layer)).from_config(config)
@@ -113,9 +122,12 @@ def measure_models(options):
             continue
         baseline, ours = make_baseline(size), make_ours(size)
         training = {baseline_name: timing.train_step(baseline, batch), name: timing.train_step(ours, batch)}
+        seconds = timing.in_turns(training, options.rounds)
         if with_keras and not options.quick:
-            training[f"{name} on Conv2D(groups)"] = timing.train_step(as_keras_layers(ours), batch)
-        yield from _rows("models", name, "train", timing.in_turns(training, options.rounds), batch=batch, size=size)
+            slow = {f"{name} on Conv2D(groups)": timing.train_step(as_keras_layers(ours), batch)}
+            seconds |= timing.in_turns(slow, min(SLOW_ROUNDS, options.rounds), warmup=1)
+            del slow
+        yield from _rows("models", name, "train", seconds, batch=batch, size=size)
         predicting = {
             baseline_name: timing.predict_step(baseline, batch),
             name: timing.predict_step(ours, batch),
@@ -207,10 +219,55 @@ def measure_memory(options):
         if options.only and not any(part in name for part in options.only):
             continue
         for side, label in (("baseline", baseline_name), ("ours", name)):
-            command = [sys.executable, __file__, "--peak-memory", name, side, "--precision", options.precision]
-            printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            peak = json.loads(printed.splitlines()[-1])
+            peak = _in_process(["--peak-memory", name, side], options)
             yield {"kind": "memory", "case": name, "part": "train", "side": label, "peak_bytes": peak}
+
+
+def _settings_step(side):
+    """Median seconds of a training step of one side of the first row of `MODELS`, with the settings of this process."""
+    _, make_baseline, make_ours, batch, size, _ = next(iter(MODELS.values()))
+    step = timing.train_step((make_ours if side == "ours" else make_baseline)(size), batch)
+    return timing.in_turns({side: step}, rounds=3)[side]
+
+
+def measure_settings(options):
+    """What TensorFlow's settings change, each in a process of its own."""
+    name, (baseline_name, *_) = next(iter(MODELS.items()))
+    seconds = {}
+    for settings, (keep_memory, onednn) in SETTINGS.items():
+        for side, label in (("baseline", baseline_name), ("ours", name)):
+            environ = {tensorflow_settings.KEEP_MEMORY: keep_memory, tensorflow_settings.ONEDNN: onednn}
+            seconds[settings, label] = _in_process(["--settings-step", side], options, environ)
+    for settings in SETTINGS:
+        sides = {label: seconds[settings, label] for label in (baseline_name, name)}
+        yield from _rows("settings", settings, "train", sides, batch=MODELS[name][3], size=MODELS[name][4])
+
+
+def _in_process(arguments, options, environ=None):
+    """What this script prints in a process of its own, read as JSON."""
+    command = [sys.executable, __file__, *arguments, "--precision", options.precision]
+    environ = {**os.environ, **(environ or {})}
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environ).stdout
+    return json.loads(printed.splitlines()[-1])
+
+
+def _machine():
+    """What the measurements depend on, in words that name no computer."""
+    processor = platform.processor()
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        flags = next(line for line in lines if line.startswith("flags")).split()
+        processor += " with " + ("AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "SSE")
+    except (OSError, StopIteration):
+        pass
+    device = f"{processor}, {os.cpu_count()} cores"
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+        device = ", ".join([device, *(detail.get("device_name", "GPU") for detail in details)])
+    return {"machine": device, "keras": keras.version()}
 
 
 def _rows(kind, case, part, seconds, **columns):
@@ -229,18 +286,79 @@ def _describe(row):
     return f"{row['kind']:8s} {row['case']:44s} {row['part']:20s} {row['side']:42s} {amount}"
 
 
-def draw(table, path):
-    """Bars of all ratios to the first side of each comparison of whole models and layers."""
-    table = table[table["kind"].isin(["models", "layers"]) & (table["ratio"] != 1)]
-    if table.empty:
-        return
-    labels = table["side"].where(table["kind"] == "models", table["case"] + ": " + table["side"]) + ", " + table["part"]
-    figure, axes = plt.subplots(figsize=(9, 0.28 * len(table) + 1), layout="constrained")
-    axes.barh(labels, table["ratio"], color="#0072B2")
-    axes.axvline(1, color="#D55E00")
-    axes.set(xscale="log", xlabel="time / time of the unmodified baseline (log scale; left of the line is faster)")
+COLORS = {"train": "#0072B2", "predict": "#E69F00", "forward": "#E69F00", "forward + backward": "#0072B2"}
+
+
+def _draw_ratios(axes, table, labels, title):
+    """Bars of ratios to the first side of each comparison."""
+    others = table[table["side"] != table.groupby(["case", "part"])["side"].transform("first")]
+    texts = labels(others)
+    bars = axes.barh(range(len(others)), others["ratio"], color=[COLORS[part] for part in others["part"]])
+    axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
+    axes.set_yticks(range(len(others)), texts, fontsize=8)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set(xscale="log", xlabel="time / time of the ordinary one (below 1: faster)", title=title)
+    axes.margins(x=0.15, y=0.01)
     axes.invert_yaxis()
+
+
+def _draw_growth(axes, table):
+    for kind, axis in zip(("batch", "image size", "channels per group"), axes, strict=True):
+        part = table[table["case"].str.rsplit(n=1).str[0] == kind]
+        for side, marker in (("MobileNet", "o"), ("kMobileNet", "s")):
+            rows = part[part["side"] == side]
+            values = rows["case"].str.rsplit(n=1).str[1].astype(int)
+            axis.plot(
+                values, rows["seconds"], marker=marker, label=side, color=plt.cm.cividis(0.2 + 0.6 * (marker == "s"))
+            )
+        axis.set(xscale="log", yscale="log", xlabel=kind + (" (pixels)" if kind == "image size" else ""))
+        axis.set_xticks(sorted(set(values)), sorted(set(values)), minor=False)
+        axis.minorticks_off()
+    axes[0].set_ylabel("seconds of a training step")
+    axes[0].legend()
+
+
+def _draw_memory(axes, table):
+    for offset, (start, color, label) in enumerate(((0, "#999999", "ordinary"), (1, "#0072B2", "grouped"))):
+        rows = table.iloc[start::2]
+        axes.barh(
+            [index + 0.4 * offset for index in range(len(rows))],
+            rows["peak_bytes"] / 1e9,
+            0.4,
+            color=color,
+            label=label,
+        )
+    axes.set_yticks([index + 0.2 for index in range(len(table) // 2)], table["case"].iloc[::2], fontsize=8)
+    axes.set(xlabel="peak memory of a training step (GB)")
+    axes.invert_yaxis()
+    axes.legend()
+
+
+def draw(table, path):
+    """One panel for each kind that was measured."""
+    kinds = [kind for kind in KINDS if kind in set(table["kind"])]
+    counts = {kind: int((table["kind"] == kind).sum()) for kind in kinds}
+    heights = [{"growth": 3.2, "memory": 2.5}.get(kind, 0.19 * counts[kind] + 0.9) for kind in kinds]
+    figure = plt.figure(figsize=(10, sum(heights)), layout="constrained")
+    panels = figure.subfigures(len(kinds), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for kind, panel in zip(kinds, panels, strict=True):
+        rows = table[table["kind"] == kind]
+        if kind == "growth":
+            _draw_growth(panel.subplots(1, 3, sharey=True), rows)
+        elif kind == "memory":
+            _draw_memory(panel.subplots(), rows)
+        elif kind == "models":
+            _draw_ratios(panel.subplots(), rows, lambda found: found["side"] + ": " + found["part"], "Whole models")
+        elif kind == "layers":
+            _draw_ratios(
+                panel.subplots(), rows, lambda found: found["case"] + ", " + found["side"], "One pointwise layer"
+            )
+        else:
+            _draw_ratios(
+                panel.subplots(), rows, lambda found: found["case"] + ": " + found["side"], "Settings of TensorFlow"
+            )
     figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def main(arguments=None):
@@ -254,7 +372,11 @@ def main(arguments=None):
     parser.add_argument(
         "--output", type=pathlib.Path, default=pathlib.Path("results/benchmarks"), help="folder for CSV and figure"
     )
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the rows of other kinds that the CSV in the output folder has"
+    )
     parser.add_argument("--peak-memory", nargs=2, metavar=("MODEL", "SIDE"), help=argparse.SUPPRESS)
+    parser.add_argument("--settings-step", metavar="SIDE", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.kinds) - set(KINDS))
     if unknown or options.rounds < 1:
@@ -265,14 +387,30 @@ def main(arguments=None):
     if options.peak_memory:
         print(json.dumps(_peak_memory(*options.peak_memory)))
         return 0
-    measures = {"models": measure_models, "layers": measure_layers, "growth": measure_growth, "memory": measure_memory}
-    rows = []
+    if options.settings_step:
+        print(json.dumps(_settings_step(options.settings_step)))
+        return 0
+    measures = {
+        "models": measure_models,
+        "layers": measure_layers,
+        "growth": measure_growth,
+        "memory": measure_memory,
+        "settings": measure_settings,
+    }
+    rows, common = [], {"precision": options.precision, "backend": keras.backend.backend(), **_machine()}
     for kind in options.kinds or KINDS:
         for row in measures[kind](options):
-            rows.append({**row, "precision": options.precision, "backend": keras.backend.backend()})
+            rows.append({**row, **common})
             print(_describe(row), flush=True)
     table = pd.DataFrame(rows)
     options.output.mkdir(parents=True, exist_ok=True)
+    if options.keep and (options.output / "speed.csv").exists():
+        before = pd.read_csv(options.output / "speed.csv")
+        table = pd.concat([before[~before["kind"].isin(table["kind"])], table])
+        table = table.sort_values("kind", key=lambda kinds: kinds.map(KINDS.index), kind="stable")
+    # Four significant digits: more is noise.
+    for column in {"seconds", "ratio"} & set(table):
+        table[column] = table[column].map(lambda value: float(f"{value:.4g}"))
     partial = options.output / "speed.csv.part"
     table.to_csv(partial, index=False)
     partial.replace(options.output / "speed.csv")
