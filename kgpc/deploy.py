@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 
-from kgpc.layers import GroupedPointwiseConv2D
+from kgpc.grouping import interleaved_order
+from kgpc.layers import GroupedPointwiseConv2D, InterleaveChannels
+from kgpc.merging import FEW_CHANNELS
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, GroupedPointwiseConv2D)
 
@@ -72,6 +74,42 @@ def _plan(model):
     return before, after
 
 
+def _reordering(model):
+    """For each grouped convolution that can read its channels in another order: the interleaving that vanishes.
+
+    Only where the channels are so few that an ordinary convolution with zeros between the groups is no slower.
+    """
+    graph = _Graph(model)
+    found = {}
+    for operation in model.operations:
+        if not isinstance(operation, InterleaveChannels) or operation.output.shape[-1] > FEW_CHANNELS:
+            continue
+        reader = graph.only_reader(operation)
+        if isinstance(reader, GroupedPointwiseConv2D) and reader.name in graph.called_once:
+            found[reader.name] = operation
+    return found
+
+
+def _ordinary(layer, use_bias):
+    """An ordinary convolution in place of a grouped one."""
+    config = layer.get_config()
+    for name in ("groups", "use_bias"):
+        del config[name]
+    return keras.layers.Conv2D.from_config({**config, "kernel_size": 1, "use_bias": use_bias})
+
+
+def _reordered_kernel(kernel, groups, step):
+    """The ordinary kernel (1, 1, channels, filters) that reads, before interleaving, what a grouped one reads after."""
+    _, _, rows, filters = kernel.shape
+    ordinary = np.zeros((groups * rows, filters), kernel.dtype)
+    for group in range(groups):
+        columns = slice(group * filters // groups, (group + 1) * filters // groups)
+        ordinary[group * rows : (group + 1) * rows, columns] = kernel[0, 0, :, columns]
+    reordered = np.empty_like(ordinary)
+    reordered[interleaved_order(groups * rows, step)] = ordinary
+    return reordered[None, None]
+
+
 def _folded_weights(layer, before, after):
     """Kernel and bias of a convolution that does the work of its neighbours too."""
     values = {weight.name: np.asarray(keras.ops.convert_to_numpy(weight), "float64") for weight in layer.weights}
@@ -102,6 +140,9 @@ def fold(model):
     before a zero-padded larger convolution stays a layer of its own: folded, it would change the borders. So does one
     whose input or output is read elsewhere.
 
+    An interleaving of few channels (at most 64) before a grouped convolution vanishes too: that convolution becomes an
+    ordinary one whose kernel has zeros between the groups, in the order of the channels before.
+
     Args:
         model: a functional Keras model. It is not changed.
 
@@ -116,9 +157,12 @@ def fold(model):
         raise TypeError(f"`model` must be a functional Keras model. Received: model={model!r}.")
     before, after = _plan(model)
     absorbing = {*before, *after}
-    vanishing = {layer.name for layer in (*before.values(), *after.values())}
+    reordering = _reordering(model)
+    vanishing = {layer.name for layer in (*before.values(), *after.values(), *reordering.values())}
 
     def copy(layer):
+        if layer.name in reordering:
+            return _ordinary(layer, use_bias=layer.use_bias or layer.name in absorbing)
         config = layer.get_config()
         if layer.name in absorbing:
             config["use_bias"] = True
@@ -132,8 +176,11 @@ def fold(model):
         if not layer.weights:
             continue
         original = model.get_layer(layer.name)
+        weights = original.get_weights()
         if layer.name in absorbing:
-            layer.set_weights(_folded_weights(original, before.get(layer.name), after.get(layer.name)))
-        else:
-            layer.set_weights(original.get_weights())
+            weights = _folded_weights(original, before.get(layer.name), after.get(layer.name))
+        if layer.name in reordering:
+            kernel, *bias = weights
+            weights = [_reordered_kernel(kernel, original.groups, reordering[layer.name].step), *bias]
+        layer.set_weights(weights)
     return folded

@@ -16,7 +16,7 @@ from kgpc.grouping import interleaved_order
 
 # Up to so many channels a product with zeros between the groups is cheaper than an interleaved copy and grouped
 # products.
-_FEW_CHANNELS = 64
+FEW_CHANNELS = 64
 
 
 def scaled(outputs, source, scale, shift):
@@ -55,7 +55,7 @@ def origin(inputs, kernel, groups):
 
         bias = tf.reduce_sum(kernel[0, 0] * per_weight(shift), axis=0)
         return source, kernel * per_weight(scale), bias
-    if hasattr(inputs, "_kgpc_interleaved") and inputs.shape[-1] <= _FEW_CHANNELS:
+    if hasattr(inputs, "_kgpc_interleaved") and inputs.shape[-1] <= FEW_CHANNELS:
         source, step = inputs._kgpc_interleaved
         rows = np.argsort(interleaved_order(source.shape[-1], step))
         return source, tf.gather(block_diagonal(kernel, groups), rows, axis=2), None

@@ -111,3 +111,55 @@ def in_turns(steps, rounds=7, warmup=2):
             step()
             seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def _compiled(function):
+    """The function as the backend runs it fastest."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function, autograph=False)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    return function
+
+
+def memory_bandwidth(megabytes=256, rounds=7):
+    """How fast a feature map that fits no cache is read and written: what an activation or an addition can reach.
+
+    Args:
+        megabytes: int >= 1, size of the array in units of 2**20 bytes; more than the caches hold.
+        rounds: int >= 1, timed runs.
+
+    Returns:
+        Bytes per second, read and written bytes together.
+
+    Raises:
+        TypeError, ValueError: if a number is no positive integer.
+    """
+    elements = positive_integer("megabytes", megabytes) * 2**20 // 4
+    values = keras.ops.ones((elements // 1024, 1024), "float32")
+    step = _compiled(lambda x: x + 1.0)
+    seconds = in_turns({"add": lambda: keras.ops.convert_to_numpy(step(values)[:1])}, rounds)["add"]
+    return 2 * 4 * elements / seconds
+
+
+def matrix_product_rate(size=2048, rounds=7):
+    """How fast float32 matrices are multiplied: the most arithmetic that a convolution can hope for.
+
+    Args:
+        size: int >= 1, rows and columns of the square matrices.
+        rounds: int >= 1, timed runs.
+
+    Returns:
+        Floating point operations per second; a multiplication and the addition after it are two.
+
+    Raises:
+        TypeError, ValueError: if a number is no positive integer.
+    """
+    matrix = keras.ops.ones((positive_integer("size", size), size), "float32")
+    step = _compiled(lambda x: keras.ops.matmul(x, x))
+    seconds = in_turns({"product": lambda: keras.ops.convert_to_numpy(step(matrix)[:1])}, rounds)["product"]
+    return 2 * size**3 / seconds

@@ -100,6 +100,30 @@ def test_what_would_not_be_exact_is_left_alone(build):
     check_same(model, folded, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "channels, step, use_bias, vanishes",
+    [(24, 6, True, True), (24, 7, False, True), (64, 4, False, True), (96, 8, True, False)],
+)
+def test_interleaving_of_few_channels_becomes_the_order_of_a_kernel(channels, step, use_bias, vanishes):
+    """Also where the step does not divide the channels; with many channels the copy is cheaper than the zeros."""
+    x = inputs = keras.Input((3, 4, channels))
+    x = layers.InterleaveChannels(step)(x)
+    x = layers.GroupedPointwiseConv2D(2 * channels, 4, use_bias=use_bias, bias_initializer="normal", name="grouped")(x)
+    model = trained_looking(keras.Model(inputs, layers.BatchNormalization()(x)))
+    folded = fold(model)
+    assert normalizations(folded) == 0
+    assert any(isinstance(layer, layers.InterleaveChannels) for layer in folded.layers) != vanishes
+    assert isinstance(folded.get_layer("grouped"), keras.layers.Conv2D) == vanishes
+    check_same(model, folded, atol=1e-5)
+
+
+def test_an_interleaving_that_is_read_twice_stays():
+    inputs = keras.Input((3, 4, 8))
+    x = layers.InterleaveChannels(2)(inputs)
+    model = keras.Model(inputs, [layers.GroupedPointwiseConv2D(8, 4)(x), x])
+    assert any(isinstance(layer, layers.InterleaveChannels) for layer in fold(model).layers)
+
+
 @pytest.mark.parametrize("model", ["model.keras", None, keras.layers.Dense(2)])
 def test_other_objects_are_refused(model):
     with pytest.raises(TypeError, match="`model` must be a functional Keras model"):

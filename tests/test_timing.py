@@ -30,3 +30,12 @@ def test_bad_input_is_named():
         timing.in_turns({"a": lambda: None}, rounds=0)
     with pytest.raises(ValueError, match="`steps` must name"):
         timing.in_turns({})
+
+
+def test_the_two_limits_of_a_machine_are_positive_rates():
+    assert timing.memory_bandwidth(megabytes=1, rounds=1) > 0
+    assert timing.matrix_product_rate(size=64, rounds=1) > 0
+    with pytest.raises(ValueError, match="`megabytes` must be at least 1"):
+        timing.memory_bandwidth(megabytes=0)
+    with pytest.raises(ValueError, match="`size` must be at least 1"):
+        timing.matrix_product_rate(size=0)

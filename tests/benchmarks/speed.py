@@ -33,7 +33,7 @@ import pandas as pd
 
 from kgpc import applications, deploy, tensorflow_settings, timing
 
-KINDS = ("models", "layers", "growth", "memory", "settings")
+KINDS = ("machine", "models", "layers", "growth", "memory", "settings")
 # Seconds of a step on Keras' grouped convolutions, which vary little for their length.
 SLOW_ROUNDS = 2
 # TensorFlow's settings: whether it keeps memory, whether it uses oneDNN.
@@ -113,6 +113,13 @@ def as_keras_layers(model):
     twin = keras.models.clone_model(model, clone_function=translate)
     twin.set_weights(model.get_weights())
     return twin
+
+
+def measure_machine(options):
+    """The two limits of the machine: what models reach is read against them."""
+    common = {"kind": "machine", "part": "float32", "side": "limit"}
+    yield {"case": "memory bandwidth", "per_second": timing.memory_bandwidth(rounds=options.rounds), **common}
+    yield {"case": "matrix product", "per_second": timing.matrix_product_rate(rounds=options.rounds), **common}
 
 
 def measure_models(options):
@@ -278,11 +285,13 @@ def _rows(kind, case, part, seconds, **columns):
 
 
 def _describe(row):
-    amount = (
-        f"{row['peak_bytes'] / 1e6:9.0f} MB"
-        if "peak_bytes" in row
-        else f"{row['seconds'] * 1e3:9.1f} ms  {row['ratio']:6.2f}"
-    )
+    if "peak_bytes" in row:
+        amount = f"{row['peak_bytes'] / 1e6:9.0f} MB"
+    elif "per_second" in row:
+        unit = "GB/s" if row["case"] == "memory bandwidth" else "Gflop/s"
+        amount = f"{row['per_second'] / 1e9:9.1f} {unit}"
+    else:
+        amount = f"{row['seconds'] * 1e3:9.1f} ms  {row['ratio']:6.2f}"
     return f"{row['kind']:8s} {row['case']:44s} {row['part']:20s} {row['side']:42s} {amount}"
 
 
@@ -336,7 +345,9 @@ def _draw_memory(axes, table):
 
 def draw(table, path):
     """One panel for each kind that was measured."""
-    kinds = [kind for kind in KINDS if kind in set(table["kind"])]
+    kinds = [kind for kind in KINDS if kind != "machine" and kind in set(table["kind"])]
+    if not kinds:
+        return
     counts = {kind: int((table["kind"] == kind).sum()) for kind in kinds}
     heights = [{"growth": 3.2, "memory": 2.5}.get(kind, 0.19 * counts[kind] + 0.9) for kind in kinds]
     figure = plt.figure(figsize=(10, sum(heights)), layout="constrained")
@@ -391,6 +402,7 @@ def main(arguments=None):
         print(json.dumps(_settings_step(options.settings_step)))
         return 0
     measures = {
+        "machine": measure_machine,
         "models": measure_models,
         "layers": measure_layers,
         "growth": measure_growth,
@@ -409,7 +421,7 @@ def main(arguments=None):
         table = pd.concat([before[~before["kind"].isin(table["kind"])], table])
         table = table.sort_values("kind", key=lambda kinds: kinds.map(KINDS.index), kind="stable")
     # Four significant digits: more is noise.
-    for column in {"seconds", "ratio"} & set(table):
+    for column in {"seconds", "ratio", "per_second"} & set(table):
         table[column] = table[column].map(lambda value: float(f"{value:.4g}"))
     partial = options.output / "speed.csv.part"
     table.to_csv(partial, index=False)
