@@ -5,7 +5,7 @@ import numpy as np
 
 from kgpc.grouping import interleaved_order
 from kgpc.layers import GroupedPointwiseConv2D, InterleaveChannels
-from kgpc.merging import FEW_CHANNELS
+from kgpc.wide_groups import FEW_CHANNELS
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, GroupedPointwiseConv2D)
 

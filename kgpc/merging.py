@@ -12,11 +12,8 @@ model is trained, and never in eager mode.
 
 import numpy as np
 
+from kgpc import wide_groups
 from kgpc.grouping import interleaved_order
-
-# Up to so many channels a product with zeros between the groups is cheaper than an interleaved copy and grouped
-# products.
-FEW_CHANNELS = 64
 
 
 def scaled(outputs, source, scale, shift):
@@ -29,6 +26,40 @@ def interleaved(outputs, source, step):
     """Notes that `outputs` has the channels of `source` interleaved with `step`, and returns it."""
     outputs._kgpc_interleaved = (source, step)
     return outputs
+
+
+def padded(outputs, source, padding):
+    """Notes that `outputs` is `source` with zeros around it, and returns it; `padding` as in `ZeroPadding2D`."""
+    outputs._kgpc_padded = (source, tuple(map(tuple, padding)))
+    return outputs
+
+
+def unpadded(inputs, convolution):
+    """The tensor before zero padding, if a convolution that pads by itself ("same") has the same result.
+
+    Args:
+        inputs: tensor (batch, height, width, channels).
+        convolution: Keras convolution layer over height and width, "channels_last".
+
+    Returns:
+        Tensor or None.
+    """
+    source, padding = getattr(inputs, "_kgpc_padded", (None, None))
+    if source is None or convolution.padding != "valid" or set(convolution.dilation_rate) != {1}:
+        return None
+    same = [
+        same_padding(size, width, stride)
+        for size, width, stride in zip(source.shape[1:3], convolution.kernel_size, convolution.strides, strict=True)
+    ]
+    return source if tuple(same) == padding else None
+
+
+def same_padding(size, width, stride):
+    """Zeros (before, after) that TensorFlow's padding "same" adds along an axis; None where its size is open."""
+    if size is None:
+        return None
+    zeros = max((-(-size // stride) - 1) * stride + width - size, 0)
+    return zeros // 2, zeros - zeros // 2
 
 
 def origin(inputs, kernel, groups):
@@ -55,21 +86,11 @@ def origin(inputs, kernel, groups):
 
         bias = tf.reduce_sum(kernel[0, 0] * per_weight(shift), axis=0)
         return source, kernel * per_weight(scale), bias
-    if hasattr(inputs, "_kgpc_interleaved") and inputs.shape[-1] <= FEW_CHANNELS:
+    if hasattr(inputs, "_kgpc_interleaved") and inputs.shape[-1] <= wide_groups.FEW_CHANNELS:
         source, step = inputs._kgpc_interleaved
         rows = np.argsort(interleaved_order(source.shape[-1], step))
-        return source, tf.gather(block_diagonal(kernel, groups), rows, axis=2), None
+        return source, tf.gather(wide_groups.widen(kernel, groups, 1), rows, axis=2), None
     return inputs, kernel, None
-
-
-def block_diagonal(kernel, groups):
-    """The kernel (1, 1, channels, filters) of the ordinary convolution that equals a grouped one: zeros elsewhere."""
-    import tensorflow as tf
-
-    _, _, rows, filters = kernel.shape
-    blocks = tf.transpose(tf.reshape(kernel, (rows, groups, filters // groups)), (1, 0, 2))
-    diagonal = tf.eye(groups, dtype=kernel.dtype)[:, None, :, None]
-    return tf.reshape(blocks[:, :, None, :] * diagonal, (1, 1, groups * rows, filters))
 
 
 def moments(inputs):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kgpc
-from kgpc import layers, merging
+from kgpc import layers
 
 
 def dense_block(merge):
@@ -106,14 +106,31 @@ def test_eager_calls_and_inference_take_no_notes(images):
     assert seen == [False, True]
 
 
-@pytest.mark.parametrize("groups, channels, filters", [(1, 6, 4), (2, 6, 4), (4, 12, 24)])
-def test_the_block_diagonal_kernel_is_the_grouped_convolution(groups, channels, filters):
-    rng = np.random.default_rng(2)
-    x, kernel = rng.normal(size=(2, 3, 3, channels)), rng.normal(size=(1, 1, channels // groups, filters))
-    full = merging.block_diagonal(tf.constant(kernel), groups).numpy()[0, 0]
-    expected = layers.grouped_matmul(tf.constant(x), tf.constant(kernel), groups).numpy()
-    np.testing.assert_allclose(x @ full, expected, atol=1e-12)
-    assert (full != 0).sum() == kernel.size
+@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize("padding", [((0, 1), (0, 1)), ((1, 1), (1, 1)), ((1, 2), (1, 2)), ((2, 2), (2, 2))])
+@pytest.mark.parametrize("width", [3, 5])
+def test_padding_is_left_to_the_convolution_where_it_is_the_same(size, padding, width):
+    inputs = keras.Input((size, size, 3))
+    x = layers.ZeroPadding2D(padding)(inputs)
+    x = layers.DepthwiseConv2D(width, strides=2, activation="relu", bias_initializer="ones")(x)
+    model = keras.Model(inputs, x)
+    images = tf.random.stateless_normal((2, size, size, 3), seed=(0, 1))
+    step = tf.function(lambda x: model(x), autograph=False)
+    np.testing.assert_allclose(step(images), model(images), atol=1e-6)
+    graph = step.get_concrete_function(images).graph
+    pads = [operation for operation in graph.get_operations() if operation.type == "Pad"]
+    skipped = not any(operation.outputs[0].consumers() for operation in pads)
+    # TensorFlow pads by what is missing, the odd zero at the end.
+    missing = 2 * (-(-size // 2) - 1) + width - size
+    assert skipped == (padding == (2 * ((missing // 2, missing - missing // 2),)))
+
+
+def test_padding_of_an_open_image_size_is_kept():
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, layers.DepthwiseConv2D(3, strides=2)(layers.ZeroPadding2D(((0, 1), (0, 1)))(inputs)))
+    images = tf.random.stateless_normal((2, 8, 8, 3), seed=(0, 1))
+    step = tf.function(lambda x: model(x), autograph=False, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    np.testing.assert_allclose(step(images), model(images), atol=1e-6)
 
 
 def test_files_with_and_without_merging_load_in_each_other(tmp_path, images):

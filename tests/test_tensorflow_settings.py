@@ -10,7 +10,7 @@ from kgpc import tensorflow_settings as settings
 
 CHECK = """
 import resource, kgpc, tensorflow as tf
-print(kgpc.layers._tensorflow_trains_grouped_convolutions("float32"))
+print(kgpc.layers.grouped._tensorflow_trains_grouped_convolutions("float32"))
 images = tf.zeros((8, 112, 112, 32))
 double = tf.function(lambda x: x * 2.0)
 for _ in range(3):

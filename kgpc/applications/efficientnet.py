@@ -15,7 +15,7 @@ from keras import layers
 from kgpc.applications import common
 from kgpc.blocks import pointwise
 from kgpc.grouping import D6, check_scheme
-from kgpc.layers import BatchNormalization
+from kgpc.layers import BatchNormalization, DepthwiseConv2D, ZeroPadding2D
 
 
 class Stage(NamedTuple):
@@ -278,7 +278,7 @@ def _padding(size, kernel_size):
 
 
 def _pad(x, kernel_size, name):
-    return layers.ZeroPadding2D((_padding(x.shape[1], kernel_size), _padding(x.shape[2], kernel_size)), name=name)(x)
+    return ZeroPadding2D((_padding(x.shape[1], kernel_size), _padding(x.shape[2], kernel_size)), name=name)(x)
 
 
 def _stem(x, filters, stride, prefix):
@@ -342,7 +342,7 @@ def _classifier(x, classes, activation, dropout, prefix):
 def _depthwise(x, kernel_size, stride, name):
     if stride != 1:
         x = _pad(x, kernel_size, f"{name}dwconv_pad")
-    x = layers.DepthwiseConv2D(
+    x = DepthwiseConv2D(
         kernel_size,
         strides=stride,
         padding="same" if stride == 1 else "valid",

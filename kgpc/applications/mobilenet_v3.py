@@ -12,7 +12,7 @@ from keras import layers
 from kgpc.applications import common
 from kgpc.blocks import pointwise
 from kgpc.grouping import D6
-from kgpc.layers import BatchNormalization
+from kgpc.layers import BatchNormalization, DepthwiseConv2D, ZeroPadding2D
 
 
 class Block(typing.NamedTuple):
@@ -283,7 +283,7 @@ def _padded(x, kernel_size, stride, name):
         return x, "same"
     after = kernel_size // 2
     pads = [(after - 1 if size % 2 == 0 else after, after) for size in x.shape[1:3]]
-    return layers.ZeroPadding2D(pads, name=name)(x), "valid"
+    return ZeroPadding2D(pads, name=name)(x), "valid"
 
 
 def _inverted_residual(x, index, block, alpha, scheme):
@@ -304,7 +304,7 @@ def _inverted_residual(x, index, block, alpha, scheme):
 
 def _depthwise(x, block, name):
     x, padding = _padded(x, block.kernel_size, block.stride, f"{name}_pad")
-    x = layers.DepthwiseConv2D(block.kernel_size, strides=block.stride, padding=padding, use_bias=False, name=name)(x)
+    x = DepthwiseConv2D(block.kernel_size, strides=block.stride, padding=padding, use_bias=False, name=name)(x)
     x = BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn")(x)
     return common.activation(x, block.activation, f"{name}_activation")
 

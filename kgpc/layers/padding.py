@@ -1,0 +1,39 @@
+"""Zero padding, and the depthwise convolution that can do without it."""
+
+import keras
+from keras import ops
+
+from kgpc import merging
+from kgpc.layers.checks import in_compiled_step
+
+
+@keras.saving.register_keras_serializable(package="kgpc")
+class ZeroPadding2D(keras.layers.ZeroPadding2D):
+    """`keras.layers.ZeroPadding2D`, which leaves the padding to a `DepthwiseConv2D` where that can do it by itself.
+
+    Same arguments and results as the parent class. In compiled TensorFlow steps the padded copy of the feature map is
+    left out where the convolution's own padding, "same", would be the same.
+    """
+
+    def call(self, inputs):
+        outputs = super().call(inputs)
+        if in_compiled_step() and not isinstance(inputs, keras.KerasTensor) and self.data_format == "channels_last":
+            return merging.padded(outputs, inputs, self.padding)
+        return outputs
+
+
+@keras.saving.register_keras_serializable(package="kgpc")
+class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """`keras.layers.DepthwiseConv2D`, which takes over the padding of a `ZeroPadding2D` before it where it can.
+
+    Same arguments, weights and results as the parent class.
+    """
+
+    def call(self, inputs):
+        source = merging.unpadded(inputs, self)
+        if source is None:
+            return super().call(inputs)
+        outputs = ops.depthwise_conv(source, self.kernel, strides=self.strides, padding="same")
+        if self.bias is not None:
+            outputs = ops.add(outputs, self.bias)
+        return self.activation(outputs)
