@@ -38,6 +38,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # fewer start-up messages from TensorFlow
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # its faster routines, which some processors must be asked for
 REPOSITORY = ""  # where kgpc can be cloned from; empty while it has no public address
 if importlib.util.find_spec("kgpc") is None:
     wheels = sorted(str(path) for path in Path().glob("kgpc-*.whl"))
@@ -53,17 +54,13 @@ if importlib.util.find_spec("kgpc") is None:
 # %% tags=["parameters"]
 PROFILE = "quick"  # @param ["quick", "paper"]
 
-# %% [markdown]
-# `kgpc` is imported before Keras here, for a reason that this page comes to.
-
 # %%
-import kgpc  # isort: split
-
 import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+import kgpc
 from kgpc import deploy, plots, timing
 from kgpc.resources import data_path
 
@@ -247,7 +244,13 @@ plots.table(
 # - **Every feature map is fetched from the operating system and given back, which clears its pages each time.** Asks
 #   TensorFlow to keep its memory (`kgpc.tensorflow_settings`).
 # - **TensorFlow leaves oneDNN off on processors without AVX-512, and with it the gradients of grouped convolutions.**
-#   Switches it on; that works only before TensorFlow is imported, hence the order of imports above.
+#   Switches it on; that works only before TensorFlow is loaded, which is why the setup cell of every notebook does it
+#   too.
+# - **Narrow groups, or groups of an odd width, leave the processor's vectors half empty.** Computes several groups as
+#   one wider group with zeros between them, the gradients in widths of their own (`kgpc.wide_groups`). More arithmetic,
+#   less time.
+# - **Padding before a strided depthwise convolution copies the feature map.** The convolution pads by itself where that
+#   is the same.
 # - **DenseNet normalizes all features so far before every bottleneck.** Takes the statistics of each piece once; the
 #   grouped convolution that follows scales and shifts by its own weights.
 # - **Interleaving of few channels is a copy.** The next convolution reads the channels in another order, by a kernel
@@ -319,38 +322,21 @@ plots.table(
 # $P$ gives what *arithmetic allows*. Both rates are those of the machine of the stored measurements.
 
 # %%
-limits = measured.query("kind == 'machine'").set_index("case")["per_second"]
+machine = measured.query("kind == 'machine'")
+limits = machine.dropna(subset="per_second").set_index("case")["per_second"]
+print(f"stored: B = {limits['memory bandwidth'] / 1e9:.1f} GB/s, P = {limits['matrix product'] / 1e9:.1f} Gflop/s")
 
-
-def traffic(model, batch):
-    """Bytes that the layers of a model must move in a training step, each by itself."""
-    values = 0
-    for layer in model.layers:
-        if isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Reshape)):
-            continue
-        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-        size = [np.prod(tensor.shape[1:]) for tensor in (*inputs, layer.output)]
-        values += 3 * sum(size[:-1]) + 2 * size[-1]
-    return 4 * batch * float(values)
-
-
-pair = {
-    "MobileNet": keras.applications.MobileNet(weights=None, classes=10),
-    "kMobileNet 16ch": kgpc.applications.kMobileNet(classes=10, scheme=kgpc.D6(16)),
-}
-bounds = pd.DataFrame(
-    {
-        name: {
-            "memory traffic allows (s)": traffic(model, 16) / limits["memory bandwidth"],
-            "arithmetic allows (s)": 6 * 16 * kgpc.flops.macs(model) / limits["matrix product"],
-            "measured (s)": puzzle.set_index("side")["seconds"][name],
-        }
-        for name, model in pair.items()
-    }
-).T
+bounds = machine.dropna(subset="seconds").pivot(index=["case", "side"], columns="part", values="seconds")
+trained = measured.query("kind == 'models' and part == 'train'").set_index(["case", "side"])["seconds"]
+bounds = bounds.loc[[row for row in trained.index if row in bounds.index]]
+bounds["measured"] = trained
+bounds["measured / sum of both"] = bounds["measured"] / bounds[["memory traffic allows", "arithmetic allows"]].sum(
+    axis=1
+)
 plots.table(
-    bounds.rename_axis("network"),
-    "Training step of 16 images of 224×224 pixels: what each limit allows, and the stored measurement.",
+    bounds.droplevel("case").rename_axis("network"),
+    "Seconds of a training step (batch 16 at 224×224; DenseNet: batch 64 at 32×32): what each limit allows, and the "
+    "stored measurement.",
     {name: ".2f" for name in bounds},
 )
 

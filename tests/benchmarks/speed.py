@@ -14,6 +14,7 @@ the faster ones for both; the kind `settings` measures what they change.
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import platform
@@ -101,6 +102,8 @@ def as_keras_layers(model):
     ours = {
         kgpc.layers.BatchNormalization: keras.layers.BatchNormalization,
         kgpc.layers.Activation: keras.layers.Activation,
+        kgpc.layers.DepthwiseConv2D: keras.layers.DepthwiseConv2D,
+        kgpc.layers.ZeroPadding2D: keras.layers.ZeroPadding2D,
     }
 
     def translate(layer):
@@ -116,10 +119,39 @@ def as_keras_layers(model):
 
 
 def measure_machine(options):
-    """The two limits of the machine: what models reach is read against them."""
+    """The two limits of the machine, and what they allow for a training step of each model."""
     common = {"kind": "machine", "part": "float32", "side": "limit"}
-    yield {"case": "memory bandwidth", "per_second": timing.memory_bandwidth(rounds=options.rounds), **common}
-    yield {"case": "matrix product", "per_second": timing.matrix_product_rate(rounds=options.rounds), **common}
+    bandwidth, rate = timing.memory_bandwidth(rounds=options.rounds), timing.matrix_product_rate(rounds=options.rounds)
+    yield {"case": "memory bandwidth", "per_second": bandwidth, **common}
+    yield {"case": "matrix product", "per_second": rate, **common}
+    for name, (baseline_name, make_baseline, make_ours, batch, size, _) in MODELS.items():
+        if options.only and not any(part in name for part in options.only):
+            continue
+        for side, make in ((baseline_name, make_baseline), (name, make_ours)):
+            model = make(size)
+            # A multiply-accumulate is two operations; a training step has about three times those of a prediction.
+            allowed = {
+                "memory traffic allows": batch * training_traffic(model) / bandwidth,
+                "arithmetic allows": batch * 6 * kgpc.flops.macs(model) / rate,
+            }
+            for part, seconds in allowed.items():
+                yield {"kind": "machine", "case": name, "part": part, "side": side, "seconds": seconds}
+        keras.backend.clear_session()
+
+
+def training_traffic(model):
+    """Bytes that the layers of a model must move for one image of a training step, each layer by itself, in float32.
+
+    Forward, a layer reads its input and writes its output. Backward, it reads the gradient of the output and its input
+    again, and writes the gradient of the input. Weights are few beside that and not counted.
+    """
+    values = 0
+    for layer in model.layers:
+        if isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Reshape)):
+            continue
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        values += sum(3 * math.prod(tensor.shape[1:]) for tensor in inputs) + 2 * math.prod(layer.output.shape[1:])
+    return 4 * values
 
 
 def measure_models(options):
@@ -155,11 +187,13 @@ def _layer_steps(layer, images):
     import tensorflow as tf
 
     batch = tf.cast(images, layer.compute_dtype)
+    # Keras' own convolutions have no such argument.
+    training = {"training": True} if isinstance(layer, kgpc.layers.GroupedPointwiseConv2D) else {}
 
     def with_gradient(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            loss = tf.reduce_sum(tf.cast(layer(x), "float32"))
+            loss = tf.reduce_sum(tf.cast(layer(x, **training), "float32"))
         return tape.gradient(loss, [x, layer.kernel.value])
 
     forward = tf.function(lambda x: layer(x), autograph=False)
@@ -291,7 +325,7 @@ def _describe(row):
         unit = "GB/s" if row["case"] == "memory bandwidth" else "Gflop/s"
         amount = f"{row['per_second'] / 1e9:9.1f} {unit}"
     else:
-        amount = f"{row['seconds'] * 1e3:9.1f} ms  {row['ratio']:6.2f}"
+        amount = f"{row['seconds'] * 1e3:9.1f} ms" + (f"  {row['ratio']:6.2f}" if "ratio" in row else "")
     return f"{row['kind']:8s} {row['case']:44s} {row['part']:20s} {row['side']:42s} {amount}"
 
 
