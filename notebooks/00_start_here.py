@@ -224,12 +224,13 @@ plots.show(
 # | [01 Theory](01_theory.ipynb) | Why can so many weights go, and why are groups alone not enough? |
 # | [02 kMobileNet](02_kmobilenet.ipynb) | How is the plainest of the networks built, and what does it learn? |
 # | [03 kMobileNet V3](03_kmobilenet_v3.ipynb) | What do groups do to inverted residuals and squeeze-and-excite? |
-# | [04 kEffNet](04_keffnet.ipynb) | EfficientNet with a tenth of the parameters: where did they go? |
+# | [04 kEffNet](04_keffnet.ipynb) | EfficientNet with a sixth of the parameters: where did they go? |
 # | [05 kDenseNet](05_kdensenet.ipynb) | Can a network be grouped that is small already? |
 # | [06 kInception V3](06_kinception_v3.ipynb) | And one in which only a part of the layers is pointwise? |
 # | [07 Train on a Colab GPU](07_train_on_colab_gpu.ipynb) | How does a long training survive a lost computer? |
 # | [08 Class activation maps](08_class_activation_maps.ipynb) | Where does a network look: at the right part? |
 # | [09 Reproduce the tables](09_reproduce_the_tables.ipynb) | Do the published numbers hold, row by row? |
+# | [10 Speed](10_speed.ipynb) | Why are fewer flops not fewer seconds, and what makes them so? |
 # | [11 The enhanced scheme](11_enhanced_scheme.ipynb) | What does divisibility cost, and how to do without? |
 # | [12 Light and chroma](12_light_chroma_branches.ipynb) | Should brightness and colour go separate ways? |
 # | [13 Your own images](13_your_own_images.ipynb) | How do I get from a folder of pictures to a trained network? |
@@ -240,7 +241,8 @@ plots.show(
 # - **I want to train on my own data:** 13, which begins with a folder of images; 07 for a GPU; 08 to see what the
 #   network looks at.
 # - **I want to rerun the paper:** 09 for the numbers, 07 for a training by the paper's recipe.
-# - **I want to use it in a network of my own:** section 4 of 01, then the documentation of `kgpc.blocks.pointwise`.
+# - **I want to use it in a network of my own:** section 4 of 01, then the documentation of `kgpc.blocks.pointwise`; 10
+#   for what it costs in seconds.
 #
 # ## Profiles and results
 #

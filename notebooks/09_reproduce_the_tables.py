@@ -486,7 +486,7 @@ plots.table(
 #
 # Fewer flops were not fewer seconds in the published runs: with the exception of Inception V3, grouped networks took as
 # long as their originals, or longer. The table compares networks of the same notebook, because other notebooks ran on
-# other GPUs. What is slow about groups, and what can be done, is a subject of its own.
+# other GPUs. What is slow about groups, and what can be done, is the subject of [10 Speed](10_speed.ipynb).
 
 # %% tags=["nbval-check-output"]
 seconds = logs.groupby(["label", "model", "scheme", "channels_per_group"], dropna=False)["seconds_per_epoch"].median()

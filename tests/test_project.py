@@ -14,6 +14,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -131,7 +132,20 @@ def test_the_table_of_readme_holds_the_published_numbers():
         name = row["model"] if row["scheme"] == "none" else f"{row['model']} {row['channels_per_group']}ch"
         accuracy = f"{row['test_accuracy_percent']:.2f}%"
         expected.append(f"| {name} | {row['parameters']:,} | {row['flops']:,} | {accuracy} |")
-    assert re.findall(r"^\| k?MobileNet.*$", read("README.md"), flags=re.MULTILINE) == expected
+    assert re.findall(r"^\| k?MobileNet(?: \d+ch)? \|.*$", read("README.md"), flags=re.MULTILINE) == expected
+
+
+def test_the_table_of_speed_in_readme_holds_the_stored_measurements():
+    measured = pd.read_csv(ROOT / "data" / "benchmarks" / "speed-2core-cpu.csv").query("kind == 'models'")
+    expected = []
+    for case, rows in measured.groupby("case", sort=False):
+        baseline = rows["side"].iloc[0]
+        ratio = {part: of_part.set_index("side")["ratio"] for part, of_part in rows.groupby("part")}
+        train, slow = ratio["train"][case], ratio["train"].get(f"{case} on Conv2D(groups)")
+        columns = [f"{train:.2f}", f"{slow:.1f}" if slow else ""]
+        columns += [f"{ratio['predict'][side]:.2f}" for side in (case, f"{case} folded", f"{baseline} folded")]
+        expected.append(f"| {case} vs {baseline} | {' | '.join(columns)} |".replace("|  |", "| |"))
+    assert re.findall(r"^\| k.* vs .*$", read("README.md"), flags=re.MULTILINE) == expected
 
 
 def test_readme_says_how_much_smaller_the_network_is():

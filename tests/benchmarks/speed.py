@@ -239,10 +239,21 @@ def measure_growth(options):
         keras.backend.clear_session()
 
 
+def _peak_resident():
+    """Bytes of memory that this process has had at most."""
+    try:
+        # Not `getrusage`, whose maximum a process inherits from the one that started it.
+        status = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
+        return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+    except (OSError, StopIteration):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def _peak_memory(name, side):
     """Bytes that two training steps of one side of a row of `MODELS` need at most, beyond what importing takes."""
     _, make_baseline, make_ours, batch, size, _ = MODELS[name]
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = _peak_resident()
     step = timing.train_step((make_ours if side == "ours" else make_baseline)(size), batch)
     step(), step()
     if keras.backend.backend() == "tensorflow":
@@ -250,8 +261,7 @@ def _peak_memory(name, side):
 
         if tf.config.list_physical_devices("GPU"):
             return tf.config.experimental.get_memory_info("GPU:0")["peak"]
-    unit = 1 if sys.platform == "darwin" else 1024
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) * unit
+    return _peak_resident() - start
 
 
 def measure_memory(options):
