@@ -555,7 +555,7 @@ for variant, group in {
     pieces.append(piece.assign(group=group))
 figure = plots.interval_chart(
     pd.concat(pieces),
-    xlabel="difference in test accuracy, percentage points, with Student's 95% intervals over three seeds",
+    xlabel="difference in test accuracy, percentage points, with 95% intervals over seeds",
     title="Quick profile: 16 channels per group, after 45 to 75 steps",
     levels={"as accurate": 0},
 )

@@ -66,6 +66,7 @@ from kgpc.resources import data_path
 
 if PROFILE not in ("quick", "paper"):
     raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
+tf.get_logger().setLevel("ERROR")  # many small functions are compiled below, of which TensorFlow warns
 ROUNDS = 5 if PROFILE == "quick" else 9
 
 # %% [markdown]
@@ -125,32 +126,36 @@ print(f"P / B = {peak / bandwidth:.0f} operations for each byte moved")
 # channels it does $32$ operations for the same traffic: $I = 4$, whatever $C$ is. The flops are gone, the bytes are
 # all still there.
 #
-# Let us measure. Each point below is one layer, forward only; the height is the rate that it reached.
+# Let us measure. Each point below is one layer, forward only; the height is the rate that it reached. (Each is called
+# on four batches at once, so that the cost of a call from Python hardly counts.)
 
 # %% tags=["nbval-ignore-output"]
 LAYERS = ((56, 64), (28, 128), (28, 256), (14, 512), (7, 1024))  # (height = width, channels) of MobileNet
 BATCH = 8 if PROFILE == "quick" else 16
 
 
-def compiled(layer, images):
-    """A function that runs the layer once, compiled."""
-    step = tf.function(lambda x: layer(x, training=False), autograph=False)
-    return lambda: step(images)[0, 0, 0].numpy()
+CALLS = 4
+
+
+def compiled(layer, batches):
+    """A function that runs the layer on several batches, compiled."""
+    step = tf.function(lambda batches: [layer(x) for x in batches], autograph=False)
+    return lambda: step(batches)[-1][0, 0, 0].numpy()
 
 
 rows = []
 for size, channels in LAYERS:
-    images = tf.random.uniform((BATCH, size, size, channels))
+    batches = [tf.random.uniform((BATCH, size, size, channels)) for _ in range(CALLS)]
     sides = {
         "ordinary": keras.layers.Conv2D(channels, 1, use_bias=False),
         "16 channels per group": kgpc.layers.GroupedPointwiseConv2D(channels, channels // 16, use_bias=False),
     }
-    seconds = timing.in_turns({name: compiled(layer, images) for name, layer in sides.items()}, ROUNDS)
+    seconds = timing.in_turns({name: compiled(layer, batches) for name, layer in sides.items()}, ROUNDS)
     for name, layer in sides.items():
         reads = channels if name == "ordinary" else 16
         pixels = BATCH * size * size
         operations, traffic = 2 * pixels * channels * reads, 4 * (2 * pixels * channels + layer.count_params())
-        rows.append((f"{channels} channels, {size}×{size}", name, operations, traffic, seconds[name]))
+        rows.append((f"{channels} channels, {size}×{size}", name, operations, traffic, seconds[name] / CALLS))
 
 points = pd.DataFrame(rows, columns=["layer", "kind", "operations", "bytes", "seconds"])
 points["intensity"] = points["operations"] / points["bytes"]
@@ -173,14 +178,15 @@ for (name, group), marker, color in zip(points.groupby("kind"), "os", ("orange",
 axes.legend()
 plots.show(
     figure,
-    "Roofline: rate over arithmetic intensity on logarithmic axes. The ordinary convolutions lie to the right, close "
-    "to the flat roof; those with 16 channels per group all lie at an intensity of about 4, under the slope.",
+    "Roofline: rate over arithmetic intensity on logarithmic axes. The ordinary convolutions lie to the right, towards "
+    "the flat roof; those with 16 channels per group all lie at an intensity of about 4, far lower, under the slope.",
 )
 
 # %% [markdown]
-# The grouped layers all stand at the same place under the slope: they wait for memory. (A small layer may lie above
-# the slope, where its feature maps fit into the processor's cache, which is faster than the memory.) Making a grouped
-# convolution faster therefore means to *move fewer bytes*, not to compute less.
+# The grouped layers all stand at the same intensity, under the slope: there the memory allows a fraction of the rate
+# that arithmetic could have. And they stay below even that. A product of 16 by 16 numbers keeps the processor's vectors
+# and its registers less busy than a large one does, which is a loss of its own. So there are two ways to make a grouped
+# network faster, and to compute still less is none of them: **move fewer bytes**, and **keep the vectors full**.
 #
 # ## What else moves bytes
 #
@@ -238,9 +244,9 @@ plots.table(
 #
 # - **Keras sends grouped convolutions on TensorFlow through a nested compiled function.** Calls TensorFlow's own
 #   grouped convolution, or one batched matrix product where that has no gradient.
-# - **Keras writes batch normalization out, operation by operation.** TensorFlow's fused kernel, with Keras' moving
-#   statistics.
-# - **The gradient of swish is a dozen passes.** One compiled loop.
+# - **Keras writes batch normalization out, operation by operation.** Calls TensorFlow's fused kernel, with Keras'
+#   moving statistics. The gain is in the gradient.
+# - **The gradient of swish is a dozen passes.** Compiles it into one loop.
 # - **Every feature map is fetched from the operating system and given back, which clears its pages each time.** Asks
 #   TensorFlow to keep its memory (`kgpc.tensorflow_settings`).
 # - **TensorFlow leaves oneDNN off on processors without AVX-512, and with it the gradients of grouped convolutions.**
@@ -319,7 +325,8 @@ plots.table(
 # it reads its input and writes its output; backward it reads the gradient of the output and its own input, and writes
 # the gradient of its input. That is three times its input and twice its output, for a training step. Dividing the sum
 # by $B$ gives the time that *memory traffic allows*; dividing the operations (three times those of a prediction) by
-# $P$ gives what *arithmetic allows*. Both rates are those of the machine of the stored measurements.
+# $P$ gives what *arithmetic allows*. Both rates are those of the machine of the stored measurements. The last column
+# has the measured time as a multiple of the two together, as if no layer did both at once.
 
 # %%
 machine = measured.query("kind == 'machine'")
@@ -450,9 +457,10 @@ print("up to rounding" if difference < 1e-5 else f"no: the predictions differ by
 # ## Summary
 #
 # - A layer is bound by arithmetic or by memory. Grouping removes arithmetic and leaves the traffic, so a grouped
-#   network is bound by memory, by the layers around the convolutions as much as by these.
+#   network waits for memory, in the layers around the convolutions as much as in these.
 # - Seconds are saved by passing over memory less often: fused batch normalization and activation gradients, statistics
-#   shared between layers, normalization folded away for inference, memory that is kept from step to step.
+#   shared between layers, normalization folded away for inference, memory that is kept from step to step. And by
+#   products wide enough for the processor.
 # - Compare both sides with the same settings, in turns, and at their fastest.
 #
 # ## References

@@ -10,8 +10,8 @@ from kgpc.layers.checks import in_compiled_training
 class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` over the channels of images, through TensorFlow's fused kernel.
 
-    Same arguments, weights, results and moving statistics as the parent class; only the time differs. Other backends,
-    other axes, masks, synchronized or `float64` normalization run the parent's code.
+    Same arguments (by name), weights, results and moving statistics as the parent class; only the time differs. Other
+    backends, other axes, masks, synchronized or `float64` normalization run the parent's code.
 
     Args:
         merge: bool, whether a `GroupedPointwiseConv2D` is what reads the output. In compiled training steps it then
@@ -21,8 +21,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         **kwargs: arguments of `keras.layers.BatchNormalization`.
     """
 
-    def __init__(self, *args, merge=False, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, *, merge=False, **kwargs):
+        super().__init__(**kwargs)
         self.merge = bool(merge)
 
     def get_config(self):
