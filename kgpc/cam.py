@@ -68,7 +68,8 @@ def class_activation_map(model, images, class_index=None, *, layer=None, classif
     for batch, classes in _batches(images, class_index, kernel.shape[1], batch_size):
         features, predictions = (_to_numpy(output) for output in _outputs(view, batch))
         classes = _predicted(predictions) if classes is None else classes
-        results.append(np.einsum("nhwc,cn->nhw", features, kernel[:, classes]))
+        # In double precision: where evidence for and against a class nearly cancels, what is left is small.
+        results.append(np.einsum("nhwc,cn->nhw", features, kernel[:, classes], dtype="float64"))
     return _normalized(np.concatenate(results))
 
 
@@ -116,7 +117,7 @@ def grad_cam(model, images, class_index=None, layer=None, *, batch_size=32):
         if classes is None:
             classes = _predicted(_to_numpy(_outputs(view, batch)[-1]))
         features, gradient = _gradient(view, batch, lambda score_input, classes=classes: scores(score_input, classes))
-        results.append(np.einsum("nhwc,nc->nhw", features, gradient.mean(axis=(1, 2))))
+        results.append(np.einsum("nhwc,nc->nhw", features, gradient.mean(axis=(1, 2)), dtype="float64"))
     return _normalized(np.concatenate(results))
 
 
@@ -339,12 +340,24 @@ def _gradient(view, images, score):
 
 
 def _tensorflow_gradient(view, images, score):
+    """The tape begins at the maps: beginning at the images, it would differentiate the whole network for nothing."""
     import tensorflow as tf
 
-    with tf.GradientTape() as tape:
-        # Otherwise nothing would be recorded in a model whose weights are frozen.
-        tape.watch(images)
-        features, score_input, _ = view(images, training=False)
+    target = view.outputs[0]._keras_history.operation
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+
+        def watched(operation):
+            if operation is not target:
+                return operation
+
+            def call(*args, **kwargs):
+                maps = operation(*args, **kwargs)
+                tape.watch(maps)
+                return maps
+
+            return call
+
+        features, score_input, _ = view._run_through_graph([images], operation_fn=watched)
         total = score(score_input)
     return features, tape.gradient(total, features)
 
