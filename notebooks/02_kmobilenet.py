@@ -25,7 +25,7 @@
 # - tell what grouping gives beyond "a smaller network", with a control that is just as small.
 #
 # **You need** [01 Theory](01_theory.ipynb), or at least an idea of what D6 does. No GPU, no download.
-# **Running time:** about a minute on two CPU cores in the quick profile. The paper profile downloads CIFAR-10 and
+# **Running time:** a minute or two on two CPU cores in the quick profile. The paper profile downloads CIFAR-10 and
 # trains four networks for 50 epochs at 224×224 pixels: many hours, even with a GPU.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
@@ -319,7 +319,7 @@ if PROFILE == "paper":
     recipe = training.recipe("CIFAR-10", "JP35B14")
 else:
     data = datasets.fashion_mnist_sample()
-    recipe = training.QUICK.replace(train_images=2000)
+    recipe = training.QUICK.replace(train_images=960)
 
 chosen, for_validation = training.split(data.y_train, recipe)
 budget = (
@@ -330,7 +330,7 @@ print(f'Profile "{PROFILE}": {budget}.')
 print(f"{len(for_validation):,} images for validation, {len(data.x_test):,} for the test.")
 
 # %% tags=["nbval-check-output"]
-published_recipe, quick_recipe = training.recipe("CIFAR-10", "JP35B14"), training.QUICK.replace(train_images=2000)
+published_recipe, quick_recipe = training.recipe("CIFAR-10", "JP35B14"), training.QUICK.replace(train_images=960)
 names = {
     "optimizer": "optimizer",
     "batch_size": "images in a batch",

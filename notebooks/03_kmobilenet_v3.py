@@ -27,7 +27,7 @@
 # - train it beside its grouped twin, and read the result next to the authors'.
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or to know what K, interleaving and L are. No GPU, no download.
-# **Running time:** about a minute on two CPU cores in the quick profile. The paper profile downloads CIFAR-10 and
+# **Running time:** a minute or two on two CPU cores in the quick profile. The paper profile downloads CIFAR-10 and
 # trains for 50 epochs at 224×224 pixels: many hours, even with a GPU.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
@@ -479,7 +479,7 @@ if PROFILE == "paper":
     recipe = training.recipe("CIFAR-10", "JP36B12")
 else:
     data = datasets.fashion_mnist_sample()
-    recipe = training.QUICK.replace(train_images=1600, epochs=4)
+    recipe = training.QUICK.replace(train_images=960)
 budget = f"{data.name}, {recipe.image_size}×{recipe.image_size} pixels, {recipe.epochs} epochs"
 chosen, for_validation = training.split(data.y_train, recipe)
 print(f'Profile "{PROFILE}": {budget}.')

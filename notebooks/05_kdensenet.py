@@ -27,7 +27,7 @@
 # - train both networks on the same images, and read the result next to the authors'.
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or to know what K, interleaving and L are. No GPU, no download.
-# **Running time:** about a minute on two CPU cores in the quick profile. The paper profile downloads CIFAR-10 and
+# **Running time:** a minute or two on two CPU cores in the quick profile. The paper profile downloads CIFAR-10 and
 # trains for 50 epochs: hours with a GPU.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
@@ -383,7 +383,7 @@ if PROFILE == "paper":
     recipe, depth = training.recipe("CIFAR-10", "JP33B25"), 100
 else:
     data = datasets.fashion_mnist_sample()
-    recipe, depth = training.QUICK.replace(train_images=1600), 22
+    recipe, depth = training.QUICK.replace(train_images=960), 22
 budget = f"{data.name}, {recipe.image_size}×{recipe.image_size} pixels, {recipe.epochs} epochs"
 chosen, for_validation = training.split(data.y_train, recipe)
 print(f'Profile "{PROFILE}": L{depth}, {budget}.')

@@ -26,7 +26,7 @@
 # - train both networks on the same images, and read the result next to the authors'.
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or to know what K, interleaving and L are. No GPU, no download.
-# **Running time:** about a minute on two CPU cores in the quick profile. The paper profile downloads CIFAR-10 and
+# **Running time:** a minute or two on two CPU cores in the quick profile. The paper profile downloads CIFAR-10 and
 # trains for 50 epochs at 224×224 pixels: many hours, even with a GPU.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]

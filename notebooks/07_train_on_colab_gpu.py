@@ -26,7 +26,7 @@
 # - test the network, save it, and load it again in another program.
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or at least an idea of what is being trained. No GPU for the quick
-# profile. **Running time:** about a minute on two CPU cores in the quick profile, which runs the same code on images
+# profile. **Running time:** a minute or two on two CPU cores in the quick profile, which runs the same code on images
 # that come along. The paper profile downloads CIFAR-10 and trains for 50 epochs at 224×224 pixels. In the
 # published log an epoch took 7 minutes, so all of them six hours. In Colab choose *Runtime, Change runtime type, GPU*
 # first.

@@ -26,7 +26,7 @@
 # - name five ways in which such maps mislead.
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb) for the networks that are trained here. No GPU, no download.
-# **Running time:** about a minute on two CPU cores in the quick profile. The paper profile also downloads the authors'
+# **Running time:** a minute or two on two CPU cores in the quick profile. The paper profile also downloads the authors'
 # weights and the Oxford-IIIT Pet data set (800 MB), and draws the maps of the paper's kEffNet.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
@@ -63,7 +63,7 @@ import pandas as pd
 
 import kgpc
 from kgpc import D6, cam, datasets, plots, training
-from kgpc.applications import kMobileNet, kMobileNetV3Small
+from kgpc.applications import kEfficientNetB0, kMobileNet, kMobileNetV3Small
 
 if PROFILE not in ("quick", "paper"):
     raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
@@ -116,7 +116,7 @@ plots.show(
 )
 
 # %%
-data = datasets.photo_patches(size=32)
+data = datasets.photo_patches(size=32, train_per_photograph=200)
 print(data)
 
 # %% [markdown]
@@ -124,7 +124,7 @@ print(data)
 # matters. A *collage* of four patches from unseen parts shows four classes at once, each at a known place.
 
 # %%
-images, classes = datasets.photo_collages(count=30, grid=2, size=64, part="test")
+images, classes = datasets.photo_collages(count=12, grid=2, size=64, part="test")
 names = np.array(data.class_names)
 
 figure = plots.images(
@@ -142,16 +142,16 @@ plots.show(
 #
 # We train MobileNet and kMobileNet 16ch by the same recipe, on patches of 32×32 pixels. Then the same weights read
 # collages of 128×128 pixels: convolutions do not care how large an image is, and the pooling averages over more
-# positions. Two arguments make this quick and the maps fine enough: `alpha=0.5` halves the width of all layers, and
-# `skip_stride_cnt=1` leaves out two of the five reductions, so that a patch ends in 3×3 positions and a collage in
-# 15×15. (With all five, a patch would end in a single position. Then eight of the nine weights of the last depthwise
-# kernels only ever see the padding in training, and have learned nothing that helps in a larger image.)
+# positions. Two arguments make this quick and the maps fine enough: `alpha=0.25` leaves a quarter of the width of all
+# layers, and `skip_stride_cnt=1` leaves out two of the five reductions, so that a patch ends in 3×3 positions and a
+# collage in 15×15. (With all five, a patch would end in a single position. Then eight of the nine weights of the last
+# depthwise kernels only ever see the padding in training, and have learned nothing that helps in a larger image.)
 
 # %% tags=["nbval-ignore-output"]
 EPOCHS = 6
 recipe = training.QUICK.replace(epochs=EPOCHS)
 variants = {"MobileNet": None, "kMobileNet 16ch": D6(16)}
-options = {"classes": len(names), "skip_stride_cnt": 1, "alpha": 0.5}
+options = {"classes": len(names), "skip_stride_cnt": 1, "alpha": 0.25}
 
 trained, rows = {}, []
 for name, scheme in variants.items():
@@ -272,13 +272,11 @@ def share_inside(heat, row, column):
 
 def measure(model, method=cam.class_activation_map, asked=None, **arguments):
     """For each collage, the mean share in the right tile over its four classes; and the number of empty maps."""
-    shares = []
-    for row, column in np.ndindex(2, 2):
-        labels = classes[:, row, column] if asked is None else asked[:, row, column]
-        maps = method(model, x, labels, **arguments)
-        shares.append([share_inside(heat, row, column) for heat in maps])
-    shares = np.array(shares)
-    return np.nanmean(shares, axis=0), int(np.isnan(shares).sum())
+    labels = classes if asked is None else asked
+    maps = method(model, np.repeat(x, 4, axis=0), labels.ravel(), **arguments)
+    tiles = list(np.ndindex(2, 2)) * len(x)
+    shares = np.array([share_inside(heat, *tile) for heat, tile in zip(maps, tiles, strict=True)]).reshape(len(x), 4)
+    return np.nanmean(shares, axis=1), int(np.isnan(shares).sum())
 
 
 def with_interval(shares):
@@ -470,27 +468,38 @@ print("Grad-CAM of the same network:", cam.grad_cam(v3, x[:1, :64, :64]).shape)
 #
 # V1 shows maps of kEffNet-B0 on Oxford-IIIT Pet. In the paper profile the next cells fetch the released weights of that
 # network and the test images, and draw them. In the quick profile nothing is downloaded, and they say so.
+#
+# To be compared, the maps need those of EfficientNet-B0, and its weights for pets were not released. Train them, on a
+# GPU: `python -m kgpc rerun --profile paper --rows JP30D09 --schemes none --output reruns`. Then name the file
+# `best.weights.h5` in the folder of that run as `BASELINE` below, and both networks show the same images.
 
 # %% tags=["nbval-ignore-output"]
-pets = pets_model = None
+BASELINE = ""  # @param {type:"string"}
+
+pets, pets_networks = None, {}
 if PROFILE == "paper":
+    pets_weights = {"kEffNet-B0 16ch": ("pets", D6(16)), "EfficientNet-B0": (BASELINE, None)}
     try:
         pets = datasets.load("Oxford-IIIT Pet", image_size=224)
-        pets_model = kgpc.applications.kEfficientNetB0(
-            weights="pets", input_shape=(224, 224, 3), classes=37, scheme=D6(16)
-        )
+        for name, (weights, scheme) in pets_weights.items():
+            if weights:
+                pets_networks[name] = kEfficientNetB0(
+                    weights=weights, input_shape=(224, 224, 3), classes=37, scheme=scheme
+                )
     except (OSError, ImportError) as error:
         print(f"Not shown, because a download failed: {str(error).splitlines()[0][:120]}")
 else:
     print("The quick profile downloads nothing. The paper profile draws the maps of kEffNet-B0 16ch on pets here.")
 
 # %% tags=["nbval-ignore-output"]
-if pets_model is not None:
+if pets_networks:
     chosen = np.random.default_rng(recipe.seed).choice(len(pets.y_test), size=8, replace=False)
-    pictures = np.asarray(pets.x_test[chosen])
-    pet_maps = cam.class_activation_map(pets_model, pictures.astype("float32") / 255, pets.y_test[chosen])
-    figure = cam.gallery(pictures, pet_maps, [pets.class_names[label] for label in pets.y_test[chosen]])
-    plots.show(figure, figure.get_label())
+    pictures, breeds = np.asarray(pets.x_test[chosen]), pets.y_test[chosen]
+for name, model in pets_networks.items():
+    pet_maps = cam.class_activation_map(model, pictures.astype("float32") / 255, breeds)
+    figure = cam.gallery(pictures, pet_maps, [pets.class_names[breed] for breed in breeds])
+    figure.suptitle(name, x=0.01, ha="left", fontsize="medium")
+    plots.show(figure, f"{name}. {figure.get_label()}")
 
 # %% [markdown]
 # ## Exercises

@@ -26,7 +26,7 @@
 # - choose between the two schemes for a network of your own, and know where D6v3 is the dearer one.
 #
 # **You need** [01 Theory](01_theory.ipynb), which explains D6, K, L and interleaving. No GPU, no download.
-# **Running time:** about a minute on two CPU cores in the quick profile; the paper profile trains on all of
+# **Running time:** a minute or two on two CPU cores in the quick profile; the paper profile trains on all of
 # Fashion-MNIST with three seeds instead of one, and takes most of an hour.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
@@ -531,7 +531,7 @@ for name, (scheme, alpha) in variants.items():
 
 # %%
 BUDGETS = {
-    "quick": {"images": 2400, "epochs": 4, "seeds": [7], "dataset": kgpc.datasets.fashion_mnist_sample},
+    "quick": {"images": 1280, "epochs": 4, "seeds": [7], "dataset": kgpc.datasets.fashion_mnist_sample},
     "paper": {"images": None, "epochs": 12, "seeds": [7, 8, 9], "dataset": kgpc.datasets.fashion_mnist},
 }
 budget = BUDGETS[PROFILE]

@@ -27,7 +27,7 @@
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or at least an idea of what a training is. No GPU, no download, and
 # no pictures: in the quick profile this page makes a small folder from photographs that come with kgpc.
-# **Running time:** about a minute on two CPU cores in the quick profile. To use your own pictures, set `FOLDER` below.
+# **Running time:** a minute or two on two CPU cores in the quick profile. To use your own pictures, set `FOLDER` below.
 # The paper profile without `FOLDER` takes Oxford-IIIT Pet, downloads released weights, and wants a GPU.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
