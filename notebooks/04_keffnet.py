@@ -470,7 +470,7 @@ if PROFILE == "paper":
     recipe = training.recipe("CIFAR-10", "JP30B27")
 else:
     data = datasets.fashion_mnist_sample()
-    recipe = training.QUICK.replace(train_images=640)
+    recipe = training.QUICK.replace(train_images=640, validation_fraction=0.05)
 budget = f"{data.name}, {recipe.image_size}×{recipe.image_size} pixels, {recipe.epochs} epochs"
 chosen, for_validation = training.split(data.y_train, recipe)
 print(f'Profile "{PROFILE}": {budget}.')

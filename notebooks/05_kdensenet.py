@@ -383,7 +383,7 @@ if PROFILE == "paper":
     recipe, depth = training.recipe("CIFAR-10", "JP33B25"), 100
 else:
     data = datasets.fashion_mnist_sample()
-    recipe, depth = training.QUICK.replace(train_images=960), 22
+    recipe, depth = training.QUICK.replace(train_images=640, validation_fraction=0.05), 22
 budget = f"{data.name}, {recipe.image_size}×{recipe.image_size} pixels, {recipe.epochs} epochs"
 chosen, for_validation = training.split(data.y_train, recipe)
 print(f'Profile "{PROFILE}": L{depth}, {budget}.')

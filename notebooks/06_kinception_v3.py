@@ -300,7 +300,8 @@ if PROFILE == "paper":
     recipe, alpha = training.recipe("CIFAR-10", "JP34B08"), 1.0
 else:
     data = datasets.fashion_mnist_sample()
-    recipe, alpha = training.QUICK.replace(image_size=75, train_images=640, validation_fraction=0.05), 0.5
+    alpha = 0.5
+    recipe = training.QUICK.replace(epochs=3, image_size=75, train_images=640, validation_fraction=0.05)
 budget = f"{data.name}, {recipe.image_size}×{recipe.image_size} pixels, {recipe.epochs} epochs"
 chosen, for_validation = training.split(data.y_train, recipe)
 print(f'Profile "{PROFILE}": alpha {alpha}, {budget}.')

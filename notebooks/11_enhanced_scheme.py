@@ -531,7 +531,7 @@ for name, (scheme, alpha) in variants.items():
 
 # %%
 BUDGETS = {
-    "quick": {"images": 1280, "epochs": 4, "seeds": [7], "dataset": kgpc.datasets.fashion_mnist_sample},
+    "quick": {"images": 960, "epochs": 4, "seeds": [7], "dataset": kgpc.datasets.fashion_mnist_sample},
     "paper": {"images": None, "epochs": 12, "seeds": [7, 8, 9], "dataset": kgpc.datasets.fashion_mnist},
 }
 budget = BUDGETS[PROFILE]

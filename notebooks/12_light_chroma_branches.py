@@ -410,9 +410,10 @@ recipe = training.QUICK.replace(epochs=EPOCHS)
 print(data)
 
 # %% [markdown]
-# The networks are trained on clean patches only. Noise is added to the red, green and blue values of the test patches,
-# rounded and clipped to 0 … 255, before any conversion to Lab. Two kinds: *Gaussian* noise with a standard deviation σ,
-# independent in each value; and *salt and pepper*, a share of all pixels made black or white.
+# The networks are half as wide as those above (`alpha=0.5`), and trained on clean patches only. Noise is added to the
+# red, green and blue values of the test patches, rounded and clipped to 0 … 255, before any conversion to Lab. Two
+# kinds: *Gaussian* noise with a standard deviation σ, independent in each value; and *salt and pepper*, a share of all
+# pixels made black or white.
 
 
 # %%
@@ -428,8 +429,8 @@ def salt_and_pepper(images, share, generator):
 
 
 LEVELS = {
-    gaussian: [0, 5, 10, 20, 40, 80],
-    salt_and_pepper: [0, 0.02, 0.05, 0.1, 0.2, 0.4],
+    gaussian: [0, 10, 20, 40],
+    salt_and_pepper: [0, 0.05, 0.1, 0.2],
 }
 
 
@@ -450,8 +451,8 @@ examples = [tests["gaussian", level].x_test[110] for level in LEVELS[gaussian]]
 examples += [tests["salt_and_pepper", level].x_test[110] for level in LEVELS[salt_and_pepper]]
 titles = [f"σ = {level}" for level in LEVELS[gaussian]] + [f"{level:.0%}" for level in LEVELS[salt_and_pepper]]
 plots.show(
-    plots.images(examples, titles, columns=6),
-    "A test patch with Gaussian noise of six strengths in the first row and salt and pepper in the second.",
+    plots.images(examples, titles, columns=4),
+    "A test patch with Gaussian noise of four strengths in the first row and salt and pepper in the second.",
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -460,10 +461,11 @@ correct, rows = {}, []
 for name in compared:
     variant = variants[name]
     own = recipe.replace(color_space=variant["color_space"])
-    model = training.build(kMobileNet, own, classes=6, scheme=D6(16), **network_options(variant))
+    model = training.build(kMobileNet, own, classes=6, scheme=D6(16), alpha=0.5, **network_options(variant))
     result = training.fit(model, data, own, progress=name)
-    for test, disturbed in tests.items():
-        correct[name, *test] = training.evaluate(model, disturbed, own).correct
+    clean = training.evaluate(model, data, own).correct
+    for (noise, level), disturbed in tests.items():
+        correct[name, noise, level] = training.evaluate(model, disturbed, own).correct if level else clean
     value, low, high = comparison.accuracy(correct[name, "gaussian", 0])
     rows.append(
         (
@@ -488,7 +490,8 @@ plots.table(
             "training, seconds",
         ],
     ),
-    f"Table 6. Quick runs, one seed: kMobileNet 16ch on {data.name}, {EPOCHS} epochs at 32×32. Chance is 16.7%.",
+    f"Table 6. Quick runs, one seed: kMobileNet 16ch of half width on {data.name}, {EPOCHS} epochs at 32×32. Chance is "
+    "16.7%.",
     formats=dict.fromkeys(["best validation, %", "clean test, %", "95% from", "to"], ".1f")
     | {"training, seconds": ".0f"},
 )
@@ -572,10 +575,13 @@ for test in chosen:
 
 # %% [markdown]
 # The last lines are the question of the paper: two branches against one, in the same colour space. In the run that is
-# stored here they are equal on clean patches, and under noise two branches *lose* against one, where a difference can
-# be told at all. One branch in Lab gains against RGB at 5% salt and pepper and loses at 20%: no verdict for either
-# colour space. A possible reason for the loss of the branches is in exercise 3: independent noise in red, green and
-# blue lands mostly in a and b, and four fifths of the filters read nothing else.
+# stored here the network with two branches has learned more in the few epochs, also for clean patches, and is ahead
+# everywhere. Against RGB both networks in Lab *lose* under Gaussian noise. A possible reason is in exercise 3:
+# independent noise in red, green and blue lands mostly in a and b.
+#
+# Do not trust the order of the two. With `alpha=1.0` instead of 0.5 a trial of ours had them equal on clean patches and
+# the one with two branches behind under Gaussian noise. Change `alpha` or `seed` of the recipe, and see for yourself
+# how much of a figure like this is luck.
 #
 # The usual reserve: the intervals cover the choice of the test patches and not the seed; the patches overlap each
 # other, so they are worth less than 600 independent images; five conditions give five chances to be misled; and these
