@@ -224,7 +224,7 @@ print(f"{kgpc.flops.trainable_parameters(scratch):,} parameters; best epoch: {tr
 # %% tags=["nbval-ignore-output"]
 if PROFILE == "quick":
     clothes = datasets.fashion_mnist_sample()
-    first_recipe = training.QUICK.replace(epochs=2, train_images=960, validation_fraction=0.05)
+    first_recipe = training.QUICK.replace(epochs=2, train_images=1600)
     first = new_network(classes=10)
     training.fit(first, clothes, first_recipe, progress="clothes")
     print(f"clothes: {training.evaluate(first, clothes, first_recipe).accuracy:.0%} of the test images")
