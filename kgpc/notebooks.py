@@ -119,6 +119,7 @@ def execute(notebook, folder, title):
 
     total = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
     progress = Progress(title, total)
+    ready = threading.Event()
     client = NotebookClient(
         notebook,
         timeout=None,
@@ -128,6 +129,7 @@ def execute(notebook, folder, title):
         extra_arguments=["--log-level=ERROR"],  # a warning about kernels on other machines would break the line
         resources={"metadata": {"path": str(folder)}},
         on_cell_executed=progress.cell_done,
+        on_notebook_start=lambda **_: ready.set(),
     )
     failures = []
 
@@ -145,6 +147,9 @@ def execute(notebook, folder, title):
             worker.join(timeout=1.0)
             progress.tick()
     except KeyboardInterrupt:
+        # Of a kernel that ends before it is ready, nbclient would complain at exit.
+        while worker.is_alive() and not ready.wait(timeout=0.2):
+            pass
         provisioner = getattr(client.km, "provisioner", None)
         if provisioner is not None and provisioner.pid is not None:
             os.kill(provisioner.pid, signal.SIGTERM)

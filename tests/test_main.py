@@ -125,7 +125,8 @@ def test_a_dead_kernel_is_an_error(clone, capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that stands for Control-C here")
-def test_an_interruption_ends_without_a_traceback(clone):
+@pytest.mark.parametrize("pause", [0.5, 3])  # while the kernel starts, and while it sleeps
+def test_an_interruption_ends_without_a_traceback(clone, pause):
     add_pair(clone, "00_sleeps", "# %%\nimport time\n\ntime.sleep(600)\n")
     # Whoever runs the tests in the background has told their processes to ignore the signal.
     code = (
@@ -134,7 +135,7 @@ def test_an_interruption_ends_without_a_traceback(clone):
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline().startswith("00_sleeps    0/2 cells")
-    time.sleep(3)  # until the kernel sleeps
+    time.sleep(pause)
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == 130
