@@ -133,37 +133,48 @@ def execute(notebook, folder, title):
     )
     failures = []
 
-    def work():
-        try:
-            client.execute()
-        except Exception as error:
-            failures.append(error)
+    # What libraries of a kernel print past Python would break the line too. It is shown if the kernel dies.
+    with tempfile.TemporaryFile() as messages:
 
-    # In the main thread nbclient would catch Control-C itself, and end in an AssertionError.
-    worker = threading.Thread(target=work, daemon=True)
-    worker.start()
-    try:
-        while worker.is_alive():
-            worker.join(timeout=1.0)
-            progress.tick()
-    except KeyboardInterrupt:
-        # Of a kernel that ends before it is ready, nbclient would complain at exit.
-        while worker.is_alive() and not ready.wait(timeout=0.2):
-            pass
-        provisioner = getattr(client.km, "provisioner", None)
-        if provisioner is not None and provisioner.pid is not None:
-            os.kill(provisioner.pid, signal.SIGTERM)
-        worker.join(timeout=10.0)  # it notices within a second, and tidies up
-        raise
-    finally:
-        progress.finish()
-    for error in failures:
-        if isinstance(error, CellExecutionError):
-            message = f"{error.ename}: {error.evalue}\nin this cell of {title.strip()}:\n\n{progress.cell.source}"
-            raise UserError(message) from error
-        if isinstance(error, DeadKernelError):
-            raise UserError(f"The kernel of {title.strip()} died (out of memory?).") from error
-        raise error
+        def work():
+            try:
+                client.execute(stderr=messages)
+            except Exception as error:
+                failures.append(error)
+
+        # In the main thread nbclient would catch Control-C itself, and end in an AssertionError.
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
+        try:
+            while worker.is_alive():
+                worker.join(timeout=1.0)
+                progress.tick()
+        except KeyboardInterrupt:
+            # Of a kernel that ends before it is ready, nbclient would complain at exit.
+            while worker.is_alive() and not ready.wait(timeout=0.2):
+                pass
+            provisioner = getattr(client.km, "provisioner", None)
+            if provisioner is not None and provisioner.pid is not None:
+                os.kill(provisioner.pid, signal.SIGTERM)
+            worker.join(timeout=10.0)  # it notices within a second, and tidies up
+            raise
+        finally:
+            progress.finish()
+        for error in failures:
+            if isinstance(error, CellExecutionError):
+                message = f"{error.ename}: {error.evalue}\nin this cell of {title.strip()}:\n\n{progress.cell.source}"
+                raise UserError(message) from error
+            if isinstance(error, DeadKernelError):
+                raise UserError(
+                    f"The kernel of {title.strip()} died (out of memory?).{_last_lines(messages)}"
+                ) from error
+            raise error
+
+
+def _last_lines(file, count=5):
+    """The end of a file, each line on one of its own; empty for an empty file."""
+    file.seek(0)
+    return "".join(f"\n{line}" for line in file.read().decode(errors="replace").splitlines()[-count:])
 
 
 def write(notebook, path):

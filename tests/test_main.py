@@ -119,9 +119,17 @@ def test_a_failing_cell_is_shown_and_what_was_executed_is_kept(clone, capsys):
 
 
 def test_a_dead_kernel_is_an_error(clone, capsys):
-    add_pair(clone, "00_dies", "# %%\nimport os\n\nos._exit(1)\n")
+    cell = "import os\nimport time\n\nos.write(2, b'lost my groups\\n')\ntime.sleep(1)\nos._exit(1)\n"
+    add_pair(clone, "00_dies", f"# %%\n{cell}")
     assert command_line.main(["notebooks"]) == 1
-    assert "The kernel of 00_dies died" in capsys.readouterr().err
+    assert "The kernel of 00_dies died (out of memory?).\nlost my groups" in capsys.readouterr().err
+
+
+def test_what_a_library_prints_past_python_does_not_disturb_the_progress(clone, capfd):
+    add_pair(clone, "00_chats", "# %%\nimport os\nimport time\n\nos.write(2, b'chatter\\n')\ntime.sleep(1)\n")
+    assert command_line.main(["notebooks"]) == 0
+    captured = capfd.readouterr()
+    assert "chatter" not in captured.out + captured.err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that stands for Control-C here")
