@@ -156,7 +156,7 @@ def execute(notebook, folder, title):
             provisioner = getattr(client.km, "provisioner", None)
             if provisioner is not None and provisioner.pid is not None:
                 os.kill(provisioner.pid, signal.SIGTERM)
-            worker.join(timeout=10.0)  # it notices within a second, and tidies up
+            worker.join(timeout=30.0)  # it notices within seconds, and tidies up
             raise
         finally:
             progress.finish()

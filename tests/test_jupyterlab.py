@@ -96,7 +96,7 @@ def run_all_cells(page):
 def test_all_cells_run_and_the_figures_appear(chromium, lab):
     address, saved = lab
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(MINUTE)
+    page.set_default_timeout(2 * MINUTE)  # for slow computers
     page.goto(address)
     # Before the kernel is idle a click runs nothing.
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
