@@ -4,6 +4,8 @@ It needs the extra `notebooks` (`pip install "kgpc[notebooks]"`), and nothing of
 it as a file, so that executing notebooks need not begin with importing TensorFlow.
 """
 
+import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -119,7 +121,6 @@ def execute(notebook, folder, title):
 
     total = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
     progress = Progress(title, total)
-    ready = threading.Event()
     client = NotebookClient(
         notebook,
         timeout=None,
@@ -129,7 +130,6 @@ def execute(notebook, folder, title):
         extra_arguments=["--log-level=ERROR"],  # a warning about kernels on other machines would break the line
         resources={"metadata": {"path": str(folder)}},
         on_cell_executed=progress.cell_done,
-        on_notebook_start=lambda **_: ready.set(),
     )
     failures = []
 
@@ -150,13 +150,7 @@ def execute(notebook, folder, title):
                 worker.join(timeout=1.0)
                 progress.tick()
         except KeyboardInterrupt:
-            # Of a kernel that ends before it is ready, nbclient would complain at exit.
-            while worker.is_alive() and not ready.wait(timeout=0.2):
-                pass
-            provisioner = getattr(client.km, "provisioner", None)
-            if provisioner is not None and provisioner.pid is not None:
-                os.kill(provisioner.pid, signal.SIGTERM)
-            worker.join(timeout=30.0)  # it notices within seconds, and tidies up
+            _end_kernel(client, worker)
             raise
         finally:
             progress.finish()
@@ -169,6 +163,19 @@ def execute(notebook, folder, title):
                     f"The kernel of {title.strip()} died (out of memory?).{_last_lines(messages)}"
                 ) from error
             raise error
+
+
+def _end_kernel(client, worker):
+    """Ends the kernel of a notebook, whether it starts, works or is about to end, and waits for the worker thread."""
+    deadline = time.monotonic() + 30
+    while worker.is_alive() and time.monotonic() < deadline:
+        provisioner = getattr(client.km, "provisioner", None)
+        if provisioner is not None and provisioner.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(provisioner.pid, signal.SIGTERM)
+        worker.join(timeout=0.5)
+    # At some moments nbclient leaves its clean-up behind, which at exit finds nothing to clean up and complains.
+    atexit.unregister(client._cleanup_kernel)
 
 
 def _last_lines(file, count=5):

@@ -133,8 +133,10 @@ def test_what_a_library_prints_past_python_does_not_disturb_the_progress(clone, 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that stands for Control-C here")
-def test_an_interruption_ends_without_a_traceback(clone):
-    add_pair(clone, "00_sleeps", "# %%\nimport time\n\ntime.sleep(600)\n")
+@pytest.mark.parametrize("moment", ["starting", "working"])
+def test_an_interruption_ends_without_a_traceback(clone, moment):
+    cell = "import time\nfrom pathlib import Path\n\nPath('working').touch()\ntime.sleep(600)\n"
+    add_pair(clone, "00_sleeps", f"# %%\n{cell}")
     # Whoever runs the tests in the background has told their processes to ignore the signal.
     code = (
         "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
@@ -142,7 +144,9 @@ def test_an_interruption_ends_without_a_traceback(clone):
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline().startswith("00_sleeps    0/2 cells")
-    time.sleep(12)  # until the kernel sleeps
+    while moment == "working" and not (clone / "notebooks" / "working").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == 130
