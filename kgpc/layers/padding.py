@@ -1,7 +1,6 @@
-"""Zero padding, and the depthwise convolution that can do without it."""
+"""Zero padding that a convolution may take over."""
 
 import keras
-from keras import ops
 
 from kgpc import merging
 from kgpc.layers.checks import in_compiled_step
@@ -20,20 +19,3 @@ class ZeroPadding2D(keras.layers.ZeroPadding2D):
         if in_compiled_step() and not isinstance(inputs, keras.KerasTensor) and self.data_format == "channels_last":
             return merging.padded(outputs, inputs, self.padding)
         return outputs
-
-
-@keras.saving.register_keras_serializable(package="kgpc")
-class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """`keras.layers.DepthwiseConv2D`, which takes over the padding of a `ZeroPadding2D` before it where it can.
-
-    Same arguments, weights and results as the parent class.
-    """
-
-    def call(self, inputs):
-        source = merging.unpadded(inputs, self)
-        if source is None:
-            return super().call(inputs)
-        outputs = ops.depthwise_conv(source, self.kernel, strides=self.strides, padding="same")
-        if self.bias is not None:
-            outputs = ops.add(outputs, self.bias)
-        return self.activation(outputs)
