@@ -26,6 +26,8 @@ from kgpc.training.recipes import Recipe
 
 HISTORY_FILE = "history.csv"
 BEST_WEIGHTS_FILE = "best.weights.h5"
+# Steps up to which optimizing the graph takes longer than it saves.
+_SHORT_TRAINING = 200
 COLUMNS = ("epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
 
@@ -206,7 +208,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
         progress = Progress(progress if isinstance(progress, str) else "") if progress else None
     run = _Run(recipe, batches, validation, state, checkpoints, progress)
     if state.epoch < recipe.epochs:
-        with _synchronized(model):
+        with _synchronized(model), _graph_optimization(recipe.epochs * len(batches)):
             model.fit(
                 batches,
                 epochs=recipe.epochs,
@@ -250,13 +252,17 @@ def evaluate(model, data, recipe, part="test"):
     if part not in ("test", "validation"):
         raise ValueError(f'`part` must be "test" or "validation". Received: part={part!r}.')
     if part == "test":
-        images, labels, indices = data.x_test, np.asarray(data.y_test), None
+        images, labels = data.x_test, np.asarray(data.y_test)
+        indices = np.arange(len(labels))
     else:
         images, labels, indices = data.x_train, np.asarray(data.y_train), split(data.y_train, recipe)[1]
     _check_labels(labels, len(data.class_names))
-    batches = Batches(images, labels, recipe, training=False, indices=indices)
-    labels = labels[batches.indices]
-    probabilities = np.asarray(model.predict(batches, verbose=0), np.float64)
+    # Keras compiles `predict` once more for a smaller last batch, which takes seconds: the first images fill it up.
+    whole_batches = -(-len(indices) // recipe.batch_size) if len(indices) > recipe.batch_size else 1
+    filled = np.resize(indices, whole_batches * min(recipe.batch_size, len(indices)))
+    batches = Batches(images, labels, recipe, training=False, indices=filled)
+    labels = labels[indices]
+    probabilities = np.asarray(model.predict(batches, verbose=0), np.float64)[: len(labels)]
     predictions = probabilities.argmax(axis=1)
     of_label = probabilities[np.arange(len(labels)), labels]
     return Evaluation(
@@ -417,6 +423,28 @@ def _synchronized(model):
         if hasattr(model, "jax_state_sync"):
             model.jax_state_sync()
         raise
+
+
+@contextlib.contextmanager
+def _graph_optimization(steps):
+    """Leaves out TensorFlow's graph optimization where a training on a processor is too short to be worth it.
+
+    It takes as long as some hundred steps gain by it, seconds for a network of many layers.
+    """
+    if keras.backend.backend() != "tensorflow" or steps > _SHORT_TRAINING:
+        yield
+        return
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        yield
+        return
+    before = tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})
 
 
 def _average_over_devices(model):
