@@ -575,13 +575,13 @@ for test in chosen:
 
 # %% [markdown]
 # The last lines are the question of the paper: two branches against one, in the same colour space. In the run that is
-# stored here the network with two branches has learned more in the few epochs, also for clean patches, and is ahead
-# everywhere. Against RGB both networks in Lab *lose* under Gaussian noise. A possible reason is in exercise 3:
-# independent noise in red, green and blue lands mostly in a and b.
+# stored here the network with two branches is ahead under weak noise of both kinds; for clean patches and strong noise
+# these images cannot tell. Against RGB both networks in Lab *lose* under strong Gaussian noise. A possible reason is in
+# exercise 3: independent noise in red, green and blue lands mostly in a and b.
 #
-# Do not trust the order of the two. With `alpha=1.0` instead of 0.5 a trial of ours had them equal on clean patches and
-# the one with two branches behind under Gaussian noise. Change `alpha` or `seed` of the recipe, and see for yourself
-# how much of a figure like this is luck.
+# Do not trust the order of the two. Where the same training was computed with other rounding errors, the one with two
+# branches was ahead everywhere; with `alpha=1.0` instead of 0.5 it was behind under Gaussian noise. Change `alpha` or
+# `seed` of the recipe, and see for yourself how much of a figure like this is luck.
 #
 # The usual reserve: the intervals cover the choice of the test patches and not the seed; the patches overlap each
 # other, so they are worth less than 600 independent images; five conditions give five chances to be misled; and these
