@@ -258,8 +258,8 @@ plots.table(
 # - **Padding before a strided depthwise convolution copies the feature map.** The convolution pads by itself where that
 #   is the same.
 # - **oneDNN's gradient of a depthwise kernel is slow for 5×5 kernels, strides and very small maps.** Asks for that one
-#   gradient in a form that TensorFlow computes itself; `python tests/benchmarks/depthwise.py` measures both. (The stored
-#   measurements on this page are older than this one.)
+#   gradient in a form that TensorFlow computes itself; `python tests/benchmarks/depthwise.py` measures both. The stored
+#   measurements on this page are older than this one.
 # - **DenseNet normalizes all features so far before every bottleneck.** Takes the statistics of each piece once; the
 #   grouped convolution that follows scales and shifts by its own weights.
 # - **Interleaving of few channels is a copy.** The next convolution reads the channels in another order, by a kernel
