@@ -39,8 +39,9 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     def _zeros(self, inputs, padding):
         """Zeros that are added at each side, where oneDNN's kernel gradient is slow; None elsewhere.
 
-        oneDNN's implementation was 1.1 to 5 times as slow as TensorFlow's own with 5x5 kernels and with strides, and
-        3 to 25 times on maps of up to 3x3 pixels, which networks for 32x32 images have in most of their blocks.
+        With 5x5 kernels or strides oneDNN's implementation was up to 5 times as slow as TensorFlow's own, and on maps
+        of 1x1 or 2x2 pixels, which networks for 32x32 images have in most of their blocks, up to 25 times. In the few
+        other cases of that kind the two were about equal.
         """
         if (
             self.data_format != "channels_last"
