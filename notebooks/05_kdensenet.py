@@ -412,7 +412,7 @@ figure = plots.step_losses(
 )
 plots.show(
     figure,
-    "Training loss of both networks against the training step. Both fall from about the level of guessing.",
+    "Training loss of both networks against the training step, with the level of guessing.",
 )
 
 # %% [markdown]
