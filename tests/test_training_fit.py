@@ -439,3 +439,9 @@ def test_a_network_that_is_not_built_is_refused(data):
 def test_an_unknown_part_is_refused(uninterrupted, data):
     with pytest.raises(ValueError, match='`part` must be "test" or "validation". Received: part=\'train\''):
         training.evaluate(uninterrupted[0], data, RECIPE, part="train")
+
+
+def test_data_without_test_images_are_refused(uninterrupted, data):
+    empty = types.SimpleNamespace(**(vars(data) | {"x_test": data.x_test[:0], "y_test": data.y_test[:0]}))
+    with pytest.raises(ValueError, match="`data` must have test images"):
+        training.evaluate(uninterrupted[0], empty, RECIPE)

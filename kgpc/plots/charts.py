@@ -109,7 +109,7 @@ def line_chart(x, curves, xlabel, ylabel, title=None, levels=None, marks=None, l
     if percent:
         axes.yaxis.set_major_formatter(ticker.PercentFormatter(1.0, decimals=0))
     dotted = {"color": GREY, "linestyle": (0, (1, 1)), "linewidth": 1.5}
-    text = {"textcoords": "offset points", "color": GREY}
+    text = {"textcoords": "offset points", "color": GREY, "path_effects": HALO}
     for name, height in (levels or {}).items():
         axes.axhline(height, **dotted)
         axes.annotate(name, (1, height), (-2, 4), xycoords=("axes fraction", "data"), ha="right", **text)

@@ -240,7 +240,8 @@ def evaluate(model, data, recipe, part="test"):
         `Evaluation`.
 
     Raises:
-        TypeError, ValueError: if network, data and recipe do not fit together, or `part` is something else.
+        TypeError, ValueError: if network, data and recipe do not fit together, there are no images to test on, or
+            `part` is something else.
 
     Example:
 
@@ -257,9 +258,11 @@ def evaluate(model, data, recipe, part="test"):
     else:
         images, labels, indices = data.x_train, np.asarray(data.y_train), split(data.y_train, recipe)[1]
     _check_labels(labels, len(data.class_names))
+    if not len(indices):
+        raise ValueError("`data` must have test images to be tested on. Received: data.x_test of length 0.")
     # Keras compiles `predict` once more for a smaller last batch, which takes seconds: the first images fill it up.
-    whole_batches = -(-len(indices) // recipe.batch_size) if len(indices) > recipe.batch_size else 1
-    filled = np.resize(indices, whole_batches * min(recipe.batch_size, len(indices)))
+    batch_size = min(recipe.batch_size, len(indices))
+    filled = np.resize(indices, math.ceil(len(indices) / batch_size) * batch_size)
     batches = Batches(images, labels, recipe, training=False, indices=filled)
     labels = labels[indices]
     probabilities = np.asarray(model.predict(batches, verbose=0), np.float64)[: len(labels)]
