@@ -113,12 +113,12 @@ def in_words(difference, first, second):
         second: str, name of the second one.
 
     Returns:
-        str, such as "first is more accurate than second: +2.1 points, 95% interval +0.4 to +3.8", or that the images
-        cannot tell them apart.
+        str, such as "first is more accurate than second: +2.1 points, 95% interval +0.4 to +3.8", or that they
+        cannot be told apart.
     """
     numbers = "{:+.1f} points, 95% interval {:+.1f} to {:+.1f}".format(*(100 * value for value in difference))
     if difference.includes_zero:
-        return f"these images cannot tell {first} and {second} apart: {numbers}"
+        return f"{first} and {second} cannot be told apart on these images: {numbers}"
     return f"{first} is {'more' if difference.value > 0 else 'less'} accurate than {second}: {numbers}"
 
 

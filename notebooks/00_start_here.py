@@ -170,7 +170,7 @@ plots.show(
 )
 
 # %% [markdown]
-# The longer bar is blue almost from end to end. In the shorter one the pointwise convolutions are still the
+# The longer bar is dark blue almost from end to end. In the shorter one the pointwise convolutions are still the
 # largest part, but no longer everything.
 #
 # ## Does it still learn?
@@ -189,7 +189,7 @@ def published_family(name):
     """Published results of an original network and its k versions, from small to large."""
     rows = published[published["model"].isin([name, f"k{name}", name.replace("Efficient", "kEff")])]
     rows = rows.sort_values("parameters")
-    labels = [f"{size}ch" if pd.notna(size) else "original" for size in rows["channels_per_group"]]
+    labels = [f"{size}ch" if pd.notna(size) else "" for size in rows["channels_per_group"]]
     return pd.DataFrame({"x": rows["parameters"], "y": rows["test_accuracy_percent"], "label": labels})
 
 
@@ -231,7 +231,7 @@ plots.show(
 # | [08 Class activation maps](08_class_activation_maps.ipynb) | Where does a network look: at the right part? |
 # | [09 Reproduce the tables](09_reproduce_the_tables.ipynb) | Do the published numbers hold, row by row? |
 # | [10 Speed](10_speed.ipynb) | Why are fewer flops not fewer seconds, and what makes them so? |
-# | [11 The enhanced scheme](11_enhanced_scheme.ipynb) | What does divisibility cost, and how to do without? |
+# | [11 The enhanced scheme](11_enhanced_scheme.ipynb) | What does divisibility cost, and how can one do without it? |
 # | [12 Light and chroma](12_light_chroma_branches.ipynb) | Should brightness and colour go separate ways? |
 # | [13 Your own images](13_your_own_images.ipynb) | How do I get from a folder of pictures to a trained network? |
 #

@@ -72,7 +72,7 @@ SEEDS = {"quick": [1], "paper": [1, 2, 3, 4, 5]}[PROFILE]
 # %% [markdown]
 # ## 1. Where the parameters are
 #
-# Four letters are all the notation we need:
+# Four letters for what we count:
 #
 # | letter | meaning |
 # |---|---|
@@ -82,9 +82,9 @@ SEEDS = {"quick": [1], "paper": [1, 2, 3, 4, 5]}[PROFILE]
 # | M | the smallest number of input channels we allow in a group |
 #
 # An ordinary convolution with a kernel of k×k pixels has k·k·C·F weights: one for each pixel of the kernel, input
-# channel and filter. MobileNet splits that work in two. A *depthwise* convolution looks around in the image, each
-# channel for itself, with 3·3·C weights. Then a *pointwise* one (k = 1) combines the channels, with C·F weights. With
-# 512 channels:
+# channel and filter (so k is the width of the kernel). MobileNet splits that work in two. A *depthwise* convolution
+# looks around in the image, each channel for itself, with 3·3·C weights. Then a *pointwise* one (k = 1) combines the
+# channels, with C·F weights. With 512 channels:
 
 # %% tags=["nbval-check-output"]
 channels = filters = 512
@@ -163,7 +163,7 @@ by_kind = by_kind.fillna(0).astype(int).rename_axis("network")
 figure = plots.stacked_bars(
     by_kind.div(by_kind.sum(axis=1), axis=0),
     xlabel="share of the trainable parameters",
-    title="What depthwise convolutions leave over is pointwise",
+    title="With depthwise convolutions, nearly all the rest is pointwise",
     colors=plots.LAYER_COLORS,
     totals=False,
     percent=True,
@@ -178,10 +178,10 @@ plots.show(
 plots.table(by_kind, "Table 1. Trainable parameters by kind of layer, 10 classes.")
 
 # %% [markdown]
-# MobileNet and EfficientNet, which pair depthwise with pointwise convolutions, keep 98% and 94% of their parameters
-# in the latter. DenseNet and Inception also use ordinary 3×3 and larger kernels, and those hold a third or two
-# thirds. **A scheme for pointwise convolutions can save the blue part of a bar and nothing else**, so this picture
-# predicts which networks gain most.
+# MobileNet and EfficientNet, which pair depthwise with pointwise convolutions, keep 98% and 94% of their parameters in
+# the latter. DenseNet and Inception also use ordinary 3×3 and larger kernels, and those hold a third or two thirds. **A
+# scheme for pointwise convolutions can save the dark blue part of a bar and nothing else**, so this picture predicts
+# which networks gain most.
 
 # %% [markdown]
 # ## 2. What groups save
@@ -493,9 +493,9 @@ plots.show(
 # ## 5. Try it
 #
 # How do channels, filters and channels per group play together? The next cell defines a figure and a table, the one
-# after it ties them to three sliders. (On a web page nothing can run; the figure below the sliders shows one
-# setting.) The multiply-accumulates are for a feature map of 14×14 pixels, where each weight is used 196 times. D6v3
-# is the successor of D6 and the subject of section 6.
+# after it ties them to three sliders. (On a web page nothing can run and there are no sliders; the figure shows one
+# setting.) The multiply-accumulates are for a feature map of 14×14 pixels, where each weight is used 196 times. D6v3 is
+# the successor of D6 and the subject of section 6.
 
 
 # %%
@@ -560,7 +560,7 @@ table
 
 # %% [markdown]
 # The line of D6 has steps, because the number of groups must divide both 512 and 256. Now set the sliders to 511
-# channels.
+# channels: 511 and 256 have no common divisor but 1, so D6 saves nothing, whatever the size of the groups.
 
 # %% [markdown]
 # ## 6. What divisibility costs, and how D6v3 removes it
@@ -734,8 +734,8 @@ for count in range(1, 6):
 #   and gain less.
 # - G groups divide the weights of a pointwise convolution by G: its matrix is block-diagonal.
 # - Grouped layers alone never join what two groups know. Interleaving does, and costs no weights.
-# - D6 = K, interleave, L, and the sum K + L. For C = F it has 2·M·F weights: proportional to the width instead of its
-#   square.
+# - D6 = K, interleave, L, and the sum K + L. For C = F and G = C/M it has 2·M·F weights: proportional to the width
+#   instead of its square.
 # - D6 needs common divisors of C and F. D6v3 does without, with copied channels and a second path.
 #
 # Next: [02 kMobileNet](02_kmobilenet.ipynb) builds a whole network of these blocks and trains it.

@@ -166,8 +166,8 @@ plots.table(
 #
 # ## 3. Where the parameters are
 #
-# Weights of pointwise convolutions are not all. `kgpc.flops.layer_table` counts the layers of a network that has been
-# built; we sort them by their names into parts, and by the number in their names into blocks.
+# The weights of pointwise convolutions are not all that a network holds. `kgpc.flops.layer_table` counts the layers of
+# a network that has been built; we sort them by their names into parts, and by the number in their names into blocks.
 
 
 # %%
@@ -179,6 +179,7 @@ def part_of(layer):
     if layer.kind == "BatchNormalization":
         return "batch normalization"
     if layer.layer.startswith("conv_pw"):
+        # In the layers' names, which are the authors', L is the interconnection.
         return "L" if "interconn" in layer.layer else "pointwise or K"
     if layer.layer.startswith("conv_dw"):
         return "depthwise"
@@ -316,7 +317,7 @@ print(f"counted by formula: {narrow_parameters(narrow):,}")
 # %%
 if PROFILE == "paper":
     data = datasets.load("CIFAR-10")
-    recipe = training.recipe("CIFAR-10", "JP35B14")
+    recipe = training.recipe("CIFAR-10", "JP35B14")  # the authors' name of their run
 else:
     data = datasets.fashion_mnist_sample()
     recipe = training.QUICK.replace(train_images=960)
@@ -345,8 +346,10 @@ names = {
 
 def in_words(field, value):
     """A field of a recipe as a reader wants it."""
-    if field in ("learning_rate", "augmentation"):
-        return "none" if value is None else type(value).__name__
+    if field == "learning_rate":
+        return f"{'two cycles' if isinstance(value, training.Cyclical) else 'one cycle'}, peak {value.peak}"
+    if field == "augmentation":
+        return "none" if value is None else "turned, shifted, stretched, mirrored"
     return {("train_images", None): "45,000", ("batch_norm_momentum", None): "0.99"}.get((field, value), str(value))
 
 
@@ -361,9 +364,10 @@ plots.table(recipes, "Table 3. The recipes of the two profiles.")
 
 # %% [markdown]
 # The sample of Fashion-MNIST that comes along has 6,000 training and 1,000 test images: grey, 28×28 pixels, ten kinds
-# of clothing, equally many of each. Every tenth training image is set aside for *validation*: it is never learned from,
-# and shows during training how things go. The test images stay untouched until the end. Look at the data before you
-# train on it: some classes are easy, like trousers; shirt, pullover and coat are not.
+# of clothing, equally many of each. A tenth of the training images is set aside for *validation*: they are never
+# learned from, and show during training how things go. Of the other 5,400 the quick profile uses 960. The test images
+# stay untouched until the end. Look at the data before you train on it: some classes are easy, like trousers; shirt,
+# pullover and coat are not.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 figure, axes = plt.subplots(4, len(data.class_names), figsize=(7.5, 3.2), layout="constrained")
@@ -380,8 +384,8 @@ plots.show(figure, "Four training images of each of the ten classes, one column 
 # out of 32×32.
 #
 # The paper trains on images that are turned, shifted, stretched and mirrored at random, its *augmentation*. A network
-# that sees each image four times has no time to learn it by heart, so the quick profile goes without. This is what it
-# does:
+# that sees each image four times has no time to learn it by heart, so the quick profile goes without. This is what
+# augmentation does:
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 augmentation = training.recipe("CIFAR-10", "JP35B14").augmentation
@@ -402,7 +406,8 @@ plots.show(figure, "A training image, and seven random transformations of it.")
 # ### Strides
 #
 # MobileNet halves its maps five times: 224 pixels become 7, but 32 become 1. `skip_stride_cnt` leaves the first
-# reductions out, for small images. What does that cost?
+# reductions out, for small images: with -1 none, with 0 that of the stem, with 1 or 2 one or two more. (With 0 the stem
+# still makes 31 pixels out of 32, and halving rounds down: 31, 15, 7, 3, 1.) What does that cost?
 
 # %% tags=["nbval-check-output"]
 rows = []
@@ -475,10 +480,10 @@ plots.show(
 # %% [markdown]
 # **Batch normalization.** In training it uses the mean and variance of the batch; for prediction it keeps moving
 # averages of them. Its *momentum* says over how many steps these reach back, about 1/(1 − momentum). The published 0.99
-# makes that a hundred steps: nothing beside the tens of thousands of steps of the paper's training, but nearly the
-# whole training in the quick profile, where the averages would lag far behind the weights. So that profile has 0.8, or
-# five steps of 64 images, in all four networks. No weight learns differently for it, because training never looks at
-# the averages.
+# makes that a hundred steps: nothing beside the tens of thousands of steps of the paper's training, but more than the
+# whole training in the quick profile, which has 60, so that the averages would lag far behind the weights. So that
+# profile has 0.8, or five steps of 64 images, in all four networks. No weight learns differently for it, because
+# training never looks at the averages.
 #
 # **The choice of the final weights.** After each epoch the network is tested on the validation images, and in the end
 # the weights of the best epoch count.
@@ -497,7 +502,8 @@ for progress.title, options in variants.items():
 # ## 8. Learning curves
 #
 # First the loss of the training batches. A single batch is a noisy measurement, so each point is the mean of a
-# fifteenth of the training.
+# fifteenth of the training. The dotted line is the loss of guessing, of a network that gives all ten classes the same
+# probability: ln 10 ≈ 2.3. While the learning rate is high a network can be worse than that.
 
 # %% tags=["nbval-ignore-output"]
 figure = plots.step_losses(
@@ -507,14 +513,13 @@ figure = plots.step_losses(
 )
 plots.show(
     figure,
-    "Training loss of the four networks against the training step. All fall from about the level of "
-    "guessing, which is the logarithm of 10.",
+    "Training loss of the four networks against the training step, with the level of guessing.",
 )
 
 # %% [markdown]
-# Then the accuracy on the validation images after each epoch. In the quick profile the first epoch ends with the
-# highest learning rate, when the weights move so fast that even short averages in batch normalization are behind: these
-# first points are lower than the training loss lets one expect.
+# Then the accuracy on the validation images after each epoch. In the quick profile the learning rate is highest towards
+# the end of the first epoch and still high in the second. The weights then move so fast that even short averages in
+# batch normalization are behind: the points of these epochs can be lower than the training loss lets one expect.
 
 # %% tags=["nbval-ignore-output"]
 figure = plots.line_chart(
@@ -584,10 +589,10 @@ plots.table(
 # %% [markdown]
 # ### What may be concluded?
 #
-# With 1,000 test images, chance alone moves an accuracy by a percentage point or two. But all networks were tested on
-# the same images, so we compare them image by image: only images that one of the two gets right and the other wrong
-# tell anything. The interval of their difference (Agresti and Min's) holds the true difference of these two trained
-# networks in 95% of all samples of test images.
+# With 1,000 test images, chance alone can move an accuracy by three percentage points (Table 5). But all networks were
+# tested on the same images, so we compare them image by image: only images that one of the two gets right and the other
+# wrong tell anything. The interval of their difference (Agresti and Min's) holds the true difference of these two
+# trained networks in 95% of all samples of test images.
 
 # %% tags=["nbval-ignore-output"]
 by_name = runs.set_index("network")
@@ -671,12 +676,12 @@ for size in (8, 16, 32, 64, 128):
     print(f"{size:3}ch: {plan.weights:7,} weights ({plan.weights / plan.ordinary_weights:4.1%}), formula {formula:7,}")
 
 # %% [markdown]
-# **2.** Suppose that only the last six blocks of MobileNet were grouped. How many of the savings in Table 1 would
+# **2.** Suppose that only the last six blocks of MobileNet were grouped. How much of the saving in Table 1 would
 # remain?
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 2 {display-mode: "form"}
-# Nearly all: the weights sit in the late, wide blocks.
+# Five sixths: most weights sit in the late, wide blocks.
 saved = blocks["pointwise"] - blocks["K"] - blocks["L"]
 late = saved[blocks["block"] >= 8].sum()
 print(f"all thirteen blocks save {saved.sum():,} weights, the last six {late:,}: {late / saved.sum():.0%}")

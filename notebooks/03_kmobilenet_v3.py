@@ -57,6 +57,8 @@ if importlib.util.find_spec("kgpc") is None:
 PROFILE = "quick"  # @param ["quick", "paper"]
 
 # %%
+import textwrap
+
 import numpy as np
 import pandas as pd
 
@@ -161,9 +163,9 @@ plots.table(
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-def normalization(activation=""):
+def normalization(activation="", changed=False):
     """Batch normalization, with the activation after it."""
-    return Box(f"batch normalization{', ' if activation else ''}{activation}", "batch normalization")
+    return Box(f"batch normalization{', ' if activation else ''}{activation}", "batch normalization", changed)
 
 
 def convolution(name, activation=""):
@@ -178,7 +180,8 @@ def k_and_l(name, activation=""):
     plan = plans[name]
     after = f", {activation}" if activation else ""
     texts = [
-        f"{letter}: {stage.groups} groups of {stage.paths[0].channels_per_group}{after}\n{stage.weights:,} weights"
+        f"{name} {letter}: {stage.groups} groups of {stage.paths[0].channels_per_group}{after}\n"
+        f"{stage.weights:,} weights"
         for letter, stage in zip("KL", plan.stages, strict=False)
     ]
     first, *second = [Box(text, "pointwise", changed=True) for text in texts]
@@ -209,7 +212,7 @@ grouped_block = [
     Box("×"),
     project[0],
     normalization(),
-    ([project[1], project[2], normalization()], []),
+    ([project[1], project[2], normalization(changed=True)], []),
     Box("+"),
 ]
 figure = plots.block_diagram(
@@ -344,8 +347,8 @@ plots.table(
 )
 
 # %% [markdown]
-# Arithmetic sits in *expand and project*, and D6(16) leaves more of it than of the parameters: a third of the whole.
-# Why so much? Look at each 1×1 convolution by itself.
+# Arithmetic sits in *expand and project*, and D6(16) leaves more of it than of the parameters: more than a third of the
+# whole. Why so much? Look at each 1×1 convolution by itself.
 
 
 # %%
@@ -385,20 +388,21 @@ plots.show(
 # %% tags=["nbval-check-output"]
 whole = table[table["left"] == 1]
 print(f"{len(whole)} of {len(table)} convolutions stay as they are, {whole['ordinary'].sum():,} weights in all:")
-print(", ".join(f"{row.channels}→{row.filters}" for row in whole.drop_duplicates(["channels", "filters"]).itertuples()))
-tight = table[(table["groups"] > 1) & (table["channels"] / table["groups"] >= 20)]
-print("With 20 or more channels per group, because no better number divides both sides:")
-print(
-    ", ".join(
-        f"{row.channels}→{row.filters} in {row.groups} groups"
-        for row in tight.drop_duplicates(["channels", "filters"]).itertuples()
-    )
-)
+sizes = [f"{row.channels}→{row.filters}" for row in whole.drop_duplicates(["channels", "filters"]).itertuples()]
+print(textwrap.fill(", ".join(sizes), 100))
+tight = table[(table["groups"] < table["channels"] // 16) & (table["channels"] / table["groups"] >= 20)]
+print("\nWith 20 or more channels per group, because no better number divides both sides:")
+sizes = [
+    f"{row.channels}→{row.filters} in {row.groups} groups"
+    for row in tight.drop_duplicates(["channels", "filters"]).itertuples()
+]
+print(textwrap.fill(", ".join(sizes), 100))
 
 # %% [markdown]
-# Early layers have few channels at many pixels: little to save where most of the arithmetic is. Later the numbers of
-# channels are in the way: 184 = 8·23 has few divisors. [01 Theory](01_theory.ipynb) shows what the enhanced scheme D6v3
-# does about it, and exercise 3 tries it here.
+# Early layers have few channels at many pixels. The four convolutions of *expand and project* that stay as they are
+# hold 15% of its arithmetic in the original, and half of what is left of it. Later the numbers of channels are in the
+# way: 184 = 8·23 has few divisors. [01 Theory](01_theory.ipynb) shows what the enhanced scheme D6v3 does about it, and
+# exercise 3 tries it here.
 #
 # ## 4. What else the paper changed
 #
@@ -406,7 +410,7 @@ print(
 #
 # | | MobileNet V3 | kMobileNet V3 |
 # |---|---|---|
-# | names | `expanded_conv_13_expand` | `expanded_conv_13_expand_conv` for K, `..._group_interconn_conv` for L |
+# | names | `expanded_conv_13_project` | `..._project_conv` for K, `..._project_group_interconn_conv` for L |
 # | memory of batch normalization after a 1×1 convolution | momentum 0.999 | 0.99, Keras' usual value, for K and for L |
 # | activations | hard swish or ReLU, by block | the same, after K and after L |
 # | `Logits`, the classifier | 1×1 convolution with bias | the same: never grouped |
@@ -455,16 +459,16 @@ plots.show(
 )
 
 # %% [markdown]
-# The score is no longer a sum over pixels, so there is nothing to draw. `kgpc.cam` says so instead of showing a
-# picture that means nothing, and points to Grad-CAM, which takes gradients instead. That is the subject of another
-# notebook.
+# The score is no longer a sum over pixels, so there is nothing to draw. `kgpc.cam` says so instead of showing a picture
+# that means nothing, and points to Grad-CAM, which takes gradients instead. [08 Class activation
+# maps](08_class_activation_maps.ipynb) shows both.
 
 # %% tags=["nbval-check-output"]
 image = np.zeros((1, 224, 224, 3), "float32")
 try:
     kgpc.cam.class_activation_map(grouped, image)
 except ValueError as error:
-    print(error)
+    print(textwrap.fill(str(error), 100))
 
 # %% [markdown]
 # ## 6. Train both
@@ -512,8 +516,8 @@ plots.show(
 # %% [markdown]
 # ## 7. The result
 #
-# Accuracies on the test images, which nothing was chosen by. The 95% interval says what another sample of as many test
-# images might have given (Wilson's interval).
+# Accuracies on the test images, which played no part in any choice. The 95% interval says what another sample of as
+# many test images might have given (Wilson's interval).
 
 # %% tags=["nbval-ignore-output"]
 seconds = {name: result.seconds for name, result in results.items()}
@@ -535,10 +539,10 @@ print(comparison.in_words(difference, ours, theirs) + ".")
 
 # %% [markdown]
 # Three things the interval does not know. It covers the choice of the test images, not the **seed** of the training.
-# The **learning rate** is the same for both networks and was tuned for neither: where a loss climbs above guessing,
-# the rate is too high for that network, and a lower one might change the verdict. And a **budget** this small says who
-# learns faster at first, not who learns more. The seconds were measured once, on a machine that had other things to do
-# as well.
+# The **learning rate** is the same for both networks and was tuned for neither: where a loss climbs above guessing, the
+# rate is too high for that network, and a lower one might change the verdict. And a **budget** this small says who
+# learns faster at first, not who learns more. The seconds were measured once, and include what TensorFlow needs to
+# prepare the computation; fewer flops are not fewer seconds ([10 Speed](10_speed.ipynb)).
 #
 # What a long training gives, the authors' runs say:
 
@@ -654,8 +658,8 @@ plots.table(comparison_of_schemes, "Weights of the 1×1 convolutions but the cla
 #
 # - MobileNet V3 is made of inverted residuals with squeeze-and-excite. kMobileNet V3 replaces each of their 1×1
 #   convolutions by D6, and `Conv_1` and `Conv_2` too; the classifier stays.
-# - Two thirds of the original's parameters sit in layers that see a single pixel. Grouping them saves parameters, not
-#   arithmetic: 9.5% of the parameters are left, and 37% of the flops.
+# - Two thirds of the original's parameters sit in layers that see a single pixel. Grouping those saves parameters, and
+#   hardly any arithmetic. All in all 9.5% of the parameters are left, and 37% of the flops.
 # - `Conv_2` comes after the pooling, so there is no classic class activation map.
 # - Published: level with the original on CIFAR-10, a little ahead on CIFAR-100, far ahead on two data sets with few
 #   images. Ours: Table 4 and the sentence below it, for a budget of a minute.

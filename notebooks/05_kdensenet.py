@@ -16,7 +16,7 @@
 # %% [markdown]
 # # 05 · kDenseNet-BC
 #
-# **Half the parameters of a network that has few to begin with, and three changes besides the groups.**
+# **Half the parameters of a network that has few to begin with, and two changes besides the groups.**
 #
 # After this page you can
 #
@@ -230,11 +230,11 @@ table = pd.DataFrame(rows, columns=["stage", "channels", "groups", "channels per
 plots.table(table, "Table 1. Some bottlenecks to 48 filters with D6(12).", formats={"left": ".0%"})
 
 # %% [markdown]
-# 132 = 11 · 12 shares few divisors with 48 and gets 6 groups of 22; 288 = 6 · 48 gets 24 groups of 12. Hence the
-# zigzag. Stage 3 is worse off: half of 300 is 150, and 150, 162, 174, ... share no divisor with 48 that is larger than
-# 6. So **no unit of stage 3 has more than 6 groups**, whether 12 or 24 channels were asked for, and the last one has
-# 55 channels per group. D6v3, the scheme without divisibility constraints, was invented for such cases ([01
-# Theory](01_theory.ipynb)).
+# 12 divides both 132 and 48, but 12 groups would have only 11 channels each; so there are 6 groups of 22. 288 = 6 · 48
+# gets 24 groups of 12. Hence the zigzag. Stage 3 is worse off: half of 300 is 150, and 150, 162, 174, ... share no
+# divisor larger than 6 with 48. So **no unit of stage 3 has more than 6 groups**, whether 12 or 24 channels were asked
+# for, and the last one has 55 channels per group. D6v3, the scheme without divisibility constraints, was invented for
+# such cases ([01 Theory](01_theory.ipynb)).
 #
 # ## 4. Transitions
 #
@@ -299,8 +299,8 @@ plots.show(
 )
 
 # %% [markdown]
-# Blocks and transitions have **separate schemes** in `kDenseNetBC`: `scheme` for the bottlenecks, `transition_scheme`
-# for the transitions (by default the same, as published). Exercise 2 uses it.
+# Bottlenecks and transitions have **separate schemes** in `kDenseNetBC`: `scheme` for the bottlenecks,
+# `transition_scheme` for the transitions (by default the same, as published). Exercise 2 uses it.
 #
 # ## 5. Where the parameters are, before and after
 
@@ -418,8 +418,8 @@ plots.show(
 # %% [markdown]
 # ## 7. The result
 #
-# Accuracies on the test images, which nothing was chosen by. The 95% interval says what another sample of as many test
-# images might have given (Wilson's interval).
+# Accuracies on the test images, which played no part in any choice. The 95% interval says what another sample of as
+# many test images might have given (Wilson's interval).
 
 # %% tags=["nbval-ignore-output"]
 seconds = {name: result.seconds for name, result in results.items()}
@@ -441,10 +441,10 @@ print(comparison.in_words(difference, ours, theirs) + ".")
 
 # %% [markdown]
 # Three things the interval does not know. It covers the choice of the test images, not the **seed** of the training.
-# The **learning rate** is the same for both networks and was tuned for neither: where a loss climbs above guessing,
-# the rate is too high for that network, and a lower one might change the verdict. And a **budget** this small says who
-# learns faster at first, not who learns more. The seconds were measured once, on a machine that had other things to do
-# as well.
+# The **learning rate** is the same for both networks and was tuned for neither: where a loss climbs above guessing, the
+# rate is too high for that network, and a lower one might change the verdict. And a **budget** this small says who
+# learns faster at first, not who learns more. The seconds were measured once, and include what TensorFlow needs to
+# prepare the computation; fewer flops are not fewer seconds ([10 Speed](10_speed.ipynb)).
 #
 # What a long training gives, the authors' runs say:
 
@@ -480,10 +480,10 @@ plots.table(
 )
 
 # %% [markdown]
-# The last two rows stand in the authors' notebooks and in no table: K alone, without interleaving and L, and with
-# larger groups (and ReLU everywhere, before the 3×3 convolution). With 64 channels per group that network comes
-# closest to the original, at a price of 100,000 parameters more. The networks with D6 lose one and a half to two
-# points. Each row is a single run, without an interval.
+# The last two rows stand in the authors' notebooks and in no table: K alone, without L and without interleaving (not
+# even before transitions), and with larger groups. Their activations are all ReLU, and that of the 3×3 convolution
+# stands before it. With 64 channels per group that network comes closest to the original, with 100,000 parameters more
+# than with 32. The networks with D6 lose one and a half to two points. Each row is a single run, without an interval.
 #
 # One misprint in another family's row comes from here: the flops of the last row were printed as those of kMobileNet
 # 128ch.

@@ -113,9 +113,9 @@ plots.show(
 #
 # ## 2. A mixed layer
 #
-# A *mixed layer* looks at its input in several ways at once: paths with kernels of different size lie side by side,
-# and their outputs are concatenated. Most paths begin with a 1×1 convolution that narrows the channels, so that the
-# larger kernels get cheaper. Here is the first one, `mixed0`. The numbers are filters.
+# A *mixed layer* looks at its input in several ways at once: paths with kernels of different size lie side by side, and
+# their outputs are concatenated. Most paths begin with a 1×1 convolution that narrows the channels, so that the larger
+# kernels get cheaper. Here is the first one, `mixed0`. The numbers are filters; *gr.* are groups.
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
@@ -268,7 +268,7 @@ plots.table(
 # ## 4. What the published models left ordinary
 #
 # Three 1×1 convolutions are not grouped. `kInceptionV3` leaves them as they are, so that counts and released weights
-# agree.
+# agree. In their names `11c` is the 1×1 convolution before the double 3×3, and `avg11` the one after the average pool.
 
 # %% tags=["nbval-check-output"]
 rows = []
@@ -302,9 +302,9 @@ else:
     data = datasets.fashion_mnist_sample()
     alpha = 0.5
     recipe = training.QUICK.replace(epochs=3, image_size=75, train_images=640, validation_fraction=0.05)
-budget = f"{data.name}, {recipe.image_size}×{recipe.image_size} pixels, {recipe.epochs} epochs"
+budget = f"{data.name}, {recipe.image_size}×{recipe.image_size} pixels, {recipe.epochs} epochs, alpha {alpha}"
 chosen, for_validation = training.split(data.y_train, recipe)
-print(f'Profile "{PROFILE}": alpha {alpha}, {budget}.')
+print(f'Profile "{PROFILE}": {budget}.')
 print(f"{len(chosen):,} images to train on, {len(for_validation):,} for validation, {len(data.x_test):,} for the test.")
 
 # %% [markdown]
@@ -315,7 +315,7 @@ print(f"{len(chosen):,} images to train on, {len(for_validation):,} for validati
 # wide**: `alpha=0.5` halves the filters of all layers, on both sides.
 
 # %% tags=["nbval-ignore-output"]
-variants = {f"Inception V3, alpha {alpha}": None, f"kInception V3 16ch, alpha {alpha}": D6(16)}
+variants = {"Inception V3": None, "kInception V3 16ch": D6(16)}
 results, evaluations, trained = {}, {}, {}
 for name, scheme in variants.items():
     model = training.build(kInceptionV3, recipe, classes=len(data.class_names), scheme=scheme, alpha=alpha)
@@ -337,8 +337,8 @@ plots.show(
 # %% [markdown]
 # ## 6. The result
 #
-# Accuracies on the test images, which nothing was chosen by. The 95% interval says what another sample of as many test
-# images might have given (Wilson's interval).
+# Accuracies on the test images, which played no part in any choice. The 95% interval says what another sample of as
+# many test images might have given (Wilson's interval).
 
 # %% tags=["nbval-ignore-output"]
 seconds = {name: result.seconds for name, result in results.items()}
@@ -359,8 +359,13 @@ print(f"{budget}:")
 print(comparison.in_words(difference, ours, theirs) + ".")
 
 # %% [markdown]
-# The interval covers the choice of the test images. It does not cover the seed of the training, and a budget this
-# small says who learns faster at first, not who learns more. For that, the authors' runs:
+# Three things the interval does not know. It covers the choice of the test images, not the **seed** of the training.
+# The **learning rate** is the same for both networks and was tuned for neither: where a loss climbs above guessing, the
+# rate is too high for that network, and a lower one might change the verdict. And a **budget** this small says who
+# learns faster at first, not who learns more. The seconds were measured once, and include what TensorFlow needs to
+# prepare the computation; fewer flops are not fewer seconds ([10 Speed](10_speed.ipynb)).
+#
+# What a long training gives, the authors' runs say:
 
 # %% tags=["nbval-check-output"]
 published = kgpc.paper.published().query("model in ['Inception V3', 'kInception V3']")
@@ -394,12 +399,12 @@ plots.table(
 )
 
 # %% [markdown]
-# In this family all grouped networks are *more* accurate than the original, by nearly three points. And the last row,
-# which stands in the authors' notebook and in no table, is the best: K alone, with neither interleaving nor L. Both
-# fit a simple reading: in Inception V3 the larger kernels mix all channels anyway, so the groups of a 1×1 convolution
-# are never far from one that joins them. Each row is a single run without an interval, so it stays a reading.
+# In this family all grouped networks are *more* accurate than the original, by about three points. And the last row,
+# which stands in the authors' notebook and in no table, is the best: K alone, with neither interleaving nor L. Both fit
+# a simple reading: in Inception V3 the larger kernels mix all channels anyway, so the groups of a 1×1 convolution soon
+# meet in a kernel that joins them. Each row is a single run without an interval, so it stays a reading.
 #
-# A misprint concerns the three rows of the table:
+# A misprint concerns the three rows whose source is the table:
 
 # %% tags=["nbval-check-output"]
 errata = kgpc.paper.published("errata")

@@ -27,9 +27,10 @@
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or at least an idea of what is being trained. No GPU for the quick
 # profile. **Running time:** a minute or two on two CPU cores in the quick profile, which runs the same code on images
-# that come along. The paper profile downloads CIFAR-10 and trains for 50 epochs at 224×224 pixels. In the
-# published log an epoch took 7 minutes, so all of them six hours. In Colab choose *Runtime, Change runtime type, GPU*
-# first.
+# that come along. The paper profile downloads CIFAR-10 and trains for 50 epochs at 224×224 pixels. In the published log
+# an epoch took 7 minutes, so all of them six hours. In Colab choose *Runtime, Change runtime type, GPU* first. If the
+# setup cell says that kgpc is not installed, make a wheel of it in a clone of the repository (`python -m pip wheel
+# --no-deps .`) and upload `kgpc-*.whl` to Colab's files.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Setup (the same in every notebook: installs kgpc where it is missing) {display-mode: "form"}
@@ -75,8 +76,8 @@ if PROFILE not in ("quick", "paper"):
 # ## 1. A folder that outlives the computer
 #
 # A Colab runtime is a computer on loan. It is taken back after some hours, or when nobody looks at it, and all its
-# files go with it. Google Drive stays. So in Colab everything that matters is written there; you are asked for
-# permission. Elsewhere a folder beside the notebook will do.
+# files go with it. Google Drive stays. So in Colab the paper profile writes everything that matters there; you are
+# asked for permission. Elsewhere a folder beside the notebook will do.
 
 # %% tags=["nbval-ignore-output"]
 in_colab = importlib.util.find_spec("google") is not None and importlib.util.find_spec("google.colab") is not None
@@ -107,13 +108,15 @@ rows = [("schedule", type(published.learning_rate).__name__, type(quick.learning
 rows += [(name, getattr(published, name), getattr(quick, name)) for name in fields]
 plots.table(
     pd.DataFrame(rows, columns=["", "published", "quick"]).astype(str).replace("None", ""),
-    "Table 1. The published recipe of kMobileNet on CIFAR-10, and the one of the quick profile.",
+    "Table 1. The published recipe of kMobileNet on CIFAR-10, and the one of the quick profile. Empty: all images, no "
+    "class weights, Keras' own momentum (0.99).",
 )
 
 # %% [markdown]
 # Most lines speak for themselves; a few need a word.
 #
-# - **validation_split**: the published run took the first tenth of the training images for validation, so we do.
+# - **validation_split**: for validation the published run set aside the first tenth of each class, in the order of the
+#   data set; the quick profile draws a tenth of each class at random.
 # - **validation_views**: it even transformed the validation images at random, as it did in training. That makes its
 #   validation accuracy lower than the test accuracy.
 # - **monitor**: what decides which epoch was the best. The network ends with the weights of that one.
@@ -175,7 +178,7 @@ figure = plots.line_chart(
     title="The published learning rate: two cycles of 25 epochs",
     markers=False,
 )
-figure.axes[0].yaxis.set_major_formatter("{x:.3f}")
+figure.axes[0].yaxis.set_major_formatter("{x:.4f}")
 plots.show(
     figure,
     "Learning rate against the epoch, in steps: in 7 epochs from 0.001 to 0.004, then falling by 15% an epoch to "
@@ -316,13 +319,18 @@ plots.table(
     },
 )
 
+# %% [markdown]
+# In the quick profile that is not far. 75 steps on images that are turned, shifted and stretched are too few to learn
+# much from: while the learning rate is high the loss can be worse than that of guessing (the dotted line), and it ends
+# a little below. This run shows how to go on after a loss, not what the network can do.
+
 # %% tags=["nbval-ignore-output"]
 figure = plots.step_losses(
     {"kMobileNet 16ch": result.step_losses},
     title=f"Training loss. {budget}",
     guessing=len(data.class_names),
 )
-plots.show(figure, "Training loss against the training step, from about the level of guessing downwards.")
+plots.show(figure, "Training loss against the training step, with the level of guessing.")
 
 # %% [markdown]
 # This is what the authors' log says of their run of the same network: CIFAR-10, 224×224 pixels, 50 epochs. The last

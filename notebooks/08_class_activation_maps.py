@@ -73,10 +73,10 @@ if PROFILE not in ("quick", "paper"):
 # %% [markdown]
 # ## 1. The idea
 #
-# MobileNet, EfficientNet, DenseNet and Inception end in the same way. The last convolution gives K feature maps
-# $f_1(x, y), \dots, f_K(x, y)$ over positions x, y. *Global average pooling* replaces each map by its mean, and a
-# linear classifier weights these means: with the weight $w_{kc}$ of map k for class c, and the bias $b_c$, the score of
-# class c before softmax (its *logit*) is
+# MobileNet, EfficientNet, DenseNet and Inception end in the same way. The last convolution gives n feature maps $f_1(x,
+# y), \dots, f_n(x, y)$ over positions x, y. *Global average pooling* replaces each map by its mean, and a linear
+# classifier weights these means: with the weight $w_{kc}$ of map k for class c, and the bias $b_c$, the score of class
+# c before softmax (its *logit*) is
 #
 # $$s_c = b_c + \sum_k w_{kc}\, \underset{x, y}{\operatorname{mean}}\, f_k(x, y)
 # = b_c + \underset{x, y}{\operatorname{mean}} \Big( \sum_k w_{kc} f_k(x, y) \Big).$$
@@ -93,28 +93,26 @@ if PROFILE not in ("quick", "paper"):
 #
 # To measure whether a map is right, we must know where the class is. Six photographs come with kgpc. From each we cut
 # small patches and ask a network: *from which photograph is this patch?* Training and test patches come from different
-# parts of each photograph (the framed parts below are for testing only).
+# parts of each photograph (the bright parts below are for testing only).
 
 # %%
 photographs = datasets.photographs()
 
 
-def framed(photograph):
-    """The pixels of a photograph, with a line around the parts for testing."""
-    pixels = photograph.pixels.copy()
-    outlines, _ = cv2.findContours(photograph.test_area.astype("uint8"), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return cv2.drawContours(pixels, outlines, -1, color=(255, 255, 255), thickness=4)
+def test_parts(photograph):
+    """The pixels of a photograph, dark but for the parts for testing."""
+    return np.where(photograph.test_area[..., None], photograph.pixels, photograph.pixels // 3)
 
 
 figure = plots.images(
-    [framed(photograph) for photograph in photographs],
+    [test_parts(photograph) for photograph in photographs],
     [photograph.name for photograph in photographs],
     columns=3,
 )
 plots.show(
     figure,
-    "Six photographs: a cat, a cup of coffee, an astronaut, a rocket, the back of an eye, and galaxies. White lines "
-    "frame three of nine parts of each.",
+    "Six photographs: a cat, a cup of coffee, an astronaut, a rocket, the back of an eye, and galaxies. Three of nine "
+    "parts of each are bright, the others dark.",
 )
 
 # %%
@@ -227,7 +225,7 @@ print("the same maps:", np.allclose(shown, mine, atol=1e-3))
 # ## 5. Does it light the right part?
 #
 # One collage, asked for each of its four classes. The image lies half-transparent over the map; yellow is strong
-# evidence, dark violet none.
+# evidence, and where there is none the image only gets darker and more violet.
 
 
 # %%
@@ -332,8 +330,8 @@ plots.show(
 
 # %% [markdown]
 # The evidence of the trained networks lies where the class is, and asking for a class that is elsewhere leaves little
-# heat in the tile. All of it does not lie inside, for a reason that is no fault of the network: a position of the last
-# maps sees a large part of the image, its *receptive field*, so the maps of neighbouring tiles run into each other.
+# heat in the tile. Not all of it lies inside, for a reason that is no fault of the network: a position of the last maps
+# sees a large part of the image, its *receptive field*, so the maps of neighbouring tiles run into each other.
 #
 # What of the difference between the two networks? They learned the same patches once, with one seed each. The figure
 # tells how sure the shares of *these two* networks are, not that grouping in general makes maps better or worse.
@@ -434,7 +432,8 @@ plots.show(figure, figure.get_label())
 # Both maps have the same brightest colour. **Look at the score beside the map**, always.
 #
 # **Nothing at all.** Where the evidence is negative everywhere, the map is 0 everywhere: no division by zero, and no
-# error either. `maps.max() == 0` tells such a map from a weak one. (Table 4 counts how often it happens.)
+# error either. `maps.max() == 0` tells such a map from a weak one. (Table 2 counts such empty maps: they come up with
+# random weights.)
 #
 # **Sharp edges out of few positions.** The map below has as many values as its middle picture has squares. The smooth
 # blobs between them are made by the interpolation, and so is their exact outline.
@@ -466,13 +465,13 @@ print("Grad-CAM of the same network:", cam.grad_cam(v3, x[:1, :64, :64]).shape)
 
 # %% [markdown]
 # **A beautiful map of the wrong reason.** A map says where the evidence is, not whether it is a good reason. Our
-# networks tell photographs apart by colour, and no map would have told us. A measurement like that of section 5, or a
-# test with the colour removed, does.
+# networks rely on colour to a good part, and no map would have told us. A test with the colour removed does (exercise
+# 3).
 #
 # ## 8. As in the paper: pets
 #
-# V1 shows maps of kEffNet-B0 on Oxford-IIIT Pet. In the paper profile the next cells fetch the released weights of that
-# network and the test images, and draw them. In the quick profile nothing is downloaded, and they say so.
+# The paper shows maps of kEffNet-B0 on Oxford-IIIT Pet. In the paper profile the next cells fetch the released weights
+# of that network and the test images, and draw them. In the quick profile nothing is downloaded, and they say so.
 #
 # To be compared, the maps need those of EfficientNet-B0, and its weights for pets were not released. Train them, on a
 # GPU: `python -m kgpc rerun --profile paper --rows JP30D09 --schemes none --output reruns`. Then name the file

@@ -16,7 +16,7 @@
 # %% [markdown]
 # # 10 · Speed
 #
-# **Why a tenth of the flops did not take a tenth of the seconds, and what can be done about it.**
+# **Why a sixth of the flops did not take a sixth of the seconds, and what can be done about it.**
 #
 # After this page you can
 #
@@ -162,7 +162,7 @@ points["intensity"] = points["operations"] / points["bytes"]
 points["Gflop/s"] = points["operations"] / points["seconds"] / 1e9
 
 # %% tags=["nbval-ignore-output"]
-intensities = np.geomspace(1, 512, 60)
+intensities = np.sort(np.append(np.geomspace(1, 512, 60), peak / bandwidth))  # with the corner of the roof
 figure = plots.line_chart(
     intensities,
     {"the roof: min(P, I·B)": np.minimum(peak, intensities * bandwidth) / 1e9},
@@ -175,6 +175,8 @@ figure = plots.line_chart(
 axes = figure.axes[0]
 for (name, group), marker, color in zip(points.groupby("kind"), "os", ("orange", "green"), strict=True):
     axes.scatter(group["intensity"], group["Gflop/s"], marker=marker, color=plots.COLORS[color], label=name, zorder=3)
+axes.set_yticks(rates := [rate for rate in (5, 10, 20, 50, 100, 200, 500) if rate < 1.2 * peak / 1e9], rates)
+axes.minorticks_off()
 axes.legend()
 plots.show(
     figure,
@@ -185,15 +187,17 @@ plots.show(
 # %% [markdown]
 # The grouped layers all stand at the same intensity, under the slope: there the memory allows a fraction of the rate
 # that arithmetic could have. And they stay below even that. A product of 16 by 16 numbers keeps the processor's vectors
-# and its registers less busy than a large one does, which is a loss of its own. So there are two ways to make a grouped
-# network faster, and to compute still less is none of them: **move fewer bytes**, and **keep the vectors full**.
+# and its registers less busy than a large one does, which is a loss of its own. (A point may stand a little above the
+# roof: $P$ and $B$ are medians of a few rounds, on a machine that does other things too.) So there are two ways to make
+# a grouped network faster, and to compute still less is neither of them: **move fewer bytes**, and **keep the vectors
+# full**.
 #
 # ## What else moves bytes
 #
 # A pointwise unit is more than its convolution. After it come batch normalization and an activation, and D6 adds an
-# interleave, a second convolution and an addition. None of them computes much, each passes over the whole feature
-# map. The next table has, for one feature map, the bytes that each must move at the least when it runs by itself, how
-# long that takes at the bandwidth $B$, and how long it took.
+# interleave, a second convolution and an addition. None of them computes much, each passes over the whole feature map.
+# The next table has how often each must pass over the feature maps at the least when it runs by itself, how long that
+# takes at the bandwidth $B$, and how long it took.
 
 # %% tags=["nbval-ignore-output"]
 size, channels = 56, 128
@@ -244,14 +248,14 @@ plots.table(
 #
 # - **Keras sends grouped convolutions on TensorFlow through a nested compiled function.** Calls TensorFlow's own
 #   grouped convolution, or one batched matrix product where that has no gradient.
-# - **Keras writes batch normalization out, operation by operation.** Calls TensorFlow's fused kernel, with Keras'
-#   moving statistics. The gain is in the gradient.
+# - **Keras writes batch normalization out, operation by operation.** Calls TensorFlow's fused kernel, one routine that
+#   does all of it, with Keras' moving statistics. The gain is in the gradient.
 # - **The gradient of swish is a dozen passes.** Compiles it into one loop.
 # - **Every feature map is fetched from the operating system and given back, which clears its pages each time.** Asks
 #   TensorFlow to keep its memory (`kgpc.tensorflow_settings`).
-# - **TensorFlow leaves oneDNN off on processors without AVX-512, and with it the gradients of grouped convolutions.**
-#   Switches it on; that works only before TensorFlow is loaded, which is why the setup cell of every notebook does it
-#   too.
+# - **TensorFlow leaves oneDNN, its library of fast routines, off on processors without AVX-512 (vectors of 16 numbers),
+#   and with it the gradients of grouped convolutions.** Switches it on; that works only before TensorFlow is loaded,
+#   which is why the setup cell of every notebook does it too.
 # - **Narrow groups, or groups of an odd width, leave the processor's vectors half empty.** Computes several groups as
 #   one wider group with zeros between them, the gradients in widths of their own (`kgpc.wide_groups`). More arithmetic,
 #   less time.
@@ -259,7 +263,7 @@ plots.table(
 #   is the same.
 # - **oneDNN's gradient of a depthwise kernel is slow for 5×5 kernels, strides and very small maps.** Asks for that one
 #   gradient in a form that TensorFlow computes itself; `python tests/benchmarks/depthwise.py` measures both. The stored
-#   measurements on this page are older than this one.
+#   measurements on this page are older than this change.
 # - **DenseNet normalizes all features so far before every bottleneck.** Takes the statistics of each piece once; the
 #   grouped convolution that follows scales and shifts by its own weights.
 # - **Interleaving of few channels is a copy.** The next convolution reads the channels in another order, by a kernel
@@ -360,6 +364,9 @@ plots.table(
 # less than four fifths of the time.
 #
 # ## Single layers, and how time grows
+#
+# A layer is named by its feature map, its channels and filters, and its groups. What makes `Conv2D(groups)` so slow are
+# its gradients.
 
 # %%
 layers = measured.query("kind == 'layers'").pivot(index=["case", "part"], columns="side", values="seconds") * 1e3
@@ -368,6 +375,10 @@ plots.table(
     "Milliseconds of one pointwise layer, batch 16; stored measurements.",
     {"ordinary": ".1f", "Conv2D(groups)": ".1f", "ours": ".1f"},
 )
+
+# %% [markdown]
+# In the next table MobileNet has no groups that could grow: its times beside "channels per group" are one and the same
+# step, measured several times, and show how little the second digit means.
 
 # %%
 growth = measured.query("kind == 'growth'").assign(
@@ -397,8 +408,8 @@ plots.table(
 )
 
 # %% [markdown]
-# Fewer parameters do not mean less memory in training: feature maps fill it, and grouping keeps all of them and adds
-# some.
+# Fewer parameters do not mean less memory in training: feature maps fill it, and grouping keeps all of them. Most
+# grouped networks need a little more than the original, for the feature maps of K and L.
 #
 # ## Your machine
 #

@@ -159,7 +159,8 @@ plots.show(
 # %% [markdown]
 # **The interleaving does not fit.** D6 interleaves with step F/G, a whole number. D6v3 takes ⌊F/M⌋, and goes on as far
 # as there are channels: 0, s, 2s, … up to the end, then 1, s + 1, … again to the end. No channel is lost, whatever the
-# step.
+# step. It interleaves only where L follows: where C < F there is no L, and the result is K in its own order, which D6
+# would interleave.
 
 # %% tags=["nbval-check-output"]
 print(kgpc.grouping.interleaved_order(channels=10, step=10 // 4))
@@ -176,7 +177,7 @@ plots.show(
 )
 
 # %% [markdown]
-# The colours say which groups of the input a channel depends on. After K nearly all have one colour, after L most have
+# The colours say which groups of the input a channel depends on. After K most have one colour, after L all have
 # several. Where F is smaller than 2·M, the step is 1 and nothing is interleaved; then L mixes only neighbours.
 #
 # These are the plans of some layers that D6(4) has trouble with:
@@ -256,8 +257,8 @@ print(f"{D6(4)}: {D6(4).plan(19, 19).weights} weights")
 # ## 4. Where D6v3 is the dearer one
 #
 # Both schemes have a K with about M·F weights. They differ in L, which is there if C ≥ F. D6 gives L as many groups as
-# K has, about C/M. So L has F·F/(C/M) = M·F·(F/C) weights, and few if F is much smaller than C. D6v3 gives L its full
-# M channels per group, M·F weights. For round numbers the ratio of the two sums is therefore
+# K has, about C/M. So L has F·F/(C/M) = M·F·(F/C) weights, and few if F is much smaller than C. D6v3 gives L its full M
+# channels per group, M·F weights. For round numbers, and F not below M, the ratio of the two sums is therefore
 #
 # $$\frac{\text{D6v3}}{\text{D6}} = \frac{M F + M F}{M F + M F \cdot F/C} = \frac{2}{1 + F/C}.$$
 #
@@ -301,7 +302,7 @@ def pointwise_units(model):
         node.operation.name
         for layer in layers
         if isinstance(layer, keras.layers.BatchNormalization)
-        for node in layer._inbound_nodes[0].parent_nodes
+        for node in layer._inbound_nodes[0].parent_nodes  # the layer that the normalization reads
     }
     return [
         (layer.input.shape[-1], layer.filters, layer.use_bias, layer.name in normalized)
@@ -423,7 +424,7 @@ for dataset, of_dataset in rows.groupby("dataset", sort=False):
 
 figure = plots.curve_panels(
     panels,
-    xlabel="trainable parameters",
+    xlabel="trainable parameters (logarithmic)",
     ylabel="published test accuracy, %",
     title="V2: kEffNet-B0 with 2 to 32 channels per group",
     columns=3,
@@ -441,8 +442,9 @@ plots.show(
 )
 
 # %% [markdown]
-# On CIFAR-10 accuracy rises with the groups. On the other two data sets it hardly moves, and the vertical axes span one
-# point only. (Notebook 09 puts intervals on all of these.)
+# On CIFAR-10 accuracy rises with the size of the groups. (The grouped networks saw 32×32 pixels there, EfficientNet-B0
+# 224×224.) On the other two data sets it hardly moves, and the vertical axes span one point only. (Notebook 09 puts
+# intervals on all of these.)
 #
 # Is D6v3 better than D6 with the same number of channels per group? V2 compares them directly. The interval is the
 # 95% interval for two shares of 10,000 test images: difference ± 1.96 times the square root of the sum of
@@ -483,13 +485,13 @@ plots.table(
 #
 # ## 7. An experiment: a MobileNet of unlucky width
 #
-# With `alpha` = 0.339 MobileNet has the widths 10, 21, 43, 86, 173 and 347; 43, 173 and 347 are prime. D6(16) cannot
-# group a single layer of it, and D6v3(16) leaves 15% of the pointwise weights. What do the missing 85% cost? Three
-# networks:
+# With `alpha` = 0.339 MobileNet has the widths 10, 21, 43, 86, 173 and 347; 43, 173 and 347 are prime. D6(16) saves
+# nothing on it: it can group one layer only, 86 → 86, and two groups in K and in L have as many weights as the ordinary
+# convolution. D6v3(16) leaves 15% of the pointwise weights. What do the missing 85% cost? Three networks:
 #
 # | network | what it is for |
 # |---|---|
-# | D6(16), `alpha` 0.339 | nothing is grouped: ordinary pointwise convolutions, with the activation of kMobileNet |
+# | D6(16), `alpha` 0.339 | nothing is saved: all but one pointwise convolution ordinary, kMobileNet's activation |
 # | D6v3(16), `alpha` 0.339 | the same widths, grouped |
 # | narrow | the control: as many parameters as the second, with ordinary convolutions and a smaller `alpha` |
 
@@ -587,11 +589,11 @@ for other in (ordinary, control):
 # %% [markdown]
 # Read this with care. It is a short training of small networks on small grey images, and with one seed nobody knows how
 # much another initialization would move the numbers. The quick budget was chosen for its time, and so few steps are
-# hard on the grouped network, which has two convolutions and two activations where the others have one: set `images` to
-# `None` and `epochs` to 5, and look how much of the differences is left. Mind the control, too: it has as many
-# parameters as the grouped network and fewer multiply-accumulates, because its layers are narrower. Where it does as
-# well or better, width was not what mattered. What does not depend on luck is the count: the same widths with 85% fewer
-# pointwise weights, where D6 could save nothing.
+# hard on the grouped network, which has two convolutions and two activations where the others, but for that one layer,
+# have one: set `images` to `None` and `epochs` to 5, and look how much of the differences is left. Mind the control,
+# too: it has as many parameters as the grouped network and fewer multiply-accumulates, because its layers are narrower.
+# Where it does as well or better, width was not what mattered. What does not depend on luck is the count: the same
+# widths with 85% fewer pointwise weights, where D6 could save nothing.
 #
 # ## Exercises
 #
@@ -616,22 +618,24 @@ assert plan.weights == 2 * 66 * 16
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 2 {display-mode: "form"}
 # D6 needs a divisor of the width that is at most ⌊width/16⌋: 96 has 6, 102 has 6 as well, 101 and 103 have
-# none. D6v3 does not care.
+# none. D6v3 does not care: its share falls steadily, and is smallest at 104.
 for width in range(96, 105):
     shares = [scheme.plan(width, width).weights / width**2 for scheme in (D6(16), D6v3(16))]
     print(f"{width}: D6 {shares[0]:5.1%}, D6v3 {shares[1]:5.1%}")
 
 # %% [markdown]
-# **3.** Find the pair (C, F) up to 128 at which D6v3(16) has the most weights compared with D6(16). Does the formula
-# of section 4 agree?
+# **3.** Among the layers that D6v3(16) groups, find the pair (C, F) up to 128 at which it has the most weights compared
+# with D6(16). Does the formula of section 4 agree?
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 3 {display-mode: "form"}
-# It does: 2 / (1 + 2/32) = 1.88. The formula approaches 2 for F much smaller than C.
+# It does: 2 / (1 + 16/128) = 1.78. With F below M it would not, for L cannot have more than F·F weights.
 ratios = {}
 for c in range(1, 129):
     for f in range(1, 129):
-        ratios[c, f] = D6v3(16).plan(c, f).weights / D6(16).plan(c, f).weights
+        plan = D6v3(16).plan(c, f)
+        if plan.groups > 1:
+            ratios[c, f] = plan.weights / D6(16).plan(c, f).weights
 c, f = max(ratios, key=ratios.get)
 print(f"C = {c}, F = {f}: ratio {ratios[c, f]:.2f}, formula {2 / (1 + f / c):.2f}")
 print("D6:  ", D6(16).plan(c, f).weights, "weights in", D6(16).plan(c, f).groups, "groups")
@@ -640,11 +644,11 @@ print("D6v3:", D6v3(16).plan(c, f).weights, "weights in", D6v3(16).plan(c, f).gr
 # %% [markdown]
 # ## Summary
 #
-# - D6 saves only where C and F have a suitable common divisor. At round widths it usually finds one, at others hardly
-#   ever.
+# - D6 saves only where C and F have a suitable common divisor. At round widths it usually finds one, at others seldom,
+#   and then few groups.
 # - D6v3 always makes groups of M channels: copies fill the last group, a second path takes the filters left over, and
 #   the interleaving does without divisibility.
-# - Its L is larger than D6's wherever F < C: up to twice the weights at round widths.
+# - At round widths its L is larger than D6's wherever F lies between M and C: up to nearly twice the weights in all.
 # - A network can be counted from its plans alone. kEffNet-B0 needs 16 to 24% of the parameters with D6v3(16) and
 #   D6v3(32), less than with D6, at published accuracies that cannot be told apart.
 #

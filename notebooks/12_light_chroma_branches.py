@@ -28,6 +28,10 @@
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb). No GPU, no download. **Running time:** a minute or two on two CPU
 # cores in the quick profile. The paper profile also downloads released weights and the Plant Village data set, and
 # repeats the noise test with the authors' networks.
+#
+# Two papers of the same authors, of 2021 and 2022 (see the references), do this with Inception V3. After its first
+# layers Inception V3 has eleven *mixed layers*, mixed0 to mixed10 ([06 kInception V3](06_kinception_v3.ipynb)); most of
+# the published two-branch networks end after mixed5.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Setup (the same in every notebook: installs kgpc where it is missing) {display-mode: "form"}
@@ -80,7 +84,7 @@ if PROFILE not in ("quick", "paper"):
 # (negative) to red (positive); and **b**, from blue (negative) to yellow (positive). Grey has a = b = 0. Lab was made
 # so that equal distances look about equally different to people.
 #
-# `rgb_to_scaled_lab` converts images, scaled as the networks of these papers read them: L/100, a/200 + 0.5, b/200 +
+# `rgb_to_scaled_lab` converts images, scaled as the networks of the two papers read them: L/100, a/200 + 0.5, b/200 +
 # 0.5.
 
 # %% tags=["nbval-check-output"]
@@ -289,6 +293,9 @@ plots.table(
 # convolutions after them. (From "and two more" on, both branches read everything that came before; they are groups of
 # another kind, and the shares of light and colour play no part in them.)
 #
+# With all mixed layers in branches both counts rise again, because each branch begins with pointwise convolutions of
+# its own.
+#
 # The networks that were published are "one branch" and "first three", without D6. Do ours have their parameters?
 
 # %%
@@ -313,7 +320,7 @@ plots.table(
 # Leaves of plants, healthy or with one of several diseases. **Plant Village** shows single leaves before a plain
 # background: 10,876 test images, 38 classes. **Cropped-PlantDoc** shows leaves in the field, cut out: 1,789 test
 # images, 29 classes. All networks end at mixed5. The bars are 95% intervals (Wilson's, for a share of that many
-# images).
+# images); in brackets is the authors' name of the run.
 
 # %%
 results = paper.published("two_branch_results")
@@ -392,12 +399,13 @@ plots.table(
 )
 
 # %% [markdown]
-# The stem is one layer here, so little is saved: in one convolution a filter that reads only L has 9 weights instead of
-# 27. Two branches are a matter of what the network sees, more than of size.
+# The branches save 40% of the stem, which is few weights and 5% of all operations: a filter that reads only L has 9
+# weights instead of 27, one that reads a and b has 18. There is no second layer whose filters could be divided. Two
+# branches are a matter of what the network sees, more than of size.
 #
 # ## 5. An experiment: noise
 #
-# The first of these papers asks whether separate branches make a network more robust against noise: lightness and
+# The first of the two papers asks whether separate branches make a network more robust against noise: lightness and
 # colour are disturbed differently, and a filter that reads only one of them is spared the other. We try it at toy
 # scale. The data are patches of six photographs (from which one is a patch?), training and test patches from different
 # parts. That is a task of colours and textures and far from plant leaves, so the outcome is a demonstration of *how* to
@@ -497,8 +505,8 @@ plots.table(
 )
 
 # %% [markdown]
-# (Validation patches overlap the training patches, because they are from the same parts of the photographs; so their
-# accuracy is higher than that on the test patches.)
+# (Validation patches overlap the training patches, because they are from the same parts of the photographs. So their
+# accuracy flatters a network; and there are only 120 of them, which makes it rough.)
 
 # %% tags=["nbval-ignore-output"]
 panels = {
@@ -525,9 +533,11 @@ for title, panel in panels.items():
         markers=True,
         height=3.0,
     )
+    figure.axes[0].axhline(1 / 6, color=plots.GREY, linestyle=":")
+    figure.axes[0].annotate("chance", (1, 1 / 6), (-2, 4), ("axes fraction", "data"), "offset points", ha="right")
     plots.show(
         figure,
-        f"Accuracy of three networks on {len(data.y_test)} test patches under {title}.",
+        f"Accuracy of three networks on {len(data.y_test)} test patches under {title}. A dotted line is at chance.",
     )
 
 # %% [markdown]
@@ -542,6 +552,14 @@ chosen = [
     ("salt_and_pepper", 0.05),
     ("salt_and_pepper", 0.2),
 ]
+
+
+def in_words(test):
+    """A kind of noise with its strength."""
+    kind, level = test
+    return "clean" if not level else f"σ = {level}" if kind == "gaussian" else f"salt and pepper {level:.0%}"
+
+
 rows, labels = [], []
 for name in compared[1:]:
     for test in chosen:
@@ -552,10 +570,7 @@ for name in compared[1:]:
                 **{end: 100 * value for end, value in difference._asdict().items()},
             }
         )
-        kind, level = test
-        labels.append(
-            "clean" if not level else f"σ = {level}" if kind == "gaussian" else f"salt and pepper {level:.0%}"
-        )
+        labels.append(in_words(test))
 figure = plots.interval_chart(
     pd.DataFrame(rows, index=labels),
     xlabel="accuracy minus that of the RGB network, percentage points, with 95% intervals",
@@ -571,7 +586,7 @@ plots.show(
 # %% tags=["nbval-ignore-output"]
 for test in chosen:
     difference = comparison.accuracy_difference(correct["20% L + 80% AB", *test], correct["Lab, one branch", *test])
-    print(f"{test[0]} {test[1]}: {comparison.in_words(difference, '20% L + 80% AB', 'Lab, one branch')}")
+    print(f"{in_words(test):20} {comparison.in_words(difference, 'two branches', 'one')}")
 
 # %% [markdown]
 # The last lines are the question of the paper: two branches against one, in the same colour space. In the run that is
@@ -627,13 +642,13 @@ else:
 #
 # In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
 #
-# **1.** Which share of the filters in the light branch saves most weights in the first three convolutions, to the
-# percent? Why is it not exactly one half?
+# **1.** Which shares of the filters in the light branch save most weights in the first three convolutions, to the
+# percent? Without rounding to whole filters the best share is a little above one half: why?
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 1 {display-mode: "form"}
 # In the first convolution a filter of the light branch has 9 weights, one of the chroma branch 18. So the
-# optimum leans to light a little; rounding to whole filters makes steps.
+# optimum leans to light a little, to 50.3%; rounding to whole filters makes steps, and 49, 50 and 51% are equal.
 weights = {ratio: first_weights(ratio / 100, 1 - ratio / 100) for ratio in range(101)}
 fewest = min(weights.values())
 print(
@@ -686,8 +701,8 @@ for channel, of_noise, of_photographs in zip("Lab", noise, signal, strict=True):
 # - Two branches are two groups of unequal size in the first, ordinary convolutions: up to half of their weights and
 #   operations are saved, where the feature maps are largest. Grouped pointwise convolutions save elsewhere, and combine
 #   with it.
-# - All published two-branch networks have the parameters of ours. Their accuracies are close together, and only on
-#   Plant Village are there images enough to tell some of them apart.
+# - All 13 two-branch networks whose parameters were printed have those of ours. The accuracies of those that see both
+#   lightness and colour are close together, and only on Plant Village are there images enough to tell some apart.
 # - A noise test needs the same noise for all networks, several strengths, paired intervals, and a control that changes
 #   one thing at a time (Lab with one branch).
 #

@@ -62,7 +62,7 @@ def test_a_sentence_says_which_is_better_or_that_it_is_open():
     )
     assert comparison.in_words(comparison.Interval(-0.03, -0.05, -0.01), "A", "B").startswith("A is less accurate")
     open_ = comparison.Interval(0.01, -0.01, 0.03)
-    assert comparison.in_words(open_, "A", "B").startswith("these images cannot tell A and B apart")
+    assert comparison.in_words(open_, "A", "B").startswith("A and B cannot be told apart on these images: +1.0 points")
 
 
 def test_the_table_of_runs_has_a_row_for_each_network():

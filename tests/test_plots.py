@@ -1,6 +1,7 @@
 """Figures and tables: what is drawn is what was given, colours can be told apart, and every figure has a text."""
 
 import base64
+import io
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib import patches
 from matplotlib.colors import to_rgb
+from PIL import Image
 
 from kgpc import D6, D6v3, Grouped, plots
 from kgpc.grouping import interleaved_order
@@ -97,6 +99,13 @@ def test_a_curve_of_several_runs_is_their_mean_within_a_band():
     band = axes.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() == 0.0 and band[:, 1].max() == 6.0
     assert "best" in [text.get_text() for text in axes.texts]
+
+
+@pytest.mark.parametrize(("curve", "side"), [([5.0, 3.0, 1.0], "left"), ([1.0, 3.0, 5.0], "right")])
+def test_the_name_of_a_level_stands_where_no_curve_is(curve, side):
+    (axes,) = plots.line_chart([1, 2, 3], {"loss": curve}, "step", "loss", levels={"guessing": 0.5}).axes
+    (text,) = axes.texts
+    assert text.get_text() == "guessing" and text.get_horizontalalignment() == side
 
 
 def test_step_losses_are_means_of_equal_parts_of_the_training():
@@ -324,6 +333,14 @@ def test_a_figure_is_shown_as_a_picture_with_its_text(monkeypatch):
 def test_the_same_figure_is_the_same_picture():
     one, other = (plots.as_html(FIGURES["stacked_bars"](), 'A "figure".') for _ in range(2))
     assert one == other and 'alt="A &quot;figure&quot;."' in one
+
+
+def test_a_photograph_keeps_its_colours():
+    """A drawing is stored with a palette; in a picture with more colours than that, none may change."""
+    shades = np.linspace(0, 1, 64 * 64 * 3).reshape(64, 64, 3)
+    html = plots.as_html(plots.images([shades], width=2), "Many colours.")
+    picture = Image.open(io.BytesIO(base64.b64decode(html.partition("base64,")[2].partition('"')[0])))
+    assert picture.mode == "RGB" and len(picture.getcolors(2**24)) > 1000
 
 
 @pytest.mark.parametrize("function", [plots.show, plots.as_html])

@@ -112,7 +112,9 @@ def line_chart(x, curves, xlabel, ylabel, title=None, levels=None, marks=None, l
     text = {"textcoords": "offset points", "color": GREY, "path_effects": HALO}
     for name, height in (levels or {}).items():
         axes.axhline(height, **dotted)
-        axes.annotate(name, (1, height), (-2, 4), xycoords=("axes fraction", "data"), ha="right", **text)
+        left, right = (_distance(curves, end, height) for end in (0, -1))
+        place = ((0, height), (2, 4), "left") if left > right else ((1, height), (-2, 4), "right")
+        axes.annotate(name, *place[:2], xycoords=("axes fraction", "data"), ha=place[2], **text)
     for name, position in (marks or {}).items():
         axes.axvline(position, **dotted)
         axes.annotate(name, (position, 0), (4, 4), xycoords=("data", "axes fraction"), **text)
@@ -122,6 +124,11 @@ def line_chart(x, curves, xlabel, ylabel, title=None, levels=None, marks=None, l
         figure.legend(loc="outside lower center", ncols=4, handlelength=3)
     axes.set_title(title or "")
     return figure
+
+
+def _distance(curves, end, height):
+    """Distance of a height to the nearest curve at one end of them."""
+    return min(np.abs(np.atleast_2d(np.asarray(values, float))[:, end] - height).min() for values in curves.values())
 
 
 @in_style

@@ -34,5 +34,5 @@ def step_losses(losses, title=None, guessing=None, points=15):
         title=title,
         levels=None if guessing is None else {"guessing": np.log(guessing)},
     )
-    figure.axes[0].yaxis.set_major_formatter("{x:.1f}")
+    figure.axes[0].yaxis.set_major_formatter("{x:g}")
     return figure

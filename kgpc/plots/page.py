@@ -16,10 +16,13 @@ def _png(figure, alt):
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError(f"`alt` must describe the figure in words. Received: alt={alt!r}.")
     drawn, stored = io.BytesIO(), io.BytesIO()
+    has_pictures = any(axes.images for axes in figure.axes)
     figure.savefig(drawn, format="png", dpi=_PIXELS_PER_INCH, bbox_inches="tight")
     plt.close(figure)
-    # 256 colours are enough for a drawing, and a third of the size.
-    image = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    image = Image.open(drawn).convert("RGB")
+    if not has_pictures:
+        # 256 colours are enough for a drawing, and a third of the size; photographs and colour scales need more.
+        image = image.quantize(256, dither=Image.Dither.NONE)
     image.save(stored, format="png", optimize=True)
     # More pixels than the page needs, so that the lines stay sharp on dense screens and in print.
     width = round(image.width * _CSS_PIXELS_PER_INCH / _PIXELS_PER_INCH)
