@@ -337,8 +337,9 @@ def test_the_same_figure_is_the_same_picture():
 
 def test_a_photograph_keeps_its_colours():
     """A drawing is stored with a palette; in a picture with more colours than that, none may change."""
-    shades = np.linspace(0, 1, 64 * 64 * 3).reshape(64, 64, 3)
-    html = plots.as_html(plots.images([shades], width=2), "Many colours.")
+    steps = np.linspace(0, 1, 64)
+    shades = np.stack(np.broadcast_arrays(steps[:, None], steps, 0.5), axis=-1)
+    html = plots.as_html(plots.images([shades], columns=1, width=3), "Many colours.")
     picture = Image.open(io.BytesIO(base64.b64decode(html.partition("base64,")[2].partition('"')[0])))
     assert picture.mode == "RGB" and len(picture.getcolors(2**24)) > 1000
 
