@@ -141,8 +141,21 @@ def counts_page(comparison):
     """
     parts = [_PAGE_HEADER.format(summary=summary(comparison))]
     for title, query in _PAGE_SECTIONS.items():
-        parts.append(f"## {title}\n\n{_markdown(as_text(comparison.query(query)))}")
+        rows = comparison.query(query)
+        # What fills few cells would make the table too wide for a page.
+        table = as_text(rows).drop(columns=["classes", "the printed table differs"])
+        parts.append(f"## {title}\n\n{_markdown(table)}{_remarks(rows)}")
     return "\n".join(parts)
+
+
+def _remarks(rows):
+    """A list of the rows for which the paper prints another number, or nothing."""
+    lines = [
+        f"- {row.label}, {row.model} {row.scheme}".rstrip() + f", {row.dataset}: {row.erratum}\n"
+        for row in rows.itertuples()
+        if row.erratum
+    ]
+    return "".join(["\nThe printed table differs:\n\n", *lines]) if lines else ""
 
 
 _PAGE_SECTIONS = {
@@ -164,8 +177,8 @@ Trainable parameters and flops that the authors published, beside those counted 
 
 The page is written by `python -m kgpc table --output docs/published-rows.md`: the published numbers are read from
 `data/published`, ours are counted at that moment; a difference would show here, and fails a test. "Published" is what
-the authors' notebook prints for the run. Where the table in the paper has another number, the last column says which.
-Flops are for the prediction of one image in the paper's convention (`kgpc.flops.paper_flops`), about one for a
+the authors' notebook prints for the run. Where the table in the paper has another number, a list below the rows says
+which. Flops are for the prediction of one image in the paper's convention (`kgpc.flops.paper_flops`), about one for a
 multiply-add; a row with 2 passes averages the predictions of an image and of its mirror image.
 """
 
