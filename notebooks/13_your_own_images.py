@@ -171,7 +171,8 @@ if PROFILE == "quick":
             rotation=0, width_shift=0.1, height_shift=0.1, shear=0, zoom=0.1, horizontal_flip=True
         ),
     )
-    network = {"scheme": D6(16), "skip_stride_cnt": 1}  # strides left out, so that the last maps have 3x3 positions
+    # A quarter of the width, and strides left out, so that the last maps have 3x3 positions.
+    network = {"scheme": D6(16), "alpha": 0.25, "skip_stride_cnt": 1}
 else:
     recipe = training.recipe("Oxford-IIIT Pet")
     network = {"scheme": D6(16)}
@@ -226,8 +227,8 @@ if PROFILE == "quick":
     clothes = datasets.fashion_mnist_sample()
     first_recipe = training.QUICK.replace(epochs=2, train_images=1600)
     first = new_network(classes=10)
-    training.fit(first, clothes, first_recipe, progress="clothes")
-    print(f"clothes: {training.evaluate(first, clothes, first_recipe).accuracy:.0%} of the test images recognized")
+    result = training.fit(first, clothes, first_recipe, progress="clothes")
+    print(f"clothes: {result.history['val_accuracy'].max():.0%} of the validation images recognized")
 else:
     first = training.build(kMobileNet, recipe, weights="cifar10", classes=10, **network)
 first.save_weights(results / "first.weights.h5")
@@ -433,9 +434,10 @@ print(np.array_equal(loaded(sample), model(sample)))
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 1 {display-mode: "form"}
-# The classifier has a weight for each of the 1024 channels and each class, and a bias for each class.
+# The classifier has a weight for each channel of the last maps and each class, and a bias for each class.
 learning = sum(int(np.prod(weight.shape)) for weight in networks["saved, body frozen"].trainable_weights)
-print(f"{learning:,} = (1024 + 1) · {len(data.class_names)}: {learning == 1025 * len(data.class_names)}")
+channels, classes = networks["saved, body frozen"].get_layer("conv_preds").input.shape[-1], len(data.class_names)
+print(f"{learning:,} = ({channels} + 1) · {classes}: {learning == (channels + 1) * classes}")
 
 # %% [markdown]
 # **2.** Photographs are rarely square. Compare the three ways in which `read_image` makes them so, on a picture that is

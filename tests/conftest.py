@@ -1,5 +1,6 @@
 """Settings that all tests share."""
 
+import gc
 import os
 import platform
 import shutil
@@ -21,6 +22,8 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     threads = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, str(threads))
+# Models and graphs are many objects that stay. Looking through them for garbage less often saves a tenth of the time.
+gc.set_threshold(50_000, 20, 20)
 # Not by the variable MPLBACKEND: the kernels of the notebooks would inherit it and show no figure.
 matplotlib.use("Agg")
 

@@ -8,6 +8,7 @@ checkpoints from which an interrupted run goes on as if nothing had happened.
 import contextlib
 import csv
 import dataclasses
+import gc
 import hashlib
 import json
 import math
@@ -208,7 +209,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
         progress = Progress(progress if isinstance(progress, str) else "") if progress else None
     run = _Run(recipe, batches, validation, state, checkpoints, progress)
     if state.epoch < recipe.epochs:
-        with _synchronized(model), _graph_optimization(recipe.epochs * len(batches)):
+        with _synchronized(model), _graph_optimization(recipe.epochs * len(batches)), _rare_garbage_collection():
             model.fit(
                 batches,
                 epochs=recipe.epochs,
@@ -448,6 +449,21 @@ def _graph_optimization(steps):
         yield
     finally:
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})
+
+
+@contextlib.contextmanager
+def _rare_garbage_collection():
+    """Looks for garbage less often than Python does by default.
+
+    The first step makes hundreds of thousands of objects that stay, among them TensorFlow's graph. Looking through them
+    again and again took a tenth to a sixth of it.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], 50_000) if before[0] else 0, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _average_over_devices(model):
