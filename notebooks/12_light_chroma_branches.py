@@ -534,7 +534,7 @@ for title, panel in panels.items():
         height=3.0,
     )
     figure.axes[0].axhline(1 / 6, color=plots.GREY, linestyle=":")
-    figure.axes[0].annotate("chance", (1, 1 / 6), (-2, 4), ("axes fraction", "data"), "offset points", ha="right")
+    figure.axes[0].annotate("chance", (0, 1 / 6), (2, 4), ("axes fraction", "data"), "offset points", color=plots.GREY)
     plots.show(
         figure,
         f"Accuracy of three networks on {len(data.y_test)} test patches under {title}. A dotted line is at chance.",
@@ -586,7 +586,7 @@ plots.show(
 # %% tags=["nbval-ignore-output"]
 for test in chosen:
     difference = comparison.accuracy_difference(correct["20% L + 80% AB", *test], correct["Lab, one branch", *test])
-    print(f"{in_words(test):20} {comparison.in_words(difference, 'two branches', 'one')}")
+    print(f"{in_words(test):20} {comparison.in_words(difference, '20% L + 80% AB', 'one branch')}")
 
 # %% [markdown]
 # The last lines are the question of the paper: two branches against one, in the same colour space. In the run that is
