@@ -69,10 +69,12 @@ def number_of_figures(cells):
 def show_first_figure(page):
     """Scrolls from the top until there is a figure: JupyterLab keeps only the cells that are in view on the page."""
     panel = page.locator(".jp-Notebook .jp-WindowedPanel-outer").first
+    figure = page.locator(".jp-RenderedImage img").first
     panel.evaluate("panel => panel.scrollTo(0, 0)")
     for _ in range(100):
-        if page.locator(".jp-RenderedImage img").count():
-            page.locator(".jp-RenderedImage img").first.scroll_into_view_if_needed()
+        # A cell that has just come into view is drawn hidden first, to be measured.
+        if figure.count() and figure.is_visible():
+            figure.scroll_into_view_if_needed()
             return
         panel.evaluate("panel => panel.scrollBy(0, panel.clientHeight / 2)")
         page.wait_for_timeout(300)
@@ -105,7 +107,8 @@ def test_all_cells_run_and_the_figures_appear(chromium, lab):
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
     show_first_figure(page)
     figure = page.locator(".jp-RenderedImage img").first
-    assert figure.is_visible() and figure.evaluate("image => image.naturalWidth") > 600
+    figure.wait_for(state="visible")
+    assert figure.evaluate("image => image.naturalWidth") > 600
 
     page.keyboard.press("Control+s")
     while None in [cell.execution_count for cell in code_cells(saved)]:

@@ -10,8 +10,8 @@ The paper's claim is that a network learns as well with a tenth of its parameter
 processor and a few minutes? For each family, four networks were trained: the ordinary one, 32 and 16 channels per
 group, and a control, the ordinary network made so narrow that it has as many parameters as 16ch.
 
-**These are numbers of the quick profile of `rerun`, not the paper's**: small grey images, few of them, {steps} training
-steps, and a rate and a number of epochs that are not those of the notebooks' quick profile.
+**These are numbers of the quick profile of `rerun`, not the paper's**: small grey images, few of them,
+{steps} training steps, and a rate and a number of epochs that are not those of the notebooks' quick profile.
 All networks of a family had the same images in the same order, the same steps, and strides as published. Nothing was
 tuned on test images: the recipe was fixed before the first run. Networks this far from done say little about where they
 would end; [Rerun the tables](rerun.md) says how to train longer.
