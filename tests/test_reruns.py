@@ -347,6 +347,12 @@ def test_the_page_says_what_the_seeds_can_tell():
     assert "It is less accurate than MobileNet: -31.0 points (-33.5 to -28.5)." in page
 
 
+def test_the_stored_page_is_that_of_the_stored_results(root):
+    stored = (root / "docs" / "quick-rerun.md").read_text(encoding="utf-8")
+    name = "quick-fashion-mnist"
+    assert stored == paper.quick_page(paper.reruns(name), name)
+
+
 def test_paper_results_have_the_difference_and_the_mirrored_row_its_own_accuracy():
     (run,) = paper.runs("paper", rows="JP30I02j")
     rows = [
