@@ -73,10 +73,10 @@ if PROFILE not in ("quick", "paper"):
 # %% [markdown]
 # ## 1. The idea
 #
-# MobileNet, EfficientNet, DenseNet and Inception end in the same way. The last convolution gives n feature maps $f_1(x,
-# y), \dots, f_n(x, y)$ over positions x, y. *Global average pooling* replaces each map by its mean, and a linear
-# classifier weights these means: with the weight $w_{kc}$ of map k for class c, and the bias $b_c$, the score of class
-# c before softmax (its *logit*) is
+# MobileNet, EfficientNet, DenseNet and Inception end in the same way. The last convolution gives n feature maps
+# $f_1(x, y), \dots, f_n(x, y)$ over positions x, y. *Global average pooling* replaces each map by its mean, and a
+# linear classifier weights these means: with the weight $w_{kc}$ of map k for class c, and the bias $b_c$, the score of
+# class c before softmax (its *logit*) is
 #
 # $$s_c = b_c + \sum_k w_{kc}\, \underset{x, y}{\operatorname{mean}}\, f_k(x, y)
 # = b_c + \underset{x, y}{\operatorname{mean}} \Big( \sum_k w_{kc} f_k(x, y) \Big).$$

@@ -175,7 +175,8 @@ figure = plots.line_chart(
 axes = figure.axes[0]
 for (name, group), marker, color in zip(points.groupby("kind"), "os", ("orange", "green"), strict=True):
     axes.scatter(group["intensity"], group["Gflop/s"], marker=marker, color=plots.COLORS[color], label=name, zorder=3)
-axes.set_yticks(rates := [rate for rate in (5, 10, 20, 50, 100, 200, 500) if rate < 1.2 * peak / 1e9], rates)
+rates = [rate for rate in (5, 10, 20, 50, 100, 200, 500) if rate < 1.2 * peak / 1e9]
+axes.set_yticks(rates, rates)
 axes.minorticks_off()
 axes.legend()
 plots.show(

@@ -142,7 +142,7 @@ def counts_page(comparison):
     parts = [_PAGE_HEADER.format(summary=summary(comparison))]
     for title, query in _PAGE_SECTIONS.items():
         rows = comparison.query(query)
-        # What fills few cells would make the table too wide for a page.
+        # A page is narrow: the classes follow from the data set, and what the paper prints differs in few rows.
         table = as_text(rows).drop(columns=["classes", "the printed table differs"])
         parts.append(f"## {title}\n\n{_markdown(table)}{_remarks(rows)}")
     return "\n".join(parts)

@@ -113,8 +113,8 @@ def line_chart(x, curves, xlabel, ylabel, title=None, levels=None, marks=None, l
     for name, height in (levels or {}).items():
         axes.axhline(height, **dotted)
         left, right = (_distance(curves, end, height) for end in (0, -1))
-        place = ((0, height), (2, 4), "left") if left > right else ((1, height), (-2, 4), "right")
-        axes.annotate(name, *place[:2], xycoords=("axes fraction", "data"), ha=place[2], **text)
+        x, offset, side = (0, 2, "left") if left > right else (1, -2, "right")
+        axes.annotate(name, (x, height), (offset, 4), xycoords=("axes fraction", "data"), ha=side, **text)
     for name, position in (marks or {}).items():
         axes.axvline(position, **dotted)
         axes.annotate(name, (position, 0), (4, 4), xycoords=("data", "axes fraction"), **text)
