@@ -27,9 +27,9 @@ MODULES = (
 COMMANDS = """\
 commands:
   (none)                   execute the notebooks in their quick profile and print the comparison table
-  run [NOTEBOOK ...] [--profile paper] [--output FOLDER] [--update]
+  run [NOTEBOOK ...] [--profile paper] [--output FOLDER] [--jobs N] [--update]
                            the same for some notebooks, with the real data, or into another folder than results;
-                           --update stores their outputs in the repository
+                           N of them at a time; --update stores their outputs in the repository
   test [PYTEST OPTION ...] run the tests, for example: test tests/test_flops.py -x
   test --slow              run the tests that take minutes
   lab [JUPYTER OPTION ...] open the notebooks in JupyterLab

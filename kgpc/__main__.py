@@ -53,6 +53,13 @@ def _add_notebooks(commands):
     command.add_argument("--folder", type=Path, default=Path("notebooks"), help="where they lie (default: notebooks)")
     command.add_argument("--output", type=Path, default=Path("results"), help="where they go (default: results)")
     command.add_argument(
+        "--jobs",
+        type=_at_least_one,
+        metavar="N",
+        help="how many run at a time (default: 2 in the quick profile on a processor, else 1); those that measure time "
+        "always run alone",
+    )
+    command.add_argument(
         "--update",
         action="store_true",
         help="execute them in place instead: bring pairs together and store the outputs of the quick profile",
@@ -60,10 +67,19 @@ def _add_notebooks(commands):
     command.set_defaults(function=execute_notebooks)
 
 
+def _at_least_one(text):
+    """The value of an option that is a number of things."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
 def execute_notebooks(options):
     """Executes notebooks into another folder, or updates them in place."""
     if options.update and options.profile != notebooks.DEFAULT_PROFILE:
         parser().error("--update stores the outputs of the quick profile: leave out --profile")
+    if options.update and options.jobs is not None:
+        parser().error("--update executes one notebook after the other: leave out --jobs")
     suffixes = (".ipynb", ".py") if options.update else (".ipynb",)
     paths = notebooks.find_notebooks(options.folder.absolute(), options.names, suffixes)
     output = options.output.absolute()
@@ -73,7 +89,7 @@ def execute_notebooks(options):
         if options.update:
             notebooks.update(paths)
         else:
-            notebooks.run(paths, options.profile, output)
+            notebooks.run(paths, options.profile, output, options.jobs)
     except ModuleNotFoundError as error:
         raise notebooks.UserError(f'{error}. The notebooks need: pip install "kgpc[notebooks]"') from error
     return 0

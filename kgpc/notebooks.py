@@ -7,6 +7,8 @@ it as a file, so that executing notebooks need not begin with importing TensorFl
 import atexit
 import contextlib
 import os
+import queue
+import shutil
 import signal
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from pathlib import Path
 
 DEFAULT_PROFILE = "quick"  # the one that the notebooks set themselves
 PROFILES = (DEFAULT_PROFILE, "paper")
+TAG_ALONE = "measures-time"  # of a cell: nothing else may run meanwhile
 TABLE = "comparison.csv"  # written by notebook 02 into the folder that the variable KGPC_RESULTS names
 
 
@@ -23,45 +26,42 @@ class UserError(Exception):
     """Something the user can put right; the message is shown without a traceback."""
 
 
-class Progress:
-    """One line per notebook: its name, how many code cells have run, and for how long.
+class Display:
+    """What is running and what is done: a line for each notebook, its name, how many code cells have run, how long.
 
-    On a terminal the line is redrawn; elsewhere it is printed at the beginning and at the end.
-
-    Args:
-        title: str, what the line begins with.
-        total: int, number of code cells.
+    On a terminal the last line shows what is running and is redrawn; elsewhere a notebook's line is printed at its
+    beginning and at its end.
     """
 
-    def __init__(self, title, total):
-        self.title = title
-        self.total = total
-        self.done = 0
-        self.cell = None
-        self.started = time.monotonic()
+    def __init__(self):
+        self.running = []
         self.on_terminal = sys.stdout.isatty()
-        self._draw()
 
-    def cell_done(self, cell, **_):
-        """Counts a code cell and keeps it in `cell`; called by nbclient, also for a cell that failed."""
-        self.done += 1
-        self.cell = cell
+    def begin(self, execution):
+        """Shows that a notebook has begun."""
+        self.running.append(execution)
+        if not self.on_terminal:
+            print(execution.line(), flush=True)
+        self.redraw()
 
-    def tick(self):
-        """Redraws the line on a terminal."""
+    def end(self, execution):
+        """Shows the line of a notebook for the last time."""
+        self.running.remove(execution)
         if self.on_terminal:
-            self._draw()
-
-    def finish(self):
-        """Draws the line for the last time."""
-        self._draw()
-        if self.on_terminal:
+            self._show(execution.line())
             print()
+        else:
+            print(execution.line(), flush=True)
+        self.redraw()
 
-    def _draw(self):
-        seconds = int(time.monotonic() - self.started)
-        line = f"{self.title}  {self.done:3d}/{self.total} cells  {seconds // 60}:{seconds % 60:02d}"
-        print(f"\r{line}" if self.on_terminal else line, end="" if self.on_terminal else "\n", flush=True)
+    def redraw(self):
+        """Draws what is running anew on a terminal."""
+        if self.on_terminal and self.running:
+            self._show(" | ".join(execution.line() for execution in self.running))
+
+    def _show(self, line):
+        width = shutil.get_terminal_size().columns - 1  # a full line would begin another one
+        print(f"\r{line[:width]:{width}}", end="", flush=True)
 
 
 def find_notebooks(folder, names, suffixes=(".ipynb",)):
@@ -105,77 +105,135 @@ def set_profile(notebook, profile):
     raise UserError("The notebook has no cell tagged 'parameters', so its profile cannot be set.")
 
 
-def execute(notebook, folder, title):
-    """Runs all cells in a new kernel, which sees `folder` as its working directory.
+class Execution:
+    """A notebook whose cells run in a new kernel, which sees the notebook's folder as its working directory.
 
     Args:
         notebook: nbformat NotebookNode; outputs are stored in it, also those before an error.
         folder: Path, the notebook's folder.
         title: str, shown with the progress and in errors.
-
-    Raises:
-        UserError: if a cell fails (unless it is tagged `raises-exception`) or the kernel dies.
     """
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-    total = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
-    progress = Progress(title, total)
-    client = NotebookClient(
-        notebook,
-        timeout=None,
-        kernel_name="python3",
-        record_timing=False,
-        coalesce_streams=True,
-        extra_arguments=["--log-level=ERROR"],  # a warning about kernels on other machines would break the line
-        resources={"metadata": {"path": str(folder)}},
-        on_cell_executed=progress.cell_done,
-    )
-    failures = []
+    def __init__(self, notebook, folder, title):
+        self.notebook, self.folder, self.title = notebook, folder, title
+        self.cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
+        self.done, self.last_cell, self.error, self.worker = 0, None, None, None
+        self.measures_time = any(TAG_ALONE in cell.metadata.get("tags", []) for cell in notebook.cells)
 
-    # What libraries of a kernel print past Python would break the line too. It is shown if the kernel dies.
-    with tempfile.TemporaryFile() as messages:
+    def start(self, finished):
+        """Starts the kernel and runs the cells in another thread.
+
+        Args:
+            finished: `queue.Queue`, gets this object when all is over, with or without an error.
+        """
+        from nbclient import NotebookClient
+
+        self.started = time.monotonic()
+        # What libraries of a kernel print past Python would break the line. It is shown if the kernel dies.
+        self.messages = tempfile.TemporaryFile()
+        self.client = NotebookClient(
+            self.notebook,
+            timeout=None,
+            kernel_name="python3",
+            record_timing=False,
+            coalesce_streams=True,
+            extra_arguments=["--log-level=ERROR"],  # a warning about kernels on other machines would break the line
+            resources={"metadata": {"path": str(self.folder)}},
+            on_cell_executed=self._cell_done,
+        )
 
         def work():
             try:
-                client.execute(stderr=messages)
+                self.client.execute(stderr=self.messages)
             except Exception as error:
-                failures.append(error)
+                self.error = error
+            finished.put(self)
 
         # In the main thread nbclient would catch Control-C itself, and end in an AssertionError.
-        worker = threading.Thread(target=work, daemon=True)
-        worker.start()
-        try:
-            while worker.is_alive():
-                worker.join(timeout=1.0)
-                progress.tick()
-        except KeyboardInterrupt:
-            _end_kernel(client, worker)
-            raise
-        finally:
-            progress.finish()
-        for error in failures:
-            if isinstance(error, CellExecutionError):
-                message = f"{error.ename}: {error.evalue}\nin this cell of {title.strip()}:\n\n{progress.cell.source}"
-                raise UserError(message) from error
-            if isinstance(error, DeadKernelError):
-                raise UserError(
-                    f"The kernel of {title.strip()} died (out of memory?).{_last_lines(messages)}"
-                ) from error
+        self.worker = threading.Thread(target=work, daemon=True)
+        self.worker.start()
+
+    def _cell_done(self, cell, **_):
+        """Called by nbclient, also for a cell that failed."""
+        self.done += 1
+        self.last_cell = cell
+
+    def line(self):
+        """The progress in a line."""
+        seconds = int(time.monotonic() - self.started)
+        return f"{self.title}  {self.done:3d}/{self.cells} cells  {seconds // 60}:{seconds % 60:02d}"
+
+    def check(self):
+        """Raises a UserError if a cell has failed (unless it is tagged `raises-exception`) or the kernel has died."""
+        from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+        error, title = self.error, self.title.strip()
+        if isinstance(error, CellExecutionError):
+            raise UserError(
+                f"{error.ename}: {error.evalue}\nin this cell of {title}:\n\n{self.last_cell.source}"
+            ) from error
+        if isinstance(error, DeadKernelError):
+            raise UserError(f"The kernel of {title} died (out of memory?).{_last_lines(self.messages)}") from error
+        if error is not None:
             raise error
 
+    def end(self):
+        """Ends the kernel, if it starts, works or is about to end, and waits for the thread."""
+        if self.worker is None:
+            return
+        deadline = time.monotonic() + 30
+        while self.worker.is_alive() and time.monotonic() < deadline:
+            provisioner = getattr(self.client.km, "provisioner", None)
+            if provisioner is not None and provisioner.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(provisioner.pid, signal.SIGTERM)
+            self.worker.join(timeout=0.5)
+        # At some moments nbclient leaves its clean-up behind, which at exit finds nothing to clean up and complains.
+        atexit.unregister(self.client._cleanup_kernel)
 
-def _end_kernel(client, worker):
-    """Ends the kernel of a notebook, whether it starts, works or is about to end, and waits for the worker thread."""
-    deadline = time.monotonic() + 30
-    while worker.is_alive() and time.monotonic() < deadline:
-        provisioner = getattr(client.km, "provisioner", None)
-        if provisioner is not None and provisioner.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(provisioner.pid, signal.SIGTERM)
-        worker.join(timeout=0.5)
-    # At some moments nbclient leaves its clean-up behind, which at exit finds nothing to clean up and complains.
-    atexit.unregister(client._cleanup_kernel)
+
+def execute(executions, jobs=1, store=None):
+    """Runs notebooks, several at a time; those that measure time run alone, after the others.
+
+    The first error ends the notebooks that run at that moment, and no other is begun.
+
+    Args:
+        executions: list of `Execution`.
+        jobs: int >= 1, how many may run at a time.
+        store: function that gets each `Execution` that is over, also one that failed or was ended; or None.
+
+    Raises:
+        UserError: if a cell fails (unless it is tagged `raises-exception`) or a kernel dies.
+    """
+    waiting = list(executions)
+    if jobs > 1:
+        waiting.sort(key=lambda execution: execution.measures_time)
+    finished, display = queue.Queue(), Display()
+
+    def over(execution):
+        display.end(execution)
+        if store is not None:
+            store(execution)
+
+    try:
+        while waiting or display.running:
+            while waiting and len(display.running) < (1 if waiting[0].measures_time else jobs):
+                execution = waiting.pop(0)
+                execution.start(finished)
+                display.begin(execution)
+            try:
+                execution = finished.get(timeout=1.0)
+            except queue.Empty:
+                display.redraw()
+                continue
+            over(execution)
+            execution.check()
+    except BaseException:
+        for execution in executions:
+            execution.end()
+        for execution in list(display.running):
+            over(execution)
+        raise
 
 
 def _last_lines(file, count=5):
@@ -193,27 +251,38 @@ def write(notebook, path):
     os.replace(unfinished, path)
 
 
-def run(paths, profile, output):
+def default_jobs(profile):
+    """Returns how many notebooks may run at a time if nobody says it.
+
+    In the quick profile a notebook keeps little more than one core busy: two. A GPU, and the paper profile, want one.
+    """
+    return 2 if profile == DEFAULT_PROFILE and (os.cpu_count() or 1) > 1 and not shutil.which("nvidia-smi") else 1
+
+
+def run(paths, profile, output, jobs=None):
     """Executes notebooks into another folder and prints the comparison table if one of them writes it.
 
     Args:
         paths: list of Path, notebooks without their suffix.
         profile: str, one of `PROFILES`.
         output: Path, folder for the executed notebooks and what they write.
+        jobs: int >= 1, how many may run at a time; None for `default_jobs`.
     """
     import nbformat
 
     table = output / TABLE
     table.unlink(missing_ok=True)  # so that what is shown at the end is of this run
     width = max(len(path.name) for path in paths)
+    executions = []
     for path in paths:
         notebook = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
         if profile != DEFAULT_PROFILE:
             set_profile(notebook, profile)
-        try:
-            execute(notebook, path.parent, path.name.ljust(width))
-        finally:
-            write(notebook, output / f"{path.name}.ipynb")
+        executions.append(Execution(notebook, path.parent, path.name.ljust(width)))
+    jobs = jobs or default_jobs(profile)
+    execute(executions, jobs, lambda done: write(done.notebook, output / f"{done.title.strip()}.ipynb"))
+    if jobs > 1 and sum(not execution.measures_time for execution in executions) > 1:
+        print("\nTwo notebooks and more shared the processor, so seconds in them say little; --jobs 1 avoids that.")
     if table.is_file():
         print(f"\n{format_table(table)}\n\nThe table: {table}")
     print(f"The executed notebooks: {output}")
@@ -246,7 +315,7 @@ def update(paths):
         if jupytext(["--quiet", "--sync", str(newest)]) or not (script.is_file() and stored.is_file()):
             raise UserError(f"{newest} has no pair. Make it one: jupytext --set-formats ipynb,py:percent {newest}")
         notebook = nbformat.read(stored, as_version=4)
-        execute(notebook, path.parent, path.name.ljust(width))
+        execute([Execution(notebook, path.parent, path.name.ljust(width))])
         normalise(notebook)
         refuse_local_paths(notebook, path.name)
         write(notebook, stored)

@@ -490,7 +490,7 @@ plots.show(
 #
 # ## 7. Training
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["measures-time", "nbval-ignore-output"]
 models, results = {}, {}
 progress = training.Progress(runs=len(variants))
 for progress.title, options in variants.items():

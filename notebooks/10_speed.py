@@ -102,7 +102,7 @@ plots.table(
 # Both are measured here, on the machine that executes this page. Here one multiplication and one addition are *two*
 # operations (the paper's flops count them as one).
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["measures-time", "nbval-ignore-output"]
 bandwidth = timing.memory_bandwidth(megabytes=128, rounds=ROUNDS)
 peak = timing.matrix_product_rate(size=1536, rounds=ROUNDS)
 
@@ -189,9 +189,9 @@ plots.show(
 # The grouped layers all stand at the same intensity, under the slope: there the memory allows a fraction of the rate
 # that arithmetic could have. And they stay below even that. A product of 16 by 16 numbers keeps the processor's vectors
 # and its registers less busy than a large one does, which is a loss of its own. (A point may stand a little above the
-# roof: $P$ and $B$ are medians of a few rounds, on a machine that does other things too.) So there are two ways to make
-# a grouped network faster, and to compute still less is neither of them: **move fewer bytes**, and **keep the vectors
-# full**.
+# roof: $P$ and $B$ are the fastest of a few rounds, but the machine may have been slower in all of them.) So there are
+# two ways to make a grouped network faster, and to compute still less is neither of them: **move fewer bytes**, and
+# **keep the vectors full**.
 #
 # ## What else moves bytes
 #

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from kgpc import paper, training
-from kgpc.notebooks import execute, set_profile
+from kgpc.notebooks import Execution, execute, set_profile
 
 # Notebook -> the baseline and the grouped network as the published tables call them.
 FAMILIES = {
@@ -75,6 +75,6 @@ def test_the_paper_profile_runs_with_tiny_values(notebook, root, tmp_path, monke
     )
     stored.cells[index].source = re.sub(r'(training\.recipe\("[^"]+", "[^"]+"\))', rf"\1.replace({tiny})", source)
     stored.cells.insert(index, nbformat.v4.new_code_cell(TINY_DATA))
-    execute(stored, root / "notebooks", name)
+    execute([Execution(stored, root / "notebooks", name)])
     page = "\n".join(str(output) for cell in stored.cells for output in cell.get("outputs", []))
     assert 'Profile "paper"' in page and "CIFAR-10" in page

@@ -6,7 +6,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from kgpc.notebooks import execute, set_profile
+from kgpc.notebooks import Execution, execute, set_profile
 
 TINY = """\
 def load(name):
@@ -33,7 +33,7 @@ def test_the_paper_profile_runs_with_tiny_values(root, tmp_path, monkeypatch):
     set_profile(notebook, "paper")
     (imports,) = (i for i, cell in enumerate(notebook.cells) if cell.source.startswith("import matplotlib"))
     notebook.cells.insert(imports + 1, nbformat.v4.new_code_cell(TINY))
-    execute(notebook, root / "notebooks", "02_kmobilenet")
+    execute([Execution(notebook, root / "notebooks", "02_kmobilenet")])
     table = pd.read_csv(tmp_path / "comparison.csv")
     ours = table[table["origin"] == "this run"]
     assert ours["dataset"].tolist() == ["CIFAR-10"] * 4

@@ -1,6 +1,7 @@
 """`python -m kgpc notebooks`: executing notebooks, storing their outputs, and what goes wrong."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,11 +112,85 @@ def test_a_table_of_an_earlier_run_is_not_shown(clone, capsys):
 def test_a_failing_cell_is_shown_and_what_was_executed_is_kept(clone, capsys):
     add_pair(clone, "00_fails", '# %%\nprint("before")\n\n# %%\nraise KeyError("groups")\n')
     add_pair(clone, "01_never", WRITES_TABLE)
-    assert command_line.main(["notebooks"]) == 1
+    assert command_line.main(["notebooks", "--jobs", "1"]) == 1
     captured = capsys.readouterr()
     assert "KeyError: 'groups'\nin this cell of 00_fails:" in captured.err
     assert "01_never" not in captured.out
     assert any(output.get("text") == "before\n" for output in outputs_of(clone / "results" / "00_fails.ipynb"))
+
+
+MEETS = """\
+# %%
+import time
+from pathlib import Path
+
+Path("{own}").touch()
+for _ in range(600):
+    if Path("{other}").exists():
+        break
+    time.sleep(0.1)
+else:
+    raise TimeoutError("the other notebook did not come")
+"""
+ALONE = """\
+# %% tags=["measures-time"]
+from pathlib import Path
+
+open("alone", "x").close()
+seen = sorted(path.name for path in Path(".").glob("at_work*"))
+print(seen)
+Path("alone").unlink()
+"""
+AT_WORK = """\
+# %%
+import time
+from pathlib import Path
+
+Path("at_work_{own}").touch()
+assert not Path("alone").exists()
+time.sleep(1)
+Path("at_work_{own}").unlink()
+"""
+
+
+def test_two_notebooks_run_at_a_time(clone, capsys):
+    """Each waits for the other, so one after the other fails."""
+    add_pair(clone, "00_one", MEETS.format(own="one", other="two"))
+    add_pair(clone, "01_two", MEETS.format(own="two", other="one"))
+    assert command_line.main(["notebooks", "--jobs", "2"]) == 0
+    assert "--jobs 1" in capsys.readouterr().out
+
+
+def test_a_notebook_that_measures_time_runs_alone_after_the_others(clone, capsys):
+    add_pair(clone, "00_alone", ALONE)
+    add_pair(clone, "01_alone", ALONE)
+    for name in "234":
+        add_pair(clone, f"0{name}_work", AT_WORK.format(own=name))
+    assert command_line.main(["notebooks", "--jobs", "3"]) == 0
+    begun = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "  0/" in line]
+    assert begun == ["02_work", "03_work", "04_work", "00_alone", "01_alone"]
+    for name in ("00_alone", "01_alone"):
+        assert [output.text for output in outputs_of(clone / "results" / f"{name}.ipynb")] == ["[]\n"]
+
+
+def test_a_failing_cell_ends_what_runs_beside_it(clone, capsys):
+    add_pair(clone, "00_fails", MEETS.format(own="one", other="two") + "\n# %%\nraise KeyError('groups')\n")
+    add_pair(clone, "01_sleeps", "# %%\nprint('kept')\n\n" + MEETS.format(own="two", other="never"))
+    assert command_line.main(["notebooks", "--jobs", "2"]) == 1
+    captured = capsys.readouterr()
+    assert "KeyError: 'groups'\nin this cell of 00_fails:" in captured.err and "01_sleeps" not in captured.err
+    assert [output.text for output in outputs_of(clone / "results" / "01_sleeps.ipynb")] == ["kept\n"]
+
+
+def test_notebooks_share_a_processor_but_not_a_gpu(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert notebooks.default_jobs("quick") == 2 and notebooks.default_jobs("paper") == 1
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert notebooks.default_jobs("quick") == 1
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert notebooks.default_jobs("quick") == 1
 
 
 def test_a_dead_kernel_is_an_error(clone, capsys):
@@ -133,14 +208,17 @@ def test_what_a_library_prints_past_python_does_not_disturb_the_progress(clone, 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that stands for Control-C here")
+@pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("moment", ["starting", "working"])
-def test_an_interruption_ends_without_a_traceback(clone, moment):
+def test_an_interruption_ends_without_a_traceback(clone, moment, jobs):
     cell = "import time\nfrom pathlib import Path\n\nPath('working').touch()\ntime.sleep(600)\n"
     add_pair(clone, "00_sleeps", f"# %%\n{cell}")
+    add_pair(clone, "01_sleeps", f"# %%\n{cell}")
     # Whoever runs the tests in the background has told their processes to ignore the signal.
     code = (
         "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
-        f"sys.argv[1:] = ['notebooks']; runpy.run_path({command_line.__file__!r}, run_name='__main__')"
+        f"sys.argv[1:] = ['notebooks', '--jobs', '{jobs}'];"
+        f"runpy.run_path({command_line.__file__!r}, run_name='__main__')"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline().startswith("00_sleeps    0/2 cells")
@@ -234,7 +312,15 @@ def test_a_profile_cannot_be_set_without_a_parameters_cell(clone, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["notebooks", "--profile", "slow"], ["notebooks", "--update", "--profile", "paper"]]
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["notebooks", "--profile", "slow"],
+        ["notebooks", "--jobs", "0"],
+        ["notebooks", "--update", "--profile", "paper"],
+        ["notebooks", "--update", "--jobs", "2"],
+    ],
 )
 def test_command_lines_that_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as exit_code:

@@ -32,6 +32,15 @@ def test_bad_input_is_named():
         timing.in_turns({})
 
 
+def test_the_fastest_round_sets_the_limits_of_a_machine(monkeypatch):
+    readings = [0.0, 3.0, 10.0, 11.0, 20.0, 22.0]  # rounds of 3, 1 and 2 seconds
+    clock = iter(2 * readings)
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    bandwidth, rate = timing.memory_bandwidth(megabytes=1, rounds=3), timing.matrix_product_rate(size=64, rounds=3)
+    monkeypatch.undo()
+    assert bandwidth == 2 * 2**20 and rate == 2 * 64**3
+
+
 def test_the_two_limits_of_a_machine_are_positive_rates():
     assert timing.memory_bandwidth(megabytes=1, rounds=1) > 0
     assert timing.matrix_product_rate(size=64, rounds=1) > 0

@@ -210,6 +210,23 @@ def test_mirrored_views_are_four_of_each_image():
         assert views == flips and len(flips) == 4
 
 
+@pytest.mark.parametrize("views, items", (("plain", 11), ("mirrored", 44)))
+def test_a_last_batch_is_filled_up_with_the_first_images(views, items):
+    order = np.arange(13, 2, -1)
+    recipe = TINY.replace(batch_size=8)
+    arguments = {"training": False, "indices": order, "views": views}
+    short = Batches(numbered(20), np.arange(20), recipe, **arguments)
+    filled = Batches(numbered(20), np.arange(20), recipe, **arguments, fill=True)
+    assert len(filled) == len(short) and len(short[len(short) - 1][1]) < 8
+    batches = [filled[number] for number in range(len(filled))]
+    assert {images.shape for images, _ in batches} == {(8, 8, 8, 3)}
+    labels = np.concatenate([labels for _, labels in batches])
+    images = np.concatenate([images for images, _ in batches])
+    np.testing.assert_array_equal(labels[:items], np.tile(order, items // 11))
+    np.testing.assert_array_equal(labels[items:], order[: len(labels) - items])
+    np.testing.assert_array_equal(images[items:], images[: len(labels) - items])
+
+
 def test_balanced_weights_give_every_class_the_same_total():
     labels = np.repeat([0, 1, 2], [4, 8, 12])
     batches = Batches(numbered(24), labels, TINY.replace(class_weight="balanced"))

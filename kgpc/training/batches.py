@@ -137,6 +137,8 @@ class Batches(keras.utils.PyDataset):
             on its position in `images`, so it stays the same in a selection.
         views: "plain", "augmented" or "mirrored"; see `Recipe.validation_views`. None: augmented in training, if the
             recipe has an augmentation, else plain.
+        fill: bool, whether a last batch that is not full begins again with the first images. TensorFlow and JAX compile
+            a network anew for a batch of another size, which takes seconds. Not in training.
         workers: int >= 1, threads that prepare batches. They change nothing but the time.
         process, processes: ints, number of this process and of all that train together; each of them gets its part of
             every batch, in the order of the processes.
@@ -164,6 +166,7 @@ class Batches(keras.utils.PyDataset):
         training=True,
         indices=None,
         views=None,
+        fill=False,
         workers=1,
         process=0,
         processes=1,
@@ -192,7 +195,7 @@ class Batches(keras.utils.PyDataset):
                 f"Received: batch_size={recipe.batch_size}."
             )
         self.views = views or ("augmented" if training and recipe.augmentation is not None else "plain")
-        self.process, self.processes = process, processes
+        self.fill, self.process, self.processes = fill, process, processes
         self.epoch = 0
         self._order = (None, None)
         self._class_weights = None
@@ -201,11 +204,13 @@ class Batches(keras.utils.PyDataset):
             with np.errstate(divide="ignore"):
                 self._class_weights = (len(self.indices) / (np.count_nonzero(counts) * counts)).astype(np.float32)
 
-    def _copies(self):
+    @property
+    def copies(self):
+        """How often each image is seen: 4 times where the views are "mirrored", else once."""
         return 4 if self.views == "mirrored" else 1
 
     def __len__(self):
-        whole, rest = divmod(len(self.indices) * self._copies(), self.recipe.batch_size)
+        whole, rest = divmod(len(self.indices) * self.copies, self.recipe.batch_size)
         return whole if self.training else whole + (rest > 0)
 
     def order(self, epoch):
@@ -221,7 +226,8 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, number):
         epoch, size = self.epoch, self.recipe.batch_size
         order = self.order(epoch)
-        items = np.arange(number * size, min((number + 1) * size, len(order) * self._copies()))
+        items, total = np.arange(number * size, (number + 1) * size), len(order) * self.copies
+        items = items % total if self.fill else items[items < total]
         weights = None
         if self.processes > 1:
             items, weights = self._part(items)
@@ -248,7 +254,7 @@ class Batches(keras.utils.PyDataset):
             return items[mine], None
         # All processes need batches of the same length. Those that fill up the last one have no weight; the others
         # have so much that the mean over all batches is the mean over the images.
-        total = len(self.indices) * self._copies()
+        total = len(self.indices) * self.copies
         weights = np.zeros(self.recipe.batch_size, np.float32)
         weights[: len(items)] = len(self) * self.recipe.batch_size / total
         items = np.concatenate([items, np.zeros(self.recipe.batch_size - len(items), items.dtype)])

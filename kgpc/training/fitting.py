@@ -8,6 +8,7 @@ checkpoints from which an interrupted run goes on as if nothing had happened.
 import contextlib
 import csv
 import dataclasses
+import functools
 import gc
 import hashlib
 import json
@@ -188,6 +189,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
         training=False,
         indices=for_validation,
         views=recipe.validation_views,
+        fill=processes == 1,
         **shared,
     )
     if recipe.batch_norm_momentum is not None:
@@ -207,7 +209,10 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
         _restore(model, state)
     if not isinstance(progress, Progress):
         progress = Progress(progress if isinstance(progress, str) else "") if progress else None
-    run = _Run(recipe, batches, validation, state, checkpoints, progress)
+    # Keras' own validation and `evaluate` would compile the network once each, which takes seconds. Where processes
+    # share the images only Keras' own will do: none of them sees the answers of all.
+    judge = functools.partial(_judge, model, validation) if processes == 1 else None
+    run = _Run(recipe, batches, validation, judge, state, checkpoints, progress)
     if state.epoch < recipe.epochs:
         with _synchronized(model), _graph_optimization(recipe.epochs * len(batches)), _rare_garbage_collection():
             model.fit(
@@ -217,7 +222,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
                 shuffle=False,
                 verbose=0,
                 callbacks=[run],
-                validation_data=validation,
+                validation_data=None if judge else validation,
             )
     else:
         run.nothing_to_do()
@@ -261,21 +266,7 @@ def evaluate(model, data, recipe, part="test"):
     _check_labels(labels, len(data.class_names))
     if not len(indices):
         raise ValueError("`data` must have test images to be tested on. Received: data.x_test of length 0.")
-    # Keras compiles `predict` once more for a smaller last batch, which takes seconds: the first images fill it up.
-    batch_size = min(recipe.batch_size, len(indices))
-    filled = np.resize(indices, math.ceil(len(indices) / batch_size) * batch_size)
-    batches = Batches(images, labels, recipe, training=False, indices=filled)
-    labels = labels[indices]
-    probabilities = np.asarray(model.predict(batches, verbose=0), np.float64)[: len(labels)]
-    predictions = probabilities.argmax(axis=1)
-    of_label = probabilities[np.arange(len(labels)), labels]
-    return Evaluation(
-        accuracy=float(np.mean(predictions == labels)),
-        loss=float(-np.log(np.clip(of_label, 1e-7, 1.0)).mean()),
-        images=len(labels),
-        predictions=predictions.astype(np.int64),
-        correct=predictions == labels,
-    )
+    return _judge(model, Batches(images, labels, recipe, training=False, indices=indices, fill=True))
 
 
 def set_batch_norm_momentum(model, momentum):
@@ -290,12 +281,27 @@ def set_batch_norm_momentum(model, momentum):
             layer.momentum = momentum
 
 
-class _Run(keras.callbacks.Callback):
-    """All that happens around the steps of a training."""
+def _judge(model, batches):
+    """The `Evaluation` of a network on batches that are filled up."""
+    labels = np.concatenate([np.asarray(batches.labels)[batches.indices]] * batches.copies)
+    probabilities = np.asarray(model.predict(batches, verbose=0), np.float64)[: len(labels)]
+    predictions = probabilities.argmax(axis=1)
+    of_label = probabilities[np.arange(len(labels)), labels]
+    return Evaluation(
+        accuracy=float(np.mean(predictions == labels)),
+        loss=float(-np.log(np.clip(of_label, 1e-7, 1.0)).mean()),
+        images=len(labels),
+        predictions=predictions.astype(np.int64),
+        correct=predictions == labels,
+    )
 
-    def __init__(self, recipe, batches, validation, state, checkpoints, progress):
+
+class _Run(keras.callbacks.Callback):
+    """All that happens around the steps of a training; `judge` makes the validation, None where Keras does."""
+
+    def __init__(self, recipe, batches, validation, judge, state, checkpoints, progress):
         super().__init__()
-        self.recipe, self.batches, self.validation = recipe, batches, validation
+        self.recipe, self.batches, self.validation, self.judge = recipe, batches, validation, judge
         self.state, self.checkpoints, self.progress = state, checkpoints, progress
         self.losses, self.rate, self.started = [], None, None
 
@@ -355,11 +361,12 @@ class _Run(keras.callbacks.Callback):
             self.progress.end()
         raise NonFiniteLoss(self.batches.epoch + 1, len(self.losses) + 1, loss, kept)
 
-    def on_test_begin(self, logs=None):
-        _average_over_devices(self.model)
-
     def on_epoch_end(self, epoch, logs=None):
         state = self.state
+        if self.judge:
+            _average_over_devices(self.model)
+            result = self.judge()
+            logs = {**logs, "val_loss": result.loss, "val_accuracy": result.accuracy}
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
         row = {"epoch": epoch + 1, "learning_rate": self.rate, **{name: float(logs[name]) for name in names}}
         improved = self._improves(row)
