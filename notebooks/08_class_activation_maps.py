@@ -148,7 +148,7 @@ plots.show(
 # depthwise kernels only ever see the padding in training, and have learned nothing that helps in a larger image.)
 
 # %% tags=["nbval-ignore-output"]
-EPOCHS = 6
+EPOCHS = 4
 recipe = training.QUICK.replace(epochs=EPOCHS)
 variants = {"MobileNet": None, "kMobileNet 16ch": D6(16)}
 options = {"classes": len(names), "skip_stride_cnt": 1, "alpha": 0.25}

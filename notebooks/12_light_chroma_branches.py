@@ -509,32 +509,19 @@ plots.table(
 # accuracy flatters a network; and there are only 120 of them, which makes it rough.)
 
 # %% tags=["nbval-ignore-output"]
-panels = {
-    title: {
-        name: (
-            LEVELS[noise],
-            [correct[name, noise.__name__, level].mean() for level in LEVELS[noise]],
-        )
-        for name in compared
-    }
-    for title, noise in {
-        "Gaussian noise: σ, of 255": gaussian,
-        "salt and pepper: share of pixels": salt_and_pepper,
-    }.items()
-}
-for title, panel in panels.items():
-    figure = plots.curve_panels(
-        {title: panel},
-        xlabel=title.partition(": ")[2],
-        ylabel="accuracy on test patches",
-        title=f"Quick runs, one seed: accuracy under {title.partition(':')[0]}",
-        columns=1,
+for noise, title, xlabel in (
+    (gaussian, "Gaussian noise", "σ, of 255"),
+    (salt_and_pepper, "salt and pepper", "share of pixels"),
+):
+    figure = plots.line_chart(
+        LEVELS[noise],
+        {name: [correct[name, noise.__name__, level].mean() for level in LEVELS[noise]] for name in compared},
+        xlabel=xlabel,
+        ylabel=f"accuracy on {len(data.y_test)} test patches",
+        title=f"Quick runs, one seed: accuracy under {title}",
+        levels={"chance": 1 / len(data.class_names)},
         percent=True,
-        markers=True,
-        height=3.0,
     )
-    figure.axes[0].axhline(1 / 6, color=plots.GREY, linestyle=":")
-    figure.axes[0].annotate("chance", (0, 1 / 6), (2, 4), ("axes fraction", "data"), "offset points", color=plots.GREY)
     plots.show(
         figure,
         f"Accuracy of three networks on {len(data.y_test)} test patches under {title}. A dotted line is at chance.",

@@ -165,7 +165,7 @@ plots.table(counts, "Table 1. Images of each class.")
 # %%
 if PROFILE == "quick":
     recipe = training.QUICK.replace(
-        epochs=8,
+        epochs=6,
         batch_size=16,
         augmentation=training.Augmentation(
             rotation=0, width_shift=0.1, height_shift=0.1, shear=0, zoom=0.1, horizontal_flip=True
