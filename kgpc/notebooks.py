@@ -279,13 +279,23 @@ def run(paths, profile, output, jobs=None):
         if profile != DEFAULT_PROFILE:
             set_profile(notebook, profile)
         executions.append(Execution(notebook, path.parent, path.name.ljust(width)))
-    jobs = jobs or default_jobs(profile)
+    jobs, started = jobs or default_jobs(profile), time.monotonic()
     execute(executions, jobs, lambda done: write(done.notebook, output / f"{done.title.strip()}.ipynb"))
-    if jobs > 1 and sum(not execution.measures_time for execution in executions) > 1:
-        print("\nTwo notebooks and more shared the processor, so seconds in them say little; --jobs 1 avoids that.")
+    print(f"\n{_summary(executions, jobs, time.monotonic() - started)}")
     if table.is_file():
         print(f"\n{format_table(table)}\n\nThe table: {table}")
     print(f"The executed notebooks: {output}")
+
+
+def _summary(executions, jobs, seconds):
+    """How long all took together; and where seconds were measured while another notebook ran."""
+    count = len(executions)
+    text = f"{count} notebook{'s' * (count > 1)} in {int(seconds) // 60}:{int(seconds) % 60:02d}"
+    if jobs == 1 or sum(not execution.measures_time for execution in executions) < 2:
+        return f"{text}."
+    alone = ", ".join(execution.title.strip() for execution in executions if execution.measures_time)
+    exception = f", but in those that ran alone: {alone}" if alone else ""
+    return f"{text}, up to {jobs} at a time, so seconds in them say little{exception}. (--jobs 1: one after the other.)"
 
 
 def format_table(path):

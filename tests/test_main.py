@@ -86,7 +86,7 @@ def test_notebooks_are_executed_into_another_folder_and_the_table_is_printed(clo
     before = stored.read_bytes()
     assert command_line.main(["notebooks"]) == 0
     printed = capsys.readouterr().out
-    assert "00_table    2/2 cells" in printed
+    assert "00_table    2/2 cells" in printed and "\n1 notebook in 0:" in printed
     assert "    model parameters profile\nMobileNet    3217226   quick" in printed
     assert str(clone / "results") in printed
     executed = nbformat.read(clone / "results" / "00_table.ipynb", as_version=4)
@@ -158,7 +158,9 @@ def test_two_notebooks_run_at_a_time(clone, capsys):
     add_pair(clone, "00_one", MEETS.format(own="one", other="two"))
     add_pair(clone, "01_two", MEETS.format(own="two", other="one"))
     assert command_line.main(["notebooks", "--jobs", "2"]) == 0
-    assert "--jobs 1" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "\n2 notebooks in 0:" in printed
+    assert ", up to 2 at a time, so seconds in them say little. (--jobs 1: one after the other.)\n" in printed
 
 
 def test_a_notebook_that_measures_time_runs_alone_after_the_others(clone, capsys):
@@ -167,7 +169,9 @@ def test_a_notebook_that_measures_time_runs_alone_after_the_others(clone, capsys
     for name in "234":
         add_pair(clone, f"0{name}_work", AT_WORK.format(own=name))
     assert command_line.main(["notebooks", "--jobs", "3"]) == 0
-    begun = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "  0/" in line]
+    printed = capsys.readouterr().out
+    assert ", but in those that ran alone: 00_alone, 01_alone. (" in printed
+    begun = [line.split()[0] for line in printed.splitlines() if "  0/" in line]
     assert begun == ["02_work", "03_work", "04_work", "00_alone", "01_alone"]
     for name in ("00_alone", "01_alone"):
         assert [output.text for output in outputs_of(clone / "results" / f"{name}.ipynb")] == ["[]\n"]
