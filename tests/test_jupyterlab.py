@@ -80,6 +80,12 @@ def show_first_figure(page):
         page.wait_for_timeout(300)
 
 
+def accept(dialog):
+    """Accepts a dialog: on a slow computer JupyterLab can ask for the kernel before it has the list of them."""
+    print(f"JupyterLab: {dialog.inner_text()!r}")
+    dialog.locator("button.jp-mod-accept").click()
+
+
 def run_all_cells(page):
     """Chooses "Run All Cells"; again, if JupyterLab was still too busy with opening the notebook to take notice."""
     from playwright.sync_api import TimeoutError
@@ -99,6 +105,7 @@ def test_all_cells_run_and_the_figures_appear(chromium, lab):
     address, saved = lab
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(2 * MINUTE)  # for slow computers
+    page.add_locator_handler(page.locator("dialog.jp-Dialog"), accept)
     page.goto(address)
     # Before the kernel is idle a click runs nothing.
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
