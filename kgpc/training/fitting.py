@@ -56,8 +56,8 @@ class TrainingResult:
     Attributes:
         history: `pandas.DataFrame`, one row for each epoch: `epoch` (from 1), `learning_rate` (of its last step),
             `loss` and `accuracy` (means over the training batches while they were learned from), `val_loss` and
-            `val_accuracy` (on the validation images), `seconds` (with validation). Losses are cross-entropies in nats,
-            accuracies fractions.
+            `val_accuracy` (on the validation images), `seconds` (with validation). Losses are cross-entropies in nats
+            (those of validation as in `Evaluation`), accuracies fractions.
         step_losses: float64 array, loss of each training step.
         best_epoch: int, from 1; the network has the weights of this epoch.
         seconds: float, sum over the epochs, also over those before an interruption.
@@ -82,7 +82,7 @@ class Evaluation:
 
     Attributes:
         accuracy: float, fraction of the images whose class has the highest probability.
-        loss: float, mean cross-entropy in nats.
+        loss: float, mean cross-entropy in nats; a probability below 1e-7 counts as 1e-7.
         images: int, their number.
         predictions: int64 array `(n,)`, the class with the highest probability, in the order of the images.
         correct: bool array `(n,)`.
