@@ -57,7 +57,8 @@ class Display:
     def redraw(self):
         """Draws what is running anew on a terminal."""
         if self.on_terminal and self.running:
-            self._show(" | ".join(execution.line() for execution in self.running))
+            lines = [execution.line() for execution in self.running]
+            self._show(lines[0] if len(lines) == 1 else " | ".join(" ".join(line.split()) for line in lines))
 
     def _show(self, line):
         width = shutil.get_terminal_size().columns - 1  # a full line would begin another one
@@ -129,8 +130,6 @@ class Execution:
         from nbclient import NotebookClient
 
         self.started = time.monotonic()
-        # What libraries of a kernel print past Python would break the line. It is shown if the kernel dies.
-        self.messages = tempfile.TemporaryFile()
         self.client = NotebookClient(
             self.notebook,
             timeout=None,
@@ -143,10 +142,12 @@ class Execution:
         )
 
         def work():
-            try:
-                self.client.execute(stderr=self.messages)
-            except Exception as error:
-                self.error = error
+            # What libraries of a kernel print past Python would break the line. Its end is shown if the kernel dies.
+            with tempfile.TemporaryFile() as messages:
+                try:
+                    self.client.execute(stderr=messages)
+                except Exception as error:
+                    self.error, self.last_messages = error, _last_lines(messages)
             finished.put(self)
 
         # In the main thread nbclient would catch Control-C itself, and end in an AssertionError.
@@ -173,7 +174,7 @@ class Execution:
                 f"{error.ename}: {error.evalue}\nin this cell of {title}:\n\n{self.last_cell.source}"
             ) from error
         if isinstance(error, DeadKernelError):
-            raise UserError(f"The kernel of {title} died (out of memory?).{_last_lines(self.messages)}") from error
+            raise UserError(f"The kernel of {title} died (out of memory?).{self.last_messages}") from error
         if error is not None:
             raise error
 

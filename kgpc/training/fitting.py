@@ -8,7 +8,6 @@ checkpoints from which an interrupted run goes on as if nothing had happened.
 import contextlib
 import csv
 import dataclasses
-import functools
 import gc
 import hashlib
 import json
@@ -189,6 +188,8 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
         training=False,
         indices=for_validation,
         views=recipe.validation_views,
+        # Keras' own validation and `evaluate` would compile the network once each, which takes seconds. Where processes
+        # share the images only Keras' own will do: none of them sees the answers of all.
         fill=processes == 1,
         **shared,
     )
@@ -209,10 +210,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
         _restore(model, state)
     if not isinstance(progress, Progress):
         progress = Progress(progress if isinstance(progress, str) else "") if progress else None
-    # Keras' own validation and `evaluate` would compile the network once each, which takes seconds. Where processes
-    # share the images only Keras' own will do: none of them sees the answers of all.
-    judge = functools.partial(_judge, model, validation) if processes == 1 else None
-    run = _Run(recipe, batches, validation, judge, state, checkpoints, progress)
+    run = _Run(recipe, batches, validation, state, checkpoints, progress)
     if state.epoch < recipe.epochs:
         with _synchronized(model), _graph_optimization(recipe.epochs * len(batches)), _rare_garbage_collection():
             model.fit(
@@ -222,7 +220,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
                 shuffle=False,
                 verbose=0,
                 callbacks=[run],
-                validation_data=None if judge else validation,
+                validation_data=None if validation.fill else validation,
             )
     else:
         run.nothing_to_do()
@@ -266,7 +264,7 @@ def evaluate(model, data, recipe, part="test"):
     _check_labels(labels, len(data.class_names))
     if not len(indices):
         raise ValueError("`data` must have test images to be tested on. Received: data.x_test of length 0.")
-    return _judge(model, Batches(images, labels, recipe, training=False, indices=indices, fill=True))
+    return _evaluation(model, Batches(images, labels, recipe, training=False, indices=indices, fill=True))
 
 
 def set_batch_norm_momentum(model, momentum):
@@ -281,7 +279,7 @@ def set_batch_norm_momentum(model, momentum):
             layer.momentum = momentum
 
 
-def _judge(model, batches):
+def _evaluation(model, batches):
     """The `Evaluation` of a network on batches that are filled up."""
     labels = np.concatenate([np.asarray(batches.labels)[batches.indices]] * batches.copies)
     probabilities = np.asarray(model.predict(batches, verbose=0), np.float64)[: len(labels)]
@@ -297,11 +295,11 @@ def _judge(model, batches):
 
 
 class _Run(keras.callbacks.Callback):
-    """All that happens around the steps of a training; `judge` makes the validation, None where Keras does."""
+    """All that happens around the steps of a training; validation too, unless Keras does it (batches not filled up)."""
 
-    def __init__(self, recipe, batches, validation, judge, state, checkpoints, progress):
+    def __init__(self, recipe, batches, validation, state, checkpoints, progress):
         super().__init__()
-        self.recipe, self.batches, self.validation, self.judge = recipe, batches, validation, judge
+        self.recipe, self.batches, self.validation = recipe, batches, validation
         self.state, self.checkpoints, self.progress = state, checkpoints, progress
         self.losses, self.rate, self.started = [], None, None
 
@@ -363,9 +361,9 @@ class _Run(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         state = self.state
-        if self.judge:
+        if self.validation.fill:
             _average_over_devices(self.model)
-            result = self.judge()
+            result = _evaluation(self.model, self.validation)
             logs = {**logs, "val_loss": result.loss, "val_accuracy": result.accuracy}
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
         row = {"epoch": epoch + 1, "learning_rate": self.rate, **{name: float(logs[name]) for name in names}}
