@@ -353,8 +353,8 @@ print("CAM and Grad-CAM agree:", np.allclose(gradient_maps, shown[:8], atol=1e-3
 layers = {
     "last maps": "conv_pw_13_bn_inter_group_add",
     "block 11": "conv_pw_11_bn_inter_group_add",
+    "block 5": "conv_pw_5_bn_inter_group_add",
 }
-layers |= {"block 5": "conv_pw_5_bn_inter_group_add"}
 rows, pictures = [], []
 for name, layer in layers.items():
     layer_shares, empty = measure(kmobilenet, cam.grad_cam, layer=layer)
