@@ -37,13 +37,14 @@ def class_activation_map(model, images, class_index=None, *, layer=None, classif
     Args:
         model: a functional Keras model with its classifier.
         images: floating-point array (n, height, width, channels), prepared as for `model.predict`.
-        class_index: int in [0, classes), or one for each image. Default: for each image the class the model predicts.
+        class_index: int in [0, classes); or n of them, one for each image; or an array (n, k), k classes for each
+            image, which takes one pass for all k. Default: for each image the class the model predicts.
         layer: str, name of the layer whose maps are weighted. Default: what the global average pooling reads.
         classifier: str, name of the classifier, a dense layer or a 1x1 convolution. Default: the one that is found.
         batch_size: int >= 1, images in each pass through the model.
 
     Returns:
-        Array (n, map height, map width), float32 in [0, 1].
+        Array (n, map height, map width), float32 in [0, 1]; (n, k, map height, map width) for k classes of each image.
 
     Raises:
         TypeError: if `images` are not floating-point numbers, or `class_index` or `batch_size` not integers.
@@ -69,8 +70,8 @@ def class_activation_map(model, images, class_index=None, *, layer=None, classif
         features, predictions = (_to_numpy(output) for output in _outputs(view, batch))
         classes = _predicted(predictions) if classes is None else classes
         # In double precision: where evidence for and against a class nearly cancels, what is left is small.
-        results.append(np.einsum("nhwc,cn->nhw", features, kernel[:, classes], dtype="float64"))
-    return _normalized(np.concatenate(results))
+        results.append(np.einsum("nhwc,cnk->nkhw", features, kernel[:, classes], dtype="float64"))
+    return _normalized(results, class_index)
 
 
 def grad_cam(model, images, class_index=None, layer=None, *, batch_size=32):
@@ -83,13 +84,14 @@ def grad_cam(model, images, class_index=None, layer=None, *, batch_size=32):
     Args:
         model: a functional Keras model with its classifier.
         images: floating-point array (n, height, width, channels), prepared as for `model.predict`.
-        class_index: int in [0, classes), or one for each image. Default: for each image the class the model predicts.
+        class_index: int in [0, classes); or n of them, one for each image; or an array (n, k), k classes for each
+            image, which takes one pass for all k. Default: for each image the class the model predicts.
         layer: str, name of the layer whose maps are shown. Default: the last feature maps before global pooling or
             flattening.
         batch_size: int >= 1, images in each pass through the model.
 
     Returns:
-        Array (n, map height, map width), float32 in [0, 1].
+        Array (n, map height, map width), float32 in [0, 1]; (n, k, map height, map width) for k classes of each image.
 
     Raises:
         TypeError: if `images` are not floating-point numbers, or `class_index` or `batch_size` not integers.
@@ -107,18 +109,19 @@ def grad_cam(model, images, class_index=None, layer=None, *, batch_size=32):
     view = keras.Model(model.inputs[0], [maps, score_input, *model.outputs])
 
     def scores(score_input, classes):
-        """Sum of one class score of each image, so that its gradient holds that of each image."""
+        """Sums of one class score of each image, so that a sum's gradient holds that of each image; k sums."""
         score_input = ops.reshape(ops.cast(score_input, "float32"), (len(classes), -1))
         logits = score_input if head is None else _logits(head.layer, score_input)
-        return ops.sum(logits * ops.one_hot(classes, classes_of_model, dtype="float32"))
+        return [ops.sum(logits * ops.one_hot(column, classes_of_model, dtype="float32")) for column in classes.T]
 
     results = []
     for batch, classes in _batches(images, class_index, classes_of_model, batch_size):
         if classes is None:
             classes = _predicted(_to_numpy(_outputs(view, batch)[-1]))
-        features, gradient = _gradient(view, batch, lambda score_input, classes=classes: scores(score_input, classes))
-        results.append(np.einsum("nhwc,nc->nhw", features, gradient.mean(axis=(1, 2)), dtype="float64"))
-    return _normalized(np.concatenate(results))
+        features, gradients = _gradients(view, batch, lambda score_input, classes=classes: scores(score_input, classes))
+        weights = gradients.mean(axis=(2, 3))
+        results.append(np.einsum("nhwc,knc->nkhw", features, weights, dtype="float64"))
+    return _normalized(results, class_index)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,28 +280,30 @@ def _check_images(model, images):
 
 
 def _check_classes(class_index, count, classes_of_model):
-    """One class for each image, or None."""
+    """Classes of each image, (count, k), or None."""
     if class_index is None:
         return None
     classes = np.asarray(class_index)
     if classes.dtype.kind not in "iu":
         raise TypeError(
-            f"`class_index` must be an integer, or one for each image. Received: class_index={class_index!r}."
+            "`class_index` must be an integer, or one or several for each image. "
+            f"Received: class_index={class_index!r}."
         )
-    if classes.ndim > 1 or classes.ndim == 1 and len(classes) != count:
+    if classes.ndim > 2 or not classes.size or classes.ndim and len(classes) != count:
         raise ValueError(
-            f"`class_index` must be one class, or one for each of the {count} images. Received: shape {classes.shape}."
+            f"`class_index` must be one class, or one or several for each of the {count} images: of shape (), "
+            f"({count},) or ({count}, k). Received: shape {classes.shape}."
         )
     if classes.min() < 0 or classes.max() >= classes_of_model:
         raise ValueError(
             f"`class_index` must be in [0, {classes_of_model}): the model has {classes_of_model} classes. "
             f"Received: class_index={class_index!r}."
         )
-    return np.broadcast_to(classes, count)
+    return classes if classes.ndim == 2 else np.broadcast_to(classes, count)[:, None]
 
 
 def _batches(images, class_index, classes_of_model, batch_size):
-    """Pairs (images, their classes or None)."""
+    """Pairs (images, their classes (images, k) or None)."""
     if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Integral):
         raise TypeError(f"`batch_size` must be an integer of at least 1. Received: batch_size={batch_size!r}.")
     if batch_size < 1:
@@ -310,41 +315,48 @@ def _batches(images, class_index, classes_of_model, batch_size):
 
 
 def _predicted(predictions):
-    return predictions.reshape(len(predictions), -1).argmax(axis=1)
+    """The class that each image is given, (images, 1)."""
+    return predictions.reshape(len(predictions), -1).argmax(axis=1, keepdims=True)
 
 
-def _normalized(maps):
-    """Maps without what is negative, each divided by its maximum where that is above 0."""
+def _normalized(batches, class_index):
+    """Maps without what is negative, each divided by its maximum where that is above 0, in the shape asked for.
+
+    `batches` is a list of arrays (images, k, map height, map width).
+    """
+    maps = np.concatenate(batches)
     if not np.isfinite(maps).all():
         raise ValueError(
             "`model` must have finite feature maps. Received: a model that makes NaN or infinity of `images`."
         )
     maps = np.maximum(maps, 0).astype("float32")
-    peaks = maps.max(axis=(1, 2), keepdims=True)
-    return maps / np.where(peaks > 0, peaks, 1)
+    peaks = maps.max(axis=(2, 3), keepdims=True)
+    maps /= np.where(peaks > 0, peaks, 1)
+    return maps if np.ndim(class_index) == 2 else maps[:, 0]
 
 
-def _gradient(view, images, score):
-    """Feature maps of a batch and the gradient of `score(score input)` with respect to them, as NumPy arrays.
+def _gradients(view, images, scores):
+    """Feature maps of a batch, and the gradients of `scores(score input)`, k numbers, with respect to them.
 
-    `view` is a model with the outputs feature maps, score input, predictions.
+    `view` is a model with the outputs feature maps, score input, predictions. Results are NumPy arrays: (images,
+    height, width, maps), and one more dimension, the first, for the k gradients.
     """
     backend = keras.backend.backend()
     if backend not in _GRADIENTS:
         raise NotImplementedError(f"Grad-CAM needs the backend tensorflow, jax or torch of Keras. Received: {backend}.")
-    features, gradient = _GRADIENTS[backend](view, ops.convert_to_tensor(images), score)
-    if gradient is None:
+    features, gradients = _GRADIENTS[backend](view, ops.convert_to_tensor(images), scores)
+    if gradients[0] is None:
         name = view.outputs[0]._keras_history.operation.name
         raise ValueError(f"`layer` must be a layer that the output depends on. Received: layer={name!r}.")
-    return _to_numpy(features), _to_numpy(gradient)
+    return _to_numpy(features), np.stack([_to_numpy(gradient) for gradient in gradients])
 
 
-def _tensorflow_gradient(view, images, score):
+def _tensorflow_gradients(view, images, scores):
     """The tape begins at the maps: beginning at the images, it would differentiate the whole network for nothing."""
     import tensorflow as tf
 
     target = view.outputs[0]._keras_history.operation
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
 
         def watched(operation):
             if operation is not target:
@@ -358,20 +370,23 @@ def _tensorflow_gradient(view, images, score):
             return call
 
         features, score_input, _ = view._run_through_graph([images], operation_fn=watched)
-        total = score(score_input)
-    return features, tape.gradient(total, features)
+        totals = scores(score_input)
+    return features, [tape.gradient(total, features) for total in totals]
 
 
-def _torch_gradient(view, images, score):
+def _torch_gradients(view, images, scores):
     import torch
 
     with torch.enable_grad():
         features, score_input, _ = view(images.requires_grad_(), training=False)
-        (gradient,) = torch.autograd.grad(score(score_input), features, allow_unused=True)
-    return features, gradient
+        gradients = [
+            torch.autograd.grad(total, features, retain_graph=True, allow_unused=True)[0]
+            for total in scores(score_input)
+        ]
+    return features, gradients
 
 
-def _jax_gradient(view, images, score):
+def _jax_gradients(view, images, scores):
     """JAX has no gradient with respect to a value on the way: the gradient of something added there takes its place."""
     import jax
 
@@ -384,15 +399,15 @@ def _jax_gradient(view, images, score):
             return lambda *args, **kwargs: operation(*args, **kwargs) + addition
 
         features, score_input, _ = view._run_through_graph([images], operation_fn=with_addition)
-        return score(score_input), features
+        return jax.numpy.stack(scores(score_input)), features
 
     maps = view.outputs[0]
     shape = jax.eval_shape(lambda x: view(x, training=False)[0], images).shape
-    (_, features), gradient = jax.jit(jax.value_and_grad(run, has_aux=True))(ops.zeros(shape, dtype=maps.dtype))
-    return features, gradient
+    gradients, features = jax.jit(jax.jacrev(run, has_aux=True))(ops.zeros(shape, dtype=maps.dtype))
+    return features, gradients
 
 
-_GRADIENTS = {"tensorflow": _tensorflow_gradient, "jax": _jax_gradient, "torch": _torch_gradient}
+_GRADIENTS = {"tensorflow": _tensorflow_gradients, "jax": _jax_gradients, "torch": _torch_gradients}
 
 
 def _picture(image):

@@ -109,6 +109,21 @@ def test_each_image_may_have_its_own_class_and_has_the_predicted_one_by_default(
         np.testing.assert_array_equal(function(model, images), function(model, images, predicted))
 
 
+@pytest.mark.parametrize("function", [cam.class_activation_map, cam.grad_cam])
+def test_several_classes_of_an_image_have_the_maps_that_each_has_alone(function):
+    model = small_model()
+    images = images_for(model)
+    classes = np.array([[4, 0], [3, 3], [1, 2]])
+    each = np.stack([function(model, images, column) for column in classes.T], axis=1)
+    for batch_size in (2, 32):
+        maps = function(model, images, classes, batch_size=batch_size)
+        assert maps.shape == (3, 2, 6, 5) and maps.dtype == "float32"
+        np.testing.assert_allclose(maps, each, atol=1e-5)
+    one = function(model, images, classes[:, :1])
+    assert one.shape == (3, 1, 6, 5)
+    np.testing.assert_allclose(one, each[:, :1], atol=1e-5)
+
+
 def test_a_class_without_evidence_has_an_empty_map():
     model = small_model()
     kernel = model.get_layer("classifier").kernel
@@ -269,11 +284,13 @@ def test_a_model_with_open_image_sizes_takes_any_size():
     [
         ({"class_index": CLASSES}, ValueError, r"`class_index` must be in \[0, 5\).*Received: class_index=5"),
         ({"class_index": -1}, ValueError, r"`class_index` must be in \[0, 5\)"),
-        ({"class_index": 1.0}, TypeError, "`class_index` must be an integer, or one for each image"),
+        ({"class_index": 1.0}, TypeError, "`class_index` must be an integer, or one or several for each image"),
         ({"class_index": True}, TypeError, "`class_index` must be an integer"),
         ({"class_index": "cat"}, TypeError, "`class_index` must be an integer.*'cat'"),
-        ({"class_index": [0, 1]}, ValueError, "one for each of the 3 images"),
-        ({"class_index": [[0, 1, 2]]}, ValueError, "one for each of the 3 images"),
+        ({"class_index": [0, 1]}, ValueError, r"for each of the 3 images: of shape \(\), \(3,\) or \(3, k\).*\(2,\)"),
+        ({"class_index": [[0, 1, 2]]}, ValueError, r"for each of the 3 images.*Received: shape \(1, 3\)"),
+        ({"class_index": np.zeros((3, 0), "int64")}, ValueError, r"for each of the 3 images.*Received: shape \(3, 0\)"),
+        ({"class_index": np.zeros((3, 1, 1), "int64")}, ValueError, "for each of the 3 images"),
         ({"images": np.zeros((12, 10, 3), "float32")}, ValueError, r"`images` must be a batch.*`image\[None\]`"),
         ({"images": np.zeros((1, 12, 12, 3), "float32")}, ValueError, r"shape \(None, 12, 10, 3\).*\(1, 12, 12, 3\)"),
         ({"images": np.zeros((1, 12, 10, 1), "float32")}, ValueError, "`images` must be a batch"),

@@ -203,24 +203,34 @@ def test_without_a_scheme_it_computes_what_keras_applications_computes(double_pr
 
 
 @pytest.mark.parametrize("variant", ["B0", "B3"])
-def test_the_default_width_is_that_of_the_variant(variant):
-    width = inspect.signature(constructor(variant)).parameters["width"].default
-    assert width == efficientnet.VARIANTS[variant].width
+def test_the_default_width_and_depth_are_those_of_the_variant(variant):
+    parameters = inspect.signature(constructor(variant)).parameters
+    assert parameters["width"].default == efficientnet.VARIANTS[variant].width
+    assert parameters["depth"].default == efficientnet.VARIANTS[variant].depth
 
 
-def test_another_width_scales_stem_blocks_and_top():
-    for width in (0.35, 1.1):
-        narrow = build_without_values(kEfficientNetB0, scheme=None, width=width, **SMALL)
+def test_another_width_scales_stem_blocks_and_top_and_another_depth_the_blocks():
+    for width, depth in ((0.35, 1.0), (1.1, 1.0), (1.0, 0.5), (0.5, 1.2)):
+        scaled = build_without_values(kEfficientNetB0, scheme=None, width=width, depth=depth, **SMALL)
         # The function behind keras.applications' variants takes the two factors as they are.
         theirs = build_without_values(
             keras.src.applications.efficientnet.EfficientNet,
             width_coefficient=width,
-            depth_coefficient=1.0,
+            depth_coefficient=depth,
             default_size=32,
             weights=None,
             **SMALL,
         )
-        assert kgpc.flops.trainable_parameters(narrow) == kgpc.flops.trainable_parameters(theirs)
+        assert kgpc.flops.trainable_parameters(scaled) == kgpc.flops.trainable_parameters(theirs)
+
+
+def test_half_the_depth_leaves_at_least_one_block_of_each_stage():
+    model = build_without_values(kEfficientNetB0, depth=0.5, **SMALL)
+    added = {layer.name for layer in model.layers if layer.name.endswith("add") and "inter_group" not in layer.name}
+    blocks = {layer.name.split("__")[0] for layer in model.layers if layer.name.startswith("k_block")}
+    labels = ["1a", "2a", "3a", "4a", "4b", "5a", "5b", "6a", "6b", "7a"]
+    assert sorted(blocks) == [f"k_block{label}" for label in labels]
+    assert sorted(added) == [f"k_block{label}__0add" for label in ("4b", "5b", "6b")]
 
 
 @pytest.mark.parametrize("skip, size", [(-1, 1), (0, 2), (3, 8), (7, 31)])
@@ -388,6 +398,9 @@ def test_each_variant_has_its_own_name_defaults_and_help(variant):
         ({"drop_connect_rate": -0.1}, ValueError, "`drop_connect_rate` must be a fraction"),
         ({"drop_connect_rate": 0.3}, ValueError, "`drop_connect_rate` must be smaller than 16/54"),
         ({"width": 0}, ValueError, "`width` must be a number above 0"),
+        ({"width": float("nan")}, ValueError, "`width` must be a number above 0"),
+        ({"depth": -1}, ValueError, "`depth` must be a number above 0. Received: depth=-1"),
+        ({"depth": float("inf")}, ValueError, "`depth` must be a number above 0"),
         ({"dropout": 1}, ValueError, r"`dropout` must be a fraction in \[0, 1\)"),
         ({"input_shape": (32, 32)}, ValueError, r"`input_shape` must be \(height, width, channels\)"),
         ({"input_shape": (32, 32, None)}, ValueError, "`input_shape` must have a channel count"),

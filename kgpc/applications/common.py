@@ -1,5 +1,6 @@
 """What all architectures share: image input, checks of arguments, pooling without a top, and loading weights."""
 
+import math
 import numbers
 import os
 import pathlib
@@ -87,7 +88,7 @@ def check_arguments(*, scheme, include_top, pooling, classes, skip_stride_cnt=-1
 
 def check_positive(name, value):
     """Raises ValueError where `value` is not a number above 0."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
         raise ValueError(f"`{name}` must be a number above 0. Received: {name}={value!r}.")
 
 

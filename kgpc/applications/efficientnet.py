@@ -126,6 +126,8 @@ _DOCSTRING = """Instantiates kEffNet-{variant}: EfficientNet-{variant} whose poi
         path_merge: "concat" or "add", how several paths are merged.
         width: float > 0, factor of the filters of B0. Another one than the default {width:g} makes a narrower or a
             wider network of the same depth.
+        depth: float > 0, factor of the blocks in each stage of B0, rounded up to whole blocks. Another one than the
+            default {depth:g} makes a shallower or a deeper network of the same width.
 
     Returns:
         A `keras.Model`.
@@ -169,6 +171,7 @@ def _constructor(variant_name):
         drop_connect_rate=0.2,
         path_merge="concat",
         width=variant.width,
+        depth=variant.depth,
     ):
         common.check_arguments(
             scheme=None,
@@ -182,7 +185,8 @@ def _constructor(variant_name):
             raise ValueError(f'`path_merge` must be "concat" or "add". Received: path_merge={path_merge!r}.')
         common.check_positive("width", width)
         schemes = _schemes(scheme)
-        scaled = variant._replace(width=width)
+        common.check_positive("depth", depth)
+        scaled = variant._replace(width=width, depth=depth)
         blocks = _blocks(scaled, skip_stride_cnt)
         drop_rates = _drop_rates(len(blocks), drop_connect_rate, baseline=scheme is None)
         inputs = common.model_input(input_tensor, input_shape, default_size=variant.image_size)
