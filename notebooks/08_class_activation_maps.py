@@ -231,7 +231,7 @@ print("the same maps:", np.allclose(shown, mine, atol=1e-3))
 # %%
 def four_maps(model, index):
     """The maps of the four classes of one collage, in the order of its tiles."""
-    return cam.class_activation_map(model, np.repeat(x[index : index + 1], 4, axis=0), classes[index].ravel())
+    return cam.class_activation_map(model, x[[index]], classes[index].reshape(1, 4))[0]
 
 
 for name, model in networks.items():
@@ -273,9 +273,9 @@ def share_inside(heat, row, column):
 def measure(model, method=cam.class_activation_map, asked=None, **arguments):
     """For each collage, the mean share in the right tile over its four classes; and the number of empty maps."""
     labels = classes if asked is None else asked
-    maps = method(model, np.repeat(x, 4, axis=0), labels.ravel(), **arguments)
-    tiles = list(np.ndindex(2, 2)) * len(x)
-    shares = np.array([share_inside(heat, *tile) for heat, tile in zip(maps, tiles, strict=True)]).reshape(len(x), 4)
+    maps = method(model, x, labels.reshape(len(x), 4), **arguments)  # collage, class, position
+    tiles = list(np.ndindex(2, 2))
+    shares = np.array([[share_inside(heat, *tile) for heat, tile in zip(four, tiles, strict=True)] for four in maps])
     return np.nanmean(shares, axis=1), int(np.isnan(shares).sum())
 
 
@@ -420,7 +420,7 @@ plots.table(
 # %%
 weak = int(np.argmax(absent_peaks))
 asked = [classes[weak, 0, 0], absent[weak]]
-maps_of_both = cam.class_activation_map(kmobilenet, np.repeat(x[weak : weak + 1], 2, axis=0), asked)
+maps_of_both = cam.class_activation_map(kmobilenet, x[[weak]], [asked])[0]
 figure = cam.gallery(
     np.repeat(images[weak : weak + 1], 2, axis=0),
     maps_of_both,
@@ -532,10 +532,10 @@ print(f"a fixed map, strongest in the middle: {np.mean(tiles):.0%} on average ov
 # It ignores all heat but the strongest point, so a map may run over the edges of the tile and still win.
 for name, model in networks.items():
     hits = []
-    for row, column in np.ndindex(2, 2):
-        for heat in cam.class_activation_map(model, x, classes[:, row, column]):
+    for four in cam.class_activation_map(model, x, classes.reshape(len(x), 4)):
+        for heat, tile in zip(four, np.ndindex(2, 2), strict=True):
             place = np.unravel_index(enlarged(heat).argmax(), (SIDE, SIDE))
-            hits.append(heat.any() and (place[0] // (SIDE // 2), place[1] // (SIDE // 2)) == (row, column))
+            hits.append(heat.any() and (place[0] // (SIDE // 2), place[1] // (SIDE // 2)) == tile)
     print(f"{name}: {np.mean(hits):.0%} of {len(hits)} maps are strongest in the right tile")
 
 # %% [markdown]

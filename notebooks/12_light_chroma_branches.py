@@ -413,15 +413,18 @@ plots.table(
 
 # %%
 data = datasets.photo_patches(train_per_photograph=200)
-EPOCHS = 6
-recipe = training.QUICK.replace(epochs=EPOCHS)
+recipe = training.QUICK.replace(epochs=3, image_size=75)
 print(data)
 
 # %% [markdown]
-# The networks are half as wide as those above (`alpha=0.5`), and trained on clean patches only. Noise is added to the
-# red, green and blue values of the test patches, rounded and clipped to 0 … 255, before any conversion to Lab. Two
-# kinds: *Gaussian* noise with a standard deviation σ, independent in each value; and *salt and pepper*, a share of all
-# pixels made black or white.
+# The networks are fronts of kInception V3 16ch, as in the papers, but made small: they end after mixed0
+# (`max_mix_idx=0`) and are half as wide (`alpha=0.5`). Inception V3 needs 75×75 pixels, so the patches of 32×32 are
+# enlarged by repeating pixels. One network reads RGB and one reads Lab, both in one branch; the third has its first
+# three convolutions in two branches, 20% L + 80% AB.
+#
+# They are trained on clean patches only. Noise is added to the red, green and blue values of the test patches, rounded
+# and clipped to 0 … 255, before any conversion to Lab. Two kinds: *Gaussian* noise with a standard deviation σ,
+# independent in each value; and *salt and pepper*, a share of all pixels made black or white.
 
 
 # %%
@@ -437,8 +440,8 @@ def salt_and_pepper(images, share, generator):
 
 
 LEVELS = {
-    gaussian: [0, 10, 20, 40],
-    salt_and_pepper: [0, 0.05, 0.1, 0.2],
+    gaussian: [0, 10, 40],
+    salt_and_pepper: [0, 0.05, 0.2],
 }
 
 
@@ -459,17 +462,17 @@ examples = [tests["gaussian", level].x_test[110] for level in LEVELS[gaussian]]
 examples += [tests["salt_and_pepper", level].x_test[110] for level in LEVELS[salt_and_pepper]]
 titles = [f"σ = {level}" for level in LEVELS[gaussian]] + [f"{level:.0%}" for level in LEVELS[salt_and_pepper]]
 plots.show(
-    plots.images(examples, titles, columns=4),
-    "A test patch with Gaussian noise of four strengths in the first row and salt and pepper in the second.",
+    plots.images(examples, titles, columns=3, width=5),
+    "A test patch as it is and with Gaussian noise of two strengths in the first row, salt and pepper in the second.",
 )
 
 # %% tags=["nbval-ignore-output"]
-compared = ["RGB", "Lab, one branch", "20% L + 80% AB"]
+two_branches = {"two_paths_first_block": True, "l_ratio": 0.2, "ab_ratio": 0.8}
+compared = {"RGB": ("rgb", {}), "Lab, one branch": ("lab", {}), "20% L + 80% AB": ("lab", two_branches)}
 correct, rows = {}, []
-for name in compared:
-    variant = variants[name]
-    own = recipe.replace(color_space=variant["color_space"])
-    model = training.build(kMobileNet, own, classes=6, scheme=D6(16), alpha=0.5, **network_options(variant))
+for name, (color_space, branching) in compared.items():
+    own = recipe.replace(color_space=color_space)
+    model = training.build(kInceptionV3, own, classes=6, scheme=D6(16), alpha=0.5, max_mix_idx=0, **branching)
     result = training.fit(model, data, own, progress=name)
     clean = training.evaluate(model, data, own).correct
     for (noise, level), disturbed in tests.items():
@@ -478,6 +481,7 @@ for name in compared:
     rows.append(
         (
             name,
+            kgpc.flops.trainable_parameters(model),
             100 * result.history["val_accuracy"].max(),
             100 * value,
             100 * low,
@@ -491,6 +495,7 @@ plots.table(
         rows,
         columns=[
             "network",
+            "trainable parameters",
             "best validation, %",
             "clean test, %",
             "95% from",
@@ -498,8 +503,8 @@ plots.table(
             "training, seconds",
         ],
     ),
-    f"Table 6. Quick runs, one seed: kMobileNet 16ch of half width on {data.name}, {EPOCHS} epochs at 32×32. Chance is "
-    "16.7%.",
+    f"Table 6. Quick runs, one seed: fronts of kInception V3 16ch, half as wide, on {data.name}, {recipe.epochs} "
+    "epochs. Chance is 16.7%.",
     formats=dict.fromkeys(["best validation, %", "clean test, %", "95% from", "to"], ".1f")
     | {"training, seconds": ".0f"},
 )
@@ -548,7 +553,7 @@ def in_words(test):
 
 
 rows, labels = [], []
-for name in compared[1:]:
+for name in list(compared)[1:]:
     for test in chosen:
         difference = comparison.accuracy_difference(correct[name, *test], correct["RGB", *test])
         rows.append(
@@ -576,18 +581,23 @@ for test in chosen:
     print(f"{in_words(test):20} {comparison.in_words(difference, '20% L + 80% AB', 'one branch')}")
 
 # %% [markdown]
-# The last lines are the question of the paper: two branches against one, in the same colour space. In the run that is
-# stored here the network with two branches is ahead under weak noise of both kinds; for clean patches and strong noise
-# these images cannot tell. Against RGB both networks in Lab *lose* under strong Gaussian noise. A possible reason is in
-# exercise 3: independent noise in red, green and blue lands mostly in a and b.
+# The last lines are the question of the paper: two branches against one, in the same colour space. Here the answer is
+# the opposite of what one would hope. On clean patches all three networks are close together. Under noise the network
+# with two branches is never better than Lab in one branch, and weak Gaussian noise (σ = 10), which the others hardly
+# notice, takes more than a quarter of its accuracy. (Against RGB it does well under weak salt and pepper.) Lab in one
+# branch withstands most.
 #
-# Do not trust the order of the two. Where the same training was computed with other rounding errors, the one with two
-# branches was ahead everywhere; with `alpha=1.0` instead of 0.5 it was behind under Gaussian noise. Change `alpha` or
-# `seed` of the recipe, and see for yourself how much of a figure like this is luck.
+# Why? Independent noise in red, green and blue lands mostly in a and b (exercise 3), and this network lets most of its
+# first filters read nothing else. That is a tempting explanation, and it can be tested: with 80% L + 20% AB the loss
+# should be smaller. It is not. Put `l_ratio=0.8, ab_ratio=0.2` into `two_branches` and see. So the reason remains open.
 #
-# The usual reserve: the intervals cover the choice of the test patches and not the seed; the patches overlap each
-# other, so they are worth less than 600 independent images; five conditions give five chances to be misled; and these
-# networks never saw noise in training.
+# What of it is luck? With `seed=8` and `seed=9` in the recipe the network with two branches lost under weak Gaussian
+# noise again, by a wide margin. That holds here, then, for this data and this size of network. Which of RGB and Lab
+# withstands *strong* Gaussian noise better changed with the seed. Both have narrow intervals in the figure: an interval
+# covers the choice of the test patches, and not the seed.
+#
+# The usual reserve: the patches overlap each other, so they are worth less than 600 independent images; five conditions
+# give five chances to be misled; and these networks never saw noise in training.
 #
 # ## 6. As in the papers: plant leaves
 #
@@ -597,10 +607,7 @@ for test in chosen:
 # %% tags=["nbval-ignore-output"]
 released = {
     "one branch, RGB": ("rgb", {}),
-    "20% L + 80% AB": (
-        "lab",
-        {"two_paths_first_block": True, "l_ratio": 0.2, "ab_ratio": 0.8},
-    ),
+    "20% L + 80% AB": ("lab", two_branches),
 }
 if PROFILE == "paper":
     try:

@@ -225,7 +225,7 @@ print(f"{kgpc.flops.trainable_parameters(scratch):,} parameters; best epoch: {tr
 # %% tags=["nbval-ignore-output"]
 if PROFILE == "quick":
     clothes = datasets.fashion_mnist_sample()
-    first_recipe = training.QUICK.replace(epochs=2, train_images=1600)
+    first_recipe = training.QUICK.replace(epochs=2, train_images=1280, validation_fraction=0.05)
     first = new_network(classes=10)
     result = training.fit(first, clothes, first_recipe, progress="clothes")
     print(f"clothes: {result.history['val_accuracy'].max():.0%} of the validation images recognized")
