@@ -25,7 +25,7 @@
 # - measure whether a map lights the right part, instead of trusting a picture that looks good;
 # - name five ways in which such maps mislead.
 #
-# **You need** [02 kMobileNet](02_kmobilenet.ipynb) for the networks that are trained here. No GPU, no download.
+# **You need** [04 kEffNet](04_keffnet.ipynb) for the networks that are trained here. No GPU, no download.
 # **Running time:** a minute or two on two CPU cores in the quick profile. The paper profile also downloads the authors'
 # weights and the Oxford-IIIT Pet data set (800 MB), and draws the maps of the paper's kEffNet.
 
@@ -65,7 +65,7 @@ import pandas as pd
 
 import kgpc
 from kgpc import D6, cam, datasets, plots, training
-from kgpc.applications import kEfficientNetB0, kMobileNet, kMobileNetV3Small
+from kgpc.applications import kEfficientNetB0, kMobileNetV3Small
 
 if PROFILE not in ("quick", "paper"):
     raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
@@ -140,22 +140,32 @@ plots.show(
 # %% [markdown]
 # ## 3. Two networks
 #
-# We train MobileNet and kMobileNet 16ch by the same recipe, on patches of 32×32 pixels. Then the same weights read
-# collages of 128×128 pixels: convolutions do not care how large an image is, and the pooling averages over more
-# positions. Two arguments make this quick and the maps fine enough: `alpha=0.25` leaves a quarter of the width of all
-# layers, and `skip_stride_cnt=1` leaves out two of the five reductions, so that a patch ends in 3×3 positions and a
-# collage in 15×15. (With all five, a patch would end in a single position. Then eight of the nine weights of the last
-# depthwise kernels only ever see the padding in training, and have learned nothing that helps in a larger image.)
+# We train EfficientNet-B0 and kEffNet-B0 16ch, the network whose maps the paper shows, by the same recipe on patches of
+# 32×32 pixels. Then the same weights read collages of 128×128 pixels: convolutions do not care how large an image is,
+# and the pooling averages over more positions.
+#
+# Four arguments make this quick: `width=0.25` leaves a quarter of the filters and `depth=0.25` one block in each of the
+# seven stages; dropout and drop connect are for longer trainings. A fifth makes the maps fine enough:
+# `skip_stride_cnt=2` leaves out two of the five reductions, so that a patch ends in 4×4 positions and a collage in
+# 16×16. (With all five, a patch would end in a single position. Then all weights of the last depthwise kernels but the
+# middle one only ever see the padding in training, and have learned nothing that helps in a larger image.)
 
 # %% tags=["nbval-ignore-output"]
 EPOCHS = 4
 recipe = training.QUICK.replace(epochs=EPOCHS)
-variants = {"MobileNet": None, "kMobileNet 16ch": D6(16)}
-options = {"classes": len(names), "skip_stride_cnt": 1, "alpha": 0.25}
+variants = {"EfficientNet-B0": None, "kEffNet-B0 16ch": D6(16)}
+options = {
+    "classes": len(names),
+    "skip_stride_cnt": 2,
+    "width": 0.25,
+    "depth": 0.25,
+    "dropout": 0.0,
+    "drop_connect_rate": 0.0,
+}
 
 trained, rows = {}, []
 for name, scheme in variants.items():
-    model = training.build(kMobileNet, recipe, scheme=scheme, **options)
+    model = training.build(kEfficientNetB0, recipe, scheme=scheme, **options)
     result = training.fit(model, data, recipe, progress=name)
     test = training.evaluate(model, data, recipe)
     trained[name] = model
@@ -178,8 +188,8 @@ plots.table(
 
 # %%
 def for_collages(model, scheme):
-    """A network with the same weights for images of 128×128 pixels."""
-    larger = kMobileNet(input_shape=(128, 128, 3), scheme=scheme, **options)
+    """A network with the same weights for images of 128×128 pixels. It ends before the softmax, in the scores."""
+    larger = kEfficientNetB0(input_shape=(128, 128, 3), scheme=scheme, classifier_activation=None, **options)
     larger.set_weights(model.get_weights())
     return larger
 
@@ -194,21 +204,20 @@ x = images.astype("float32") / 255
 # mean of that picture plus the bias must be the logit.
 
 # %%
-kmobilenet = networks["kMobileNet 16ch"]
-classifier = kmobilenet.get_layer("conv_preds")
-pooling = kmobilenet.get_layer("global_average_pooling2d")
-inside = keras.Model(kmobilenet.inputs, [pooling.input, classifier.output])
+keffnet = networks["kEffNet-B0 16ch"]
+classifier, pooling = keffnet.get_layer("k_probs"), keffnet.get_layer("k_avg_pool")
+inside = keras.Model(keffnet.inputs, [pooling.input, classifier.output])
 
 maps, logits = (keras.ops.convert_to_numpy(output) for output in inside(x, training=False))
 kernel, bias = (keras.ops.convert_to_numpy(weight) for weight in (classifier.kernel, classifier.bias))
-evidence = np.einsum("nyxk,kc->nyxc", maps, kernel[0, 0])  # image, position, class
+evidence = np.einsum("nyxk,kc->nyxc", maps, kernel)  # image, position, class
 
 # %% tags=["nbval-check-output"]
 by_hand = evidence.mean(axis=(1, 2)) + bias
 print("feature maps:", maps.shape[1:], "  one map for each class:", evidence.shape[1:])
 print(
     "mean + bias = logit:",
-    np.allclose(by_hand, logits.reshape(by_hand.shape), rtol=1e-3, atol=1e-3),
+    np.allclose(by_hand, logits, rtol=1e-3, atol=1e-3),
 )
 
 # %% [markdown]
@@ -216,7 +225,7 @@ print(
 
 # %% tags=["nbval-check-output"]
 first_class = classes[:, 0, 0]  # of the tile at the top left
-shown = cam.class_activation_map(kmobilenet, x, first_class)
+shown = cam.class_activation_map(keffnet, x, first_class)
 mine = np.maximum(evidence[np.arange(len(x)), :, :, first_class], 0)
 mine /= np.maximum(mine.max(axis=(1, 2), keepdims=True), 1e-9)
 print("the same maps:", np.allclose(shown, mine, atol=1e-3))
@@ -287,15 +296,15 @@ def with_interval(shares):
 
 
 def untrained(seed):
-    """kMobileNet 16ch as it is before any training."""
+    """kEffNet-B0 16ch as it is before any training."""
     keras.utils.set_random_seed(seed)
-    return kMobileNet(input_shape=(SIDE, SIDE, 3), scheme=D6(16), **options)
+    return kEfficientNetB0(input_shape=(SIDE, SIDE, 3), scheme=D6(16), **options)
 
 
 # For the tile at the top left, the class of the one at the bottom right, and so on.
 wrong = classes[:, ::-1, ::-1]
 cases = {name: measure(model) for name, model in networks.items()}
-cases["kMobileNet 16ch, wrong class"] = measure(kmobilenet, asked=wrong)
+cases["kEffNet-B0 16ch, wrong class"] = measure(keffnet, asked=wrong)
 random_shares = [measure(untrained(seed)) for seed in range(5)]
 random_means = np.array([np.nanmean(shares) for shares, _ in random_shares])
 cases["five with random weights"] = random_means, sum(empty for _, empty in random_shares)
@@ -324,14 +333,16 @@ figure = plots.interval_chart(
 )
 plots.show(
     figure,
-    "Share of the heat in the right tile: far above 25% for MobileNet and kMobileNet, far below it for the wrong "
-    "class, and between the two for random weights.",
+    "Share of the heat in the right tile: far above 25% for EfficientNet and kEffNet, far below it for the "
+    "wrong class, and between the two for random weights.",
 )
 
 # %% [markdown]
 # The evidence of the trained networks lies where the class is, and asking for a class that is elsewhere leaves little
 # heat in the tile. Not all of it lies inside, for a reason that is no fault of the network: a position of the last maps
-# sees a large part of the image, its *receptive field*, so the maps of neighbouring tiles run into each other.
+# sees a large part of the image, its *receptive field*, so the maps of neighbouring tiles run into each other. And
+# squeeze-and-excite multiplies each channel by a number that comes from the whole image, here from four photographs at
+# once, which no patch in training was.
 #
 # What of the difference between the two networks? They learned the same patches once, with one seed each. The figure
 # tells how sure the shares of *these two* networks are, not that grouping in general makes maps better or worse.
@@ -343,7 +354,7 @@ plots.show(
 # the number of positions, so nothing new comes out:
 
 # %% tags=["nbval-check-output"]
-gradient_maps = cam.grad_cam(kmobilenet, x[:8], first_class[:8])
+gradient_maps = cam.grad_cam(keffnet, x[:8], first_class[:8])
 print("CAM and Grad-CAM agree:", np.allclose(gradient_maps, shown[:8], atol=1e-3))
 
 # %% [markdown]
@@ -351,14 +362,14 @@ print("CAM and Grad-CAM agree:", np.allclose(gradient_maps, shown[:8], atol=1e-3
 
 # %% tags=["nbval-ignore-output"]
 layers = {
-    "last maps": "conv_pw_13_bn_inter_group_add",
-    "block 11": "conv_pw_11_bn_inter_group_add",
-    "block 5": "conv_pw_5_bn_inter_group_add",
+    "last maps": "k_top_conv_group_interleaved",
+    "stage 5": "k_block5a__0project_conv_inter_group_add",
+    "stage 3": "k_block3a__0project_conv_inter_group_add",
 }
 rows, pictures = [], []
 for name, layer in layers.items():
-    layer_shares, empty = measure(kmobilenet, cam.grad_cam, layer=layer)
-    picture = cam.grad_cam(kmobilenet, x[:1], first_class[:1], layer=layer)
+    layer_shares, empty = measure(keffnet, cam.grad_cam, layer=layer)
+    picture = cam.grad_cam(keffnet, x[:1], first_class[:1], layer=layer)
     pictures.append(cam.overlay(images[0], picture[0]))
     size = picture.shape[1]
     rows.append(
@@ -372,7 +383,7 @@ for name, layer in layers.items():
 
 plots.table(
     pd.DataFrame(rows).rename(columns={"value": "heat inside, %", "low": "95% from", "high": "to"}),
-    "Table 3. Grad-CAM at several layers of kMobileNet 16ch; heat in the right tile.",
+    "Table 3. Grad-CAM at several layers of kEffNet-B0 16ch; heat in the right tile.",
     formats={"heat inside, %": ".1f", "95% from": ".1f", "to": ".1f"},
 )
 
@@ -413,14 +424,14 @@ comparison = pd.DataFrame(
 )
 plots.table(
     comparison,
-    "Table 4. Evidence before the division by its maximum, kMobileNet 16ch.",
+    "Table 4. Evidence before the division by its maximum, kEffNet-B0 16ch.",
     formats={"median of the largest evidence": ".1f"},
 )
 
 # %%
 weak = int(np.argmax(absent_peaks))
 asked = [classes[weak, 0, 0], absent[weak]]
-maps_of_both = cam.class_activation_map(kmobilenet, x[[weak]], [asked])[0]
+maps_of_both = cam.class_activation_map(keffnet, x[[weak]], [asked])[0]
 figure = cam.gallery(
     np.repeat(images[weak : weak + 1], 2, axis=0),
     maps_of_both,
@@ -432,8 +443,7 @@ plots.show(figure, figure.get_label())
 # Both maps have the same brightest colour. **Look at the score beside the map**, always.
 #
 # **Nothing at all.** Where the evidence is negative everywhere, the map is 0 everywhere: no division by zero, and no
-# error either. `maps.max() == 0` tells such a map from a weak one. (Table 2 counts such empty maps: they come up with
-# random weights.)
+# error either. `maps.max() == 0` tells such a map from a weak one. (Tables 2 and 3 count such empty maps.)
 #
 # **Sharp edges out of few positions.** The map below has as many values as its middle picture has squares. The smooth
 # blobs between them are made by the interpolation, and so is their exact outline.
