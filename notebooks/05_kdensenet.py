@@ -383,7 +383,7 @@ if PROFILE == "paper":
     recipe, depth = training.recipe("CIFAR-10", "JP33B25"), 100
 else:
     data = datasets.fashion_mnist_sample()
-    recipe, depth = training.QUICK.replace(train_images=640, validation_fraction=0.05), 22
+    recipe, depth = training.QUICK.replace(train_images=640, validation_fraction=0.05), 16
 budget = f"{data.name}, {recipe.image_size}×{recipe.image_size} pixels, {recipe.epochs} epochs"
 chosen, for_validation = training.split(data.y_train, recipe)
 print(f'Profile "{PROFILE}": L{depth}, {budget}.')
@@ -393,7 +393,7 @@ print(f"{len(chosen):,} images to train on, {len(for_validation):,} for validati
 # The same images in the same order, the same optimizer and schedule, the same epochs: `kgpc.training` takes all of
 # that from one value, the *recipe* ([02 kMobileNet](02_kmobilenet.ipynb) explains each part of it). The paper profile
 # has the published recipe and L100. The quick profile cannot wait for a hundred layers on a CPU: it trains **smaller
-# networks**, with 3 units in each stage instead of 16.
+# networks**, with 2 units in each stage instead of 16.
 
 # %% tags=["nbval-ignore-output"]
 variants = {f"DenseNet-BC L{depth}": None, f"kDenseNet-BC L{depth} 12ch": D6(12)}
