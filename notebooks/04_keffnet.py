@@ -473,8 +473,8 @@ else:
     data = datasets.fashion_mnist_sample()
     recipe = training.QUICK.replace(train_images=640, validation_fraction=0.05)
     options = {"depth": 0.5, "drop_connect_rate": 0.0}
-depth = f", depth {options['depth']}" if options else ""
-budget = f"{data.name}, {recipe.image_size}×{recipe.image_size} pixels, {recipe.epochs} epochs{depth}"
+size = f", depth {options['depth']}" if options else ""
+budget = f"{data.name}, {recipe.image_size}×{recipe.image_size} pixels, {recipe.epochs} epochs{size}"
 chosen, for_validation = training.split(data.y_train, recipe)
 print(f'Profile "{PROFILE}": {budget}.')
 print(f"{len(chosen):,} images to train on, {len(for_validation):,} for validation, {len(data.x_test):,} for the test.")

@@ -389,7 +389,7 @@ def test_a_batch_of_the_wrong_rank_is_refused():
         ({"input_shape": (75, 75)}, ValueError, r"`input_shape` must be \(height, width, channels\)"),
         ({"classes": 0}, ValueError, "`classes` must be at least 1"),
         ({"pooling": "mean"}, ValueError, "`pooling` must be"),
-        ({"alpha": 0}, ValueError, "`alpha` must be a number above 0"),
+        ({"alpha": 0}, ValueError, "`alpha` must be a finite number above 0"),
         ({"l_ratio": 1.1}, ValueError, "`l_ratio` must be a fraction"),
         ({"ab_ratio": -1}, ValueError, "`ab_ratio` must be a fraction"),
         (

@@ -156,7 +156,7 @@ def test_light_and_chroma_branches_of_the_stem():
         ({"pooling": "mean", "include_top": False}, ValueError, "`pooling` must be"),
         ({"skip_stride_cnt": -2}, ValueError, "`skip_stride_cnt` must be at least -1"),
         ({"skip_stride_cnt": 1.0}, TypeError, "`skip_stride_cnt` must be an integer"),
-        ({"alpha": 0}, ValueError, "`alpha` must be a number above 0"),
+        ({"alpha": 0}, ValueError, "`alpha` must be a finite number above 0"),
         ({"dropout": 1}, ValueError, r"`dropout` must be a fraction in \[0, 1\)"),
         ({"l_ratio": 0.5}, ValueError, "`ab_ratio` must be a fraction"),
         ({"l_ratio": 0, "ab_ratio": 0}, ValueError, "must leave filters"),

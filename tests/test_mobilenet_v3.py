@@ -179,7 +179,7 @@ def test_mixed_precision(policy):
         ({"classes": 0}, ValueError, "`classes` must be at least 1"),
         ({"pooling": "mean", "include_top": False}, ValueError, "`pooling` must be"),
         ({"skip_stride_cnt": -2}, ValueError, "`skip_stride_cnt` must be at least -1"),
-        ({"alpha": 0}, ValueError, "`alpha` must be a number above 0"),
+        ({"alpha": 0}, ValueError, "`alpha` must be a finite number above 0"),
         ({"dropout": 1}, ValueError, r"`dropout` must be a fraction in \[0, 1\)"),
         ({"weights": "no_such_file.hdf5"}, (FileNotFoundError, ValueError), "no_such_file"),
     ],

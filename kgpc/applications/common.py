@@ -87,9 +87,9 @@ def check_arguments(*, scheme, include_top, pooling, classes, skip_stride_cnt=-1
 
 
 def check_positive(name, value):
-    """Raises ValueError where `value` is not a number above 0."""
+    """Raises ValueError where `value` is not a finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
-        raise ValueError(f"`{name}` must be a number above 0. Received: {name}={value!r}.")
+        raise ValueError(f"`{name}` must be a finite number above 0. Received: {name}={value!r}.")
 
 
 def check_fraction(name, value):

@@ -184,8 +184,8 @@ def _constructor(variant_name):
         if path_merge not in ("concat", "add"):
             raise ValueError(f'`path_merge` must be "concat" or "add". Received: path_merge={path_merge!r}.')
         common.check_positive("width", width)
-        schemes = _schemes(scheme)
         common.check_positive("depth", depth)
+        schemes = _schemes(scheme)
         scaled = variant._replace(width=width, depth=depth)
         blocks = _blocks(scaled, skip_stride_cnt)
         drop_rates = _drop_rates(len(blocks), drop_connect_rate, baseline=scheme is None)
