@@ -360,8 +360,8 @@ versions = {
 }
 
 # %% [markdown]
-# All three train in the same way, on the same 8,192 samples, with five seeds each, which decide the initial weights and
-# the order; the accuracy is measured on 4,096 other samples.
+# All three train in the same way, on the same 8,192 samples, with five seeds each, which decide the initial weights
+# and the order; the accuracy is measured on 4,096 other samples.
 
 # %%
 EPOCHS = 8
@@ -408,13 +408,13 @@ plots.show(
 )
 
 # %% [markdown]
-# The grouped network learned nothing, with any seed. Its answer comes from the first group, which never hears of channel
-# 8. The interleaved network has **not one parameter more**, and solves the task.
+# The grouped network learned nothing, with any seed. Its answer comes from the first group, which never hears of
+# channel 8. The interleaved network has **not one parameter more**, and solves the task.
 #
-# It is even more accurate on test samples than the ordinary network, whose seeds all stay below its own. That is no merit
-# of interleaving: on the training samples both are right about equally often. The ordinary network has almost four times
-# as many weights, most of them on the fourteen channels that say nothing, and learns some of their noise by heart. With
-# more samples the difference becomes smaller; this task suits a network with few connections.
+# It is even more accurate on test samples than the ordinary network, whose seeds all stay below its own. That is no
+# merit of interleaving: on the training samples both are right about equally often. The ordinary network has almost
+# four times as many weights, most of them on the fourteen channels that say nothing, and learns some of their noise by
+# heart. This task suits a network with few connections.
 
 # %% tags=["nbval-check-output"]
 count = kgpc.flops.trainable_parameters
@@ -423,12 +423,12 @@ table = pd.DataFrame(rows, columns=["network", "trainable parameters"])
 plots.table(table, "Table 4. Trainable parameters of the three small networks.")
 
 # %% [markdown]
-# **How far this goes.** What is shown here holds for a *stack of grouped layers and nothing else*, on a task made so that
-# two groups must meet. In a real network the groups can meet elsewhere: a 3×3 convolution, an ordinary layer or a
+# **How far this goes.** What is shown here holds for a *stack of grouped layers and nothing else*, on a task made so
+# that two groups must meet. In a real network the groups can meet elsewhere: a 3×3 convolution, an ordinary layer or a
 # concatenation mixes them as well. The published runs with groups alone, one each, reached 91.71% in kInception V3 and
 # 91.97% in kDenseNet, more than those with D6 there ([06](06_kinception_v3.ipynb) and [05](05_kdensenet.ipynb) show
-# them). In MobileNet, where nothing but pointwise convolutions joins channels, interleaving keeps the groups from being
-# networks side by side.
+# them). In MobileNet, where nothing but pointwise convolutions joins channels, interleaving keeps the groups from
+# being networks side by side.
 
 # %% [markdown]
 # ## 4. The sub-network D6
