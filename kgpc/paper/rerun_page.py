@@ -1,8 +1,10 @@
 """The page about a rerun in the quick profile: what was trained, what came out, and what that says."""
 
 import math
+import re
 
 from kgpc.paper.rerun_results import compare_variants
+from kgpc.paper.run_table import checked_table
 
 _HEADER = """# What the quick rerun found
 
@@ -36,8 +38,13 @@ def quick_page(table, name):
         str.
 
     Raises:
-        ValueError: if there are no such runs.
+        TypeError, ValueError: if there are no such runs, or `table` or `name` are something else.
     """
+    checked_table(table, "table")
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be a str. Received: name={name!r} of type {type(name).__name__}.")
+    if not re.fullmatch(r"[\w.\-]+", name):
+        raise ValueError(f"`name` must be the stem of a file name. Received: name={name!r}.")
     variants = compare_variants(table)
     table = table[table["profile"] == "quick"]
     steps = table["epochs"] * (table["train_images"] // table["batch_size"])
