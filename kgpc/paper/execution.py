@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import os
 import platform
 import time
@@ -96,23 +97,23 @@ def _is_complete(run, folder):
     if run_folder.read_metrics(run, folder) is None:
         return False
     # Fetching data is too much for what is complete.
-    if run.dataset not in datasets.names() or (run.dataset, run.recipe.image_size) in _loaded:
+    if run.dataset not in datasets.names() or (run.dataset, run.recipe.image_size, run.images) in _loaded:
         try:
-            data = _dataset(run.dataset, run.recipe.image_size)
-        except OSError:
+            data = _dataset(run.dataset, run.recipe.image_size, run.images)
+        except (OSError, ValueError):  # they are not here
             return True
         run_folder.check_data(data, folder)
     return True
 
 
-_loaded = set()  # names and image sizes of the data that this process has asked for
+_loaded = set()  # arguments of `_dataset` that this process has loaded
 
 
 @functools.lru_cache(maxsize=2)
-def _dataset(name, image_size):
+def _dataset(name, image_size, images):
     """The images, kept in memory for the next run on the same data."""
-    data = load_dataset(name, image_size)
-    _loaded.add((name, image_size))
+    data = load_dataset(name, image_size, images)
+    _loaded.add((name, image_size, images))
     return data
 
 
@@ -127,7 +128,7 @@ def _train_and_test(run, folder, progress):
         run_folder.log(folder, f"begun with other versions: {_listed(earlier)}; now: {_listed(software)}")
     started = time.perf_counter()
     try:
-        data = _dataset(run.dataset, run.recipe.image_size)
+        data = _dataset(run.dataset, run.recipe.image_size, run.images)
         run_folder.check_data(data, folder)
         files.write_json(folder / CONFIG_FILE, run.config())
         files.write_json(folder / DATA_FILE, describe_data(data))
@@ -135,7 +136,7 @@ def _train_and_test(run, folder, progress):
         model = run.build(len(data.class_names))
         counts = {"parameters": flops.trainable_parameters(model), "flops": flops.paper_flops(model)}
         result = training.fit(model, data, run.recipe, folder=folder, progress=progress)
-        metrics, predictions = _test(run, model, data)
+        metrics, predictions = _test(run, model, data) if run.tested else ({}, {})
     except BaseException as error:
         # Also where the user or the system interrupts it: the log says why the folder is incomplete.
         run_folder.log(folder, f"stopped: {type(error).__name__}: {error}\n{traceback.format_exc()}")
@@ -143,7 +144,8 @@ def _train_and_test(run, folder, progress):
     finally:
         keras.backend.clear_session()  # or the networks of all runs would stay in memory
     best = result.history.iloc[result.best_epoch - 1]
-    _save_predictions(folder, predictions)
+    if run.tested:
+        _save_predictions(folder, predictions)
     metrics = {
         **counts,
         "data": data.name,
@@ -152,17 +154,19 @@ def _train_and_test(run, folder, progress):
         "epochs": len(result.history),
         "best_epoch": result.best_epoch,
         "validation_accuracy": float(best["val_accuracy"]),
+        # A network whose last step went wrong can have none; JSON has no word for that but null.
+        "validation_loss": float(best["val_loss"]) if math.isfinite(best["val_loss"]) else None,
         "training_loss": float(best["loss"]),
         "training_seconds": result.seconds,
     }
-    records.checked(metrics, records.METRICS, folder / METRICS_FILE)  # what is written can be read
+    records.checked_metrics(metrics, run.tested, folder / METRICS_FILE)  # what is written can be read
     files.write_json(folder / METRICS_FILE, metrics)
     # From a complete folder nothing is resumed, and the states are several times as large as the weights.
     for state in folder.glob("state-*.npz"):
         state.unlink()
-    run_folder.log(
-        folder, f"complete after {time.perf_counter() - started:.0f} s, test accuracy {metrics['test_accuracy']:.4f}"
-    )
+    part = "test" if run.tested else "validation"
+    accuracy = metrics[f"{part}_accuracy"]
+    run_folder.log(folder, f"complete after {time.perf_counter() - started:.0f} s, {part} accuracy {accuracy:.4f}")
     return RESUMED if resumed else TRAINED
 
 

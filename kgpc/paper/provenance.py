@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import unicodedata
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -97,10 +98,21 @@ def versions():
         "numpy": np.__version__,
         "backend": backend,
         "system": platform.platform(),
+        "processor": _processor(),
         "devices": _devices(backend),
         "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", ""),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
     }
+
+
+def _processor():
+    """Name of the processor, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def _installed(package):

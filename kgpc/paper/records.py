@@ -54,6 +54,16 @@ class Number:
         return abs(value) <= _LARGEST and self.low <= value <= self.high
 
 
+class Flag:
+    """True or false."""
+
+    wanted = "true or false"
+
+    def holds(self, value):
+        """Whether a value is one."""
+        return isinstance(value, bool)
+
+
 class Optional:
     """Another kind, null, or nothing at all."""
 
@@ -83,13 +93,14 @@ METRICS = Object(
     flops=Whole(0),
     data=Text(empty=False),
     train_images=Whole(1),
-    test_accuracy=Number(0, 1),
-    test_loss=Number(0),
-    test_images=Whole(1),
+    test_accuracy=Optional(Number(0, 1)),
+    test_loss=Optional(Number(0)),
+    test_images=Optional(Whole(1)),
     mirrored_test_accuracy=Optional(Number(0, 1)),
     epochs=Whole(1),
     best_epoch=Whole(1),
     validation_accuracy=Number(0, 1),
+    validation_loss=Optional(Number(0)),
     training_loss=Number(_SMALLEST_LOSS),
     training_seconds=Number(0),
 )
@@ -101,6 +112,7 @@ CONFIG = Object(
     variant=Text(empty=False),
     label=Text(),
     dataset=Text(empty=False),
+    tested=Optional(Flag()),
     arguments=Object(scheme=Optional(Text())),
     recipe=Object(
         seed=Whole(0, 2**32 - 1),
@@ -120,6 +132,7 @@ VERSIONS = Object(
     tensorflow=_VERSION,
     jax=_VERSION,
     torch=_VERSION,
+    processor=_VERSION,
 )
 
 
@@ -167,7 +180,8 @@ def checked_run(config, metrics, folder, names):
     Raises:
         FileError: a ValueError, if something is missing or cannot be.
     """
-    config, metrics = checked(config, CONFIG, names[0]), checked(metrics, METRICS, names[1])
+    config = checked(config, CONFIG, names[0])
+    metrics = checked_metrics(metrics, config["tested"] is not False, names[1])
     if config["name"] != folder:
         raise FileError(
             f"The file {names[0]} is that of another run: `name` must be the folder's, {folder!r}. "
@@ -180,6 +194,27 @@ def checked_run(config, metrics, folder, names):
             f"one of them. Received: epochs={metrics['epochs']}, best_epoch={metrics['best_epoch']}."
         )
     return config, metrics
+
+
+def checked_metrics(metrics, tested, name):
+    """The metrics of a run, checked.
+
+    Args:
+        metrics: dict.
+        tested: bool, whether the run was tested on test images.
+        name: what the message calls the file.
+
+    Returns:
+        dict.
+
+    Raises:
+        FileError: a ValueError, if something is missing or cannot be.
+    """
+    metrics = checked(metrics, METRICS, name)
+    for key in ("test_accuracy", "test_loss", "test_images"):
+        if tested and metrics[key] is None:
+            raise FileError(f"The file {name} is damaged or another one: `{key}` is missing.")
+    return metrics
 
 
 def short(value):

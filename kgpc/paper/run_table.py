@@ -14,17 +14,18 @@ from kgpc.resources import data_path
 COLUMNS = """
     profile family model variant scheme label dataset data seed epochs batch_size peak_learning_rate batch_norm_momentum
     image_size train_images test_images parameters flops test_accuracy test_loss mirrored_test_accuracy
-    validation_accuracy best_epoch training_loss training_seconds versions name
+    validation_accuracy validation_loss best_epoch training_loss training_seconds processor versions name
 """.split()
 _INTEGERS = "seed epochs batch_size image_size train_images test_images parameters flops best_epoch".split()
 _DECIMALS = """
     peak_learning_rate batch_norm_momentum test_accuracy test_loss mirrored_test_accuracy validation_accuracy
-    training_loss training_seconds
+    validation_loss training_loss training_seconds
 """.split()
 _PACKAGES = ("kgpc", "python", "tensorflow", "jax", "torch", "keras")
 _FRACTIONS = ("test_accuracy", "mirrored_test_accuracy", "validation_accuracy")
-# What a comparison cannot do without.
-_NEEDED = ("profile", "family", "model", "variant", "seed", "epochs", "image_size", "parameters", "test_accuracy")
+# What a comparison cannot do without: columns, and those of them that have a value in each row.
+_REQUIRED = [column for column in COLUMNS if column not in ("validation_loss", "processor")]
+_FILLED = ("profile", "family", "model", "variant", "seed", "epochs", "image_size", "parameters")
 
 
 class ResultsWarning(UserWarning):
@@ -37,7 +38,7 @@ def results(output, names=None):
     A folder whose files are damaged, or of something else, is left out with a `ResultsWarning`.
 
     Args:
-        output: path of the folder that `rerun` was given; or a URL that fsspec knows.
+        output: path of the folder that `rerun` was given; or a URL that fsspec knows; None for a table without rows.
         names: names of runs, or None for all in the folder.
 
     Returns:
@@ -46,8 +47,9 @@ def results(output, names=None):
         `peak_learning_rate`, `batch_norm_momentum`, `image_size`, `train_images`, `test_images`) and what came out
         (`parameters`, trainable; `flops` of one pass in the paper's convention; `test_accuracy`, a fraction;
         `test_loss`, in nats; `mirrored_test_accuracy` with the mean of image and mirror image, where a published row
-        has that; `validation_accuracy` of the best epoch, `best_epoch`; `training_loss` of that epoch;
-        `training_seconds`), `versions` of the software, and `name`, the run's. The data README says more about each.
+        has that; `validation_accuracy` and `validation_loss` of the best epoch, `best_epoch`; `training_loss` of that
+        epoch; `training_seconds`), the `processor`, `versions` of the software, and `name`, the run's. The data README
+        says more about each.
 
     Raises:
         TypeError, ValueError: if `output` is neither a folder nor a URL, or `names` are no names.
@@ -72,9 +74,9 @@ def read_results(output, names=None, argument="output"):
     """
     if names is not None and (isinstance(names, str) or not all(isinstance(name, str) for name in _listed(names))):
         raise TypeError(f"`names` must be None or several names of runs. Received: names={names!r}.")
-    storage = storage_of(output, argument)
     rows, left_out = [], []
-    for folder in storage.folders():
+    storage = None if output is None else storage_of(output, argument)
+    for folder in storage.folders() if storage else ():
         if names is not None and folder not in names:
             continue
         try:
@@ -89,7 +91,7 @@ def read_results(output, names=None, argument="output"):
             rows.append(row)
     table = _typed(pd.DataFrame(rows, columns=COLUMNS))
     # The ordinary network of a family first, then the grouped ones, the largest first, then the control.
-    rank = table["variant"].map({"baseline": 0, "grouped": 1, "narrow": 2})
+    rank = table["variant"].map({"baseline": 0, "grouped": 1, "narrow": 2}).fillna(0)
     table = table.assign(rank=rank, smallness=-table["parameters"])
     keys = ["profile", "family", "rank", "smallness", "model", "seed"]
     return table.sort_values(keys, ignore_index=True)[COLUMNS], left_out
@@ -122,6 +124,7 @@ def _row_of(storage, folder):
         **{key: recipe[key] for key in ("seed", "batch_size", "batch_norm_momentum", "image_size")},
         "peak_learning_rate": schedule["base"] if schedule["peak"] is None else schedule["peak"],
         **metrics,
+        "processor": versions["processor"] or "",
         "versions": ", ".join(f"{package} {versions[package]}" for package in _PACKAGES if versions[package]),
     }
 
@@ -149,7 +152,7 @@ def reruns(name):
 def _typed(table):
     """A table with the types of the columns; what is empty is NA, and what is no number a ValueError."""
     types = dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_DECIMALS, "Float64")
-    table = table.copy()
+    table = table.reindex(columns=COLUMNS)  # tables of earlier versions have fewer
     for column, dtype in types.items():
         try:
             table[column] = pd.to_numeric(table[column].replace("", None)).astype(dtype)
@@ -177,15 +180,16 @@ def checked_table(table, argument):
             f"`{argument}` must be a pandas.DataFrame with results of runs. Received: {argument} of type "
             f"{type(table).__name__}."
         )
-    missing = [column for column in COLUMNS if column not in table]
+    missing = [column for column in _REQUIRED if column not in table]
     if missing:
         raise ValueError(
             f"`{argument}` must have the columns of `results`. Received: {argument} without {', '.join(missing)}."
         )
     if table.empty:
         raise ValueError(f"`{argument}` must have the results of complete runs. Received: {argument} without rows.")
-    for column in _NEEDED:
-        if table[column].isna().any():
+    tested = table["profile"].isin(("quick", "paper"))
+    for column in (*_FILLED, "test_accuracy"):
+        if table[column][tested if column == "test_accuracy" else slice(None)].isna().any():
             raise ValueError(f"`{argument}` must have a `{column}` in each row. Received: a row without one.")
     for column in _FRACTIONS:
         values = pd.to_numeric(table[column], errors="coerce").astype("Float64")
