@@ -19,6 +19,7 @@ import datetime
 import itertools
 import json
 import os
+import sys
 from pathlib import Path
 
 import filelock
@@ -135,6 +136,12 @@ def log(folder, text):
     """Adds a line, or more, with the time to the log of a folder."""
     now = datetime.datetime.now(datetime.UTC).isoformat(sep=" ", timespec="seconds")
     files.append(folder / LOG_FILE, f"{now} {text}\n")
+
+
+def say(text):
+    """Prints a line, also where the standard output cannot show all of its characters."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def earlier_versions(folder, software):

@@ -40,6 +40,38 @@ def storage_of(output, name="output"):
     return Folder(path)
 
 
+def checked_place(output, on_cluster):
+    """Where a rerun may write its results, found out before it trains.
+
+    Args:
+        output: path, or URL that fsspec knows.
+        on_cluster: bool, whether the runs are tasks of a Ray cluster.
+
+    Returns:
+        `pathlib.Path`, absolute on a cluster, or the URL.
+
+    Raises:
+        TypeError, ValueError: if it is no folder, or a URL that only this process sees or nobody copies to.
+        ModuleNotFoundError: see `storage_of`.
+        OSError: if nothing can be written to the URL.
+    """
+    if is_url(output) and not on_cluster:
+        raise ValueError(
+            "`output` must be a folder of this computer; results go to a URL only with `ray` (--ray local starts Ray "
+            f"here). Received: output={output!r}."
+        )
+    storage = storage_of(output)
+    if isinstance(storage, Folder):
+        # The processes of a cluster have working directories of their own.
+        return storage.output.absolute() if on_cluster else storage.output
+    if "memory://" in output:
+        raise ValueError(
+            f"`output` must be a place that outlasts the processes that train. Received: output={output!r}."
+        )
+    storage.check_writable()
+    return output
+
+
 class Folder:
     """Results in a folder of this computer, or one that it has in common with others.
 
