@@ -1,7 +1,6 @@
 """The page about a rerun in the quick profile: what was trained, what came out, and what that says."""
 
 import math
-import re
 
 from kgpc.paper.rerun_results import compare_variants
 from kgpc.paper.run_table import checked_table
@@ -43,7 +42,7 @@ def quick_page(table, name):
     checked_table(table, "table")
     if not isinstance(name, str):
         raise TypeError(f"`name` must be a str. Received: name={name!r} of type {type(name).__name__}.")
-    if not re.fullmatch(r"[\w.\-]+", name):
+    if not name.strip() or not name.isprintable() or set(name) & set("/\\`"):
         raise ValueError(f"`name` must be the stem of a file name. Received: name={name!r}.")
     variants = compare_variants(table)
     table = table[table["profile"] == "quick"]
