@@ -323,6 +323,9 @@ class Environment:
         if process.returncode != 0:
             with open(self.log_file, encoding="utf-8", errors="replace") as log:
                 tail = log.read().strip().splitlines()[-15:]
+            free = shutil.disk_usage(self.folder).free // 10**6
+            if free < 100:  # then the output may be lost as well
+                tail.append("The disk is full: %d MB are free for %s. (%s)" % (free, self.folder, HINT))
             raise SetupError(
                 "This failed: %s\n\n%s\n\nAll of its output: %s\nRun the same command again to go on from here."
                 % (" ".join(command), "\n".join(tail), self.log_file)

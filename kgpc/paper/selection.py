@@ -177,8 +177,8 @@ def _filtered(candidates, name, wanted, names_of):
         raise ValueError(
             f"`{name}` must be among {', '.join(dict.fromkeys(known.values()))}. Received: {name}={wanted}."
         )
-    plain = {plain(text) for text in wanted}
-    return [run for run in candidates if plain & {plain(text) for text in names_of(run)}]
+    chosen = {plain(text) for text in wanted}
+    return [run for run in candidates if chosen & {plain(text) for text in names_of(run)}]
 
 
 def _all_runs(candidates):
