@@ -11,7 +11,7 @@ from kgpc import training
 from kgpc.files import path_argument
 from kgpc.paper import cluster, execution, experiment, protocol
 from kgpc.paper.run_folder import say
-from kgpc.paper.run_table import read_results
+from kgpc.paper.run_table import read_results, results
 from kgpc.paper.selection import runs
 from kgpc.paper.storage import checked_place
 
@@ -85,7 +85,7 @@ def rerun(
         table = pd.DataFrame(
             [dataclasses.asdict(outcome) for outcome in outcomes], columns=["name", "outcome", "error"]
         )
-        return table.merge(read_results(folder)[0], on="name", how="left")
+        return table.merge(results(folder), on="name", how="left")
     if stages is not None or images is not None:
         raise ValueError(
             '`stages` and `images` are for the profile "experiment". '
