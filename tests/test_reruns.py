@@ -539,7 +539,7 @@ def test_the_command_lists_what_it_would_train(capsys):
         (["rerun", "--rows", "JP00", "--output", "x"], "`rows` must be among"),
         (["rerun", "--profile", "paper", "--output", "x"], "--profile paper needs a selection"),
         (["rerun", "--seeds", "-1", "--output", "x"], "`seeds` must be in"),
-        (["rerun", "--output", "file", "--rows", "JP35B14"], "`output` must be a folder. Received: output='file', which is none."),
+        (["rerun", "--output", "file", "--rows", "JP35B14"], "`output` must be a folder. Received: output='file'"),
         (["compare", "nowhere"], "There is no complete run in nowhere."),
     ],
 )
