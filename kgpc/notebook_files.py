@@ -1,6 +1,7 @@
 """The notebooks of a clone as files: found, read, written, and without what means nothing elsewhere."""
 
 import io
+import json
 import os
 import sys
 import tempfile
@@ -72,7 +73,11 @@ def read_notebook(path):
         text = files.read_text(path)
         if files.has_conflict(text):
             raise UserError(f"The notebook {path} has conflict markers of a merge (<<<<<<<). {restore}.")
-        notebook = nbformat.reads(text, as_version=4)
+        found = json.loads(text)
+        # What has another number, or none, would be taken for a notebook of long ago, and lose its cells.
+        if not isinstance(found, dict) or found.get("nbformat") != 4:
+            raise ValueError("it is no notebook of format 4")
+        notebook = nbformat.v4.reads(text)
         nbformat.validate(notebook)
     except (OSError, UserError):
         raise

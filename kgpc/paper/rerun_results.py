@@ -133,7 +133,7 @@ def compare_variants(source):
     table = _results_of(source)
     table = table[table["profile"] == "quick"]
     if table.empty:
-        raise ValueError('`source` has no results of the profile "quick".')
+        raise ValueError('`source` must have results of the profile "quick". Received: source without any.')
     rows = []
     for family, members in table.groupby("family", sort=False):
         by_seed = {
