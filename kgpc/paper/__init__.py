@@ -14,10 +14,12 @@ from kgpc.paper.models import arguments_of, model_of
 from kgpc.paper.rerun_page import quick_page
 from kgpc.paper.rerun_results import compare, compare_variants, reruns, results
 from kgpc.paper.rerunning import rerun
+from kgpc.paper.run_table import ResultsWarning
 from kgpc.paper.selection import Run, listing, runs
 from kgpc.paper.tables import published
 
 __all__ = [
+    "ResultsWarning",
     "Run",
     "arguments_of",
     "as_text",
