@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from kgpc import datasets
-from kgpc.datasets import DecodedOnDemand, ImageError, ImageWarning, decoding, image_folder
+from kgpc.datasets import DecodedOnDemand, ImageError, ImageWarning, decoding, formats, image_folder
 from kgpc.datasets.decoding import decode, fit
 
 
@@ -79,10 +79,11 @@ def test_incomplete_images_are_refused(kind, tmp_path):
 
 
 def test_an_image_that_is_too_large_is_refused_before_it_is_decoded(monkeypatch):
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 99)
-    monkeypatch.setattr(PIL.ImageOps, "exif_transpose", None)
+    content = encode(picture(0, 10, 10))
+    monkeypatch.setattr(formats, "MAX_PIXELS", 99)
+    monkeypatch.setattr(PIL.Image.Image, "load", None)
     with pytest.raises(ImageError, match="has 10x10 pixels, more than the 99 allowed"):
-        decode(encode(picture(0, 10, 10)))
+        decode(content)
 
 
 def test_a_bomb_is_refused_without_a_warning():
@@ -99,13 +100,6 @@ def test_a_bomb_is_refused_without_a_warning():
 def test_formats_that_need_another_program_are_refused():
     with pytest.raises(ImageError, match="its format is none of"):
         decode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
-
-
-def test_more_than_eight_bits_are_refused():
-    content = io.BytesIO()
-    PIL.Image.fromarray(np.zeros((4, 4), np.uint16)).save(content, "PNG")
-    with pytest.raises(ImageError, match="more than 8 bits"):
-        decode(content.getvalue())
 
 
 def test_a_missing_image_is_named(tmp_path):
@@ -153,7 +147,7 @@ def test_a_single_file_is_read_as_a_folder_reads_it(folder):
     images = [datasets.read_image(path, 16) for path in sorted(folder.rglob("*.png"))]
     every = {image.tobytes() for image in np.concatenate([data.x_train, data.x_test])}
     assert {image.tobytes() for image in images} == every
-    with pytest.raises(ValueError, match="`image_size` must be at least 8. Received: image_size=4"):
+    with pytest.raises(ValueError, match=r"`image_size` must be in \[8, 10000\]. Received: image_size=4"):
         datasets.read_image(folder / "nowhere.png", 4)
 
 
@@ -284,13 +278,13 @@ def test_a_missing_folder_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"image_size": 7}, ValueError, "`image_size` must be at least 8. Received: image_size=7"),
+        ({"image_size": 7}, ValueError, r"`image_size` must be in \[8, 10000\]. Received: image_size=7"),
         ({"image_size": 32.0}, TypeError, "`image_size` must be an int"),
         ({"test_fraction": 0}, ValueError, r"`test_fraction` must be in \(0, 1\). Received: test_fraction=0"),
         ({"test_fraction": "half"}, ValueError, r"`test_fraction` must be in \(0, 1\)"),
         ({"shape": "round"}, ValueError, "`shape` must be one of 'pad', 'crop', 'stretch'. Received: shape='round'"),
         ({"interpolation": "cubic"}, ValueError, "`interpolation` must be one of 'nearest'"),
-        ({"memory_limit": -1}, ValueError, "`memory_limit` must be an int of at least 0"),
+        ({"memory_limit": -1}, ValueError, "`memory_limit` must be at least 0. Received: memory_limit=-1"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_is_read(tmp_path, arguments, error, message):

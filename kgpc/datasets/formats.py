@@ -1,0 +1,141 @@
+"""Opens image files of six formats for decoding, so that no file chooses how much time and memory that takes.
+
+The formats are told by the first bytes of a file, never by its name: a program for another format is never started.
+"""
+
+import io
+import struct
+
+from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from kgpc.datasets.jpeg import JpegStream
+
+# An image of this many pixels takes 360 MB when decoded. A larger one is an accident, or meant to fill the memory.
+MAX_PIXELS = 120_000_000
+
+# What an image of so many pixels can take in a file, with 16 bits in each of four channels.
+MAX_BYTES = 2**30
+
+# How many bytes of a file have to be known to tell its format.
+SIGNATURE_BYTES = 18
+
+# What is read of a file again and again, such as notes that lie over each other, ends after so many times its length.
+_READ_TIMES = 4
+
+# The classes are used and not PIL.Image.open, which warns of images that are allowed here.
+_OPENERS = {
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+}
+
+FORMATS = tuple(_OPENERS)
+
+_ORIENTATION, _BITS, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT = 274, 258, 262, 322, 323
+
+
+class TooLarge(ValueError):
+    """An image has more pixels, or its file asks for more work, than is allowed."""
+
+
+class _Limited(io.BytesIO):
+    """A file in memory that ends the reading of what is read over and over."""
+
+    def __init__(self, content):
+        super().__init__(content)
+        self._left = _READ_TIMES * len(content) + 2**20
+
+    def read(self, size=-1):
+        content = super().read(size)
+        self._left -= len(content)
+        if self._left < 0:
+            raise TooLarge("its parts lie over each other: reading them all would take too long")
+        return content
+
+
+def format_of(head):
+    """The format of a file by its first `SIGNATURE_BYTES` bytes, one of `FORMATS`; None if it is none of them."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WebP"
+    # Two letters alone may begin any text, so the length of the second header counts as well.
+    if (
+        head.startswith(b"BM")
+        and len(head) >= 18
+        and int.from_bytes(head[14:18], "little") in (12, 40, 52, 56, 64, 108, 124)
+    ):
+        return "BMP"
+    return None
+
+
+def load(content, kind):
+    """Decodes the pixels.
+
+    Args:
+        content: bytes of the file.
+        kind: its format.
+
+    Returns:
+        Tuple of a loaded PIL image; the orientation that a camera noted in it, an int in [1, 8], where 1 is upright;
+        and the number of bits of a channel in the file.
+
+    Raises:
+        TooLarge: a ValueError, if the image has more than `MAX_PIXELS` pixels (which is noticed before they are
+            decoded), or reading it would take too long.
+        JpegError: a ValueError, if a JPEG file is damaged.
+        Exception: what PIL raises for a damaged file, which depends on the format.
+    """
+    stream = JpegStream(content) if kind == "JPEG" else _Limited(content)
+    image = _OPENERS[kind](stream)
+    _check_size(*image.size)
+    bits = 8
+    if kind == "PNG":
+        bits = content[24]
+    elif kind == "TIFF":
+        bits = max(image.tag_v2.get(_BITS, (1,)))
+        _check_size(image.tag_v2.get(_TILE_WIDTH, 1), image.tag_v2.get(_TILE_HEIGHT, 1))
+    image.load()
+    if kind == "JPEG":
+        stream.check_end()
+        return image, orientation_in(stream.orientation_note), bits
+    # PIL turns TIFF images itself.
+    return image, 1 if kind == "TIFF" else orientation_in(image.info.get("exif", b"")), bits
+
+
+def white_is_zero(image):
+    """Whether a TIFF image counts from white, which PIL does not turn round in images of 16 bits."""
+    return getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+
+
+def _check_size(width, height):
+    if width * height > MAX_PIXELS:
+        raise TooLarge(f"it has {width}x{height} pixels, more than the {MAX_PIXELS} allowed")
+
+
+def orientation_in(note):
+    """The orientation in an Exif note, an int in [1, 8]; 1 where there is none, or it is damaged.
+
+    Only the first directory is read, and of it this one entry: a note may be made to take long.
+    """
+    note = note.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(note[:2])
+    try:
+        magic, offset = struct.unpack_from(f"{order}HI", note, 2)
+        (count,) = struct.unpack_from(f"{order}H", note, offset)
+        for number in range(count if magic == 42 else 0):
+            tag, kind, length, value = struct.unpack_from(f"{order}HHIH", note, offset + 2 + 12 * number)
+            if (tag, kind, length) == (_ORIENTATION, 3, 1) and 1 <= value <= 8:
+                return value
+    except struct.error:
+        pass
+    return 1

@@ -1,0 +1,245 @@
+"""What a JPEG file is made of, and whether its image data are whole.
+
+The library that decodes goes on after damage and says nothing: the rest of the image comes out shifted, grey or in
+wrong colours. This module looks at the file before, and at how much of it was read in the end.
+
+Some damage cannot be seen by anyone who does not know the image. The codes of the image data carry no checksum, and a
+decoder that lost its place falls into step again after a few of them. What is noticed: data that end too early or go on
+too long by more than a few bytes (in images stored in one pass, as cameras and most programs do), markers where none
+may be, parts that are lost or in another order where the file counts its parts, and stretches of zeros or of 255, which
+are what a lost block of a disk or an unfinished download leaves behind. A few bytes of other values may pass.
+"""
+
+import dataclasses
+import io
+import re
+
+_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+_HUFFMAN_TABLES, _RESTART_INTERVAL = 0xC4, 0xDD
+# Frames: baseline and extended with Huffman codes, and progressive. All others are none that can be decoded, or rare.
+_SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Comments and what programs add; of these only two say anything about the colours.
+_NOTES = frozenset((*range(0xE0, 0xF0), 0xFE))
+_NOTES_ON_COLOUR = (0xE0, 0xEE)
+# Markers that nothing belongs to.
+_ALONE = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))
+
+_MARKER_AFTER_DATA = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_RESTART = re.compile(rb"\xff([\xd0-\xd7])")
+# Several may stand before a marker, but no program writes that many.
+_STRETCH_OF_ONES = re.compile(rb"\xff{2,}\x00|\xff{8}")
+# So many zero bytes in a row would be a whole block of 63 equal coefficients, which no image has.
+_STRETCH_OF_ZEROS = bytes(16)
+
+# A decoder reads up to this many bytes ahead. They are ones, which are no valid code.
+_AHEAD = b"\xff\x00" * 8
+# So many bytes may be left over when an image is complete: some cameras write one or two too many.
+_SPARE = 4
+
+# Each pass over the image takes time and may have next to no data. Programs write about ten.
+MAX_SCANS = 100
+
+
+class JpegError(ValueError):
+    """A JPEG file is damaged; the message says where."""
+
+
+@dataclasses.dataclass
+class _Frame:
+    progressive: bool
+    height: int
+    width: int
+    sampling: dict  # component: (horizontal, vertical)
+
+    def unit_count(self, components):
+        """How many units of coding an image has in a scan of these components."""
+        widest = max(horizontal for horizontal, _ in self.sampling.values())
+        highest = max(vertical for _, vertical in self.sampling.values())
+        if len(components) == 1:
+            # Blocks of this component only, without those that fill up the last units of several components.
+            own_horizontal, own_vertical = self.sampling[components[0]]
+            columns = -(-self.width * own_horizontal // (8 * widest))
+            return columns * -(-self.height * own_vertical // (8 * highest))
+        return -(-self.width // (8 * widest)) * -(-self.height // (8 * highest))
+
+
+class JpegStream(io.BytesIO):
+    """A JPEG file for a decoder, without the notes of cameras and programs.
+
+    Attributes:
+        orientation_note: bytes, the first Exif note, empty if there is none.
+    """
+
+    def __init__(self, content):
+        """Looks at the structure of the file.
+
+        Args:
+            content: bytes of the file.
+
+        Raises:
+            JpegError: if it is damaged.
+        """
+        self.orientation_note = b""
+        kept, position, whole_end = _read_structure(content, self)
+        # Where the image data are in one piece, it is seen in the end whether all of it was needed.
+        self._needed = None
+        rest = content[position:]
+        if whole_end is not None:
+            data = content[position:whole_end]
+            self._needed = len(kept) + max(len(data.rstrip(b"\0")) - _SPARE, 0)
+            rest = data + _AHEAD
+        super().__init__(kept + rest)
+
+    def read(self, size=-1):
+        """Reads as a file does, but stops once before the last bytes, so that it is seen whether they are asked for."""
+        position = self.tell()
+        if self._needed is not None and position < self._needed:
+            left = self._needed - position
+            size = left if size is None or size < 0 else min(size, left)
+        return super().read(size)
+
+    def check_end(self):
+        """Raises a JpegError if the image was complete long before the end of its data."""
+        if self._needed is not None and self.tell() <= self._needed:
+            raise JpegError("its image data go on after the last pixel")
+
+
+def _read_structure(content, stream):
+    """Walks through the markers.
+
+    Returns:
+        Tuple of the bytes of all segments that a decoder needs up to the first image data; the position of these data;
+        and the position of their end if the whole image is in them, else None.
+    """
+    kept, notes = [b"\xff\xd8"], set()
+    frame, tables, interval = None, {}, 0
+    position, scans, first_data, whole_end = 2, 0, None, None
+    while True:
+        marker, body, position = _segment(content, position, incomplete_allowed=scans > 0)
+        if marker in (None, _END_OF_IMAGE):
+            break
+        if marker in _ALONE:
+            continue
+        if marker in _NOTES:
+            if marker == 0xE1 and body.startswith(b"Exif\0\0") and not stream.orientation_note:
+                stream.orientation_note = body
+            if marker not in _NOTES_ON_COLOUR or marker in notes:
+                continue
+            notes.add(marker)
+        if first_data is None:
+            kept.append(b"\xff" + bytes((marker,)) + (len(body) + 2).to_bytes(2, "big") + body)
+        if marker in _FRAMES:
+            frame = _frame(marker, body)
+        elif marker == _HUFFMAN_TABLES:
+            _note_symbols(body, tables)
+        elif marker == _RESTART_INTERVAL:
+            interval = int.from_bytes(body[:2], "big")
+        elif marker == _START_OF_SCAN:
+            scans += 1
+            if scans > MAX_SCANS:
+                raise JpegError(f"it has more than {MAX_SCANS} passes over the image")
+            start, position = position, _end_of_data(content, position)
+            components = _check_scan(content, start, position, body, frame, tables, interval)
+            if first_data is None:
+                first_data = start
+                if frame is not None and not frame.progressive and len(components) == len(frame.sampling):
+                    whole_end = position
+                    break
+    if first_data is None:
+        raise JpegError("it has no image data")
+    return b"".join(kept), first_data, whole_end
+
+
+def _segment(content, position, incomplete_allowed):
+    """The marker at a position, what belongs to it, and the position after it; None instead of a marker at the end."""
+    start = content.find(b"\xff", position)
+    while start >= 0 and content[start + 1 : start + 2] == b"\xff":
+        start += 1
+    if start < 0 or start + 2 > len(content):
+        if incomplete_allowed:
+            return None, b"", len(content)
+        raise JpegError("it ends before the image data")
+    marker = content[start + 1]
+    if marker in _ALONE:
+        return marker, b"", start + 2
+    length = int.from_bytes(content[start + 2 : start + 4], "big")
+    end = start + 2 + length
+    if length < 2 or end > len(content):
+        if incomplete_allowed:
+            return None, b"", len(content)
+        raise JpegError("it ends before the image data")
+    return marker, content[start + 4 : end], end
+
+
+def _end_of_data(content, start):
+    """Where image data end: at the next marker, without the bytes of 255 that may fill up before it."""
+    found = _MARKER_AFTER_DATA.search(content, start)
+    end = found.start() if found else len(content)
+    while end > start and content[end - 1] == 0xFF:
+        end -= 1
+    return end
+
+
+def _frame(marker, body):
+    """Size and components of the image; None for kinds of coding that are not looked at."""
+    if marker not in (*_SEQUENTIAL, _PROGRESSIVE):
+        return None
+    count = body[5] if len(body) > 5 else 0
+    if not 1 <= count <= 4 or len(body) < 6 + 3 * count:
+        raise JpegError("its size and components are not readable")
+    sampling = {body[at]: (body[at + 1] >> 4, body[at + 1] & 15) for at in range(6, 6 + 3 * count, 3)}
+    if any(0 in factors for factors in sampling.values()):
+        raise JpegError("its size and components are not readable")
+    return _Frame(marker == _PROGRESSIVE, *(int.from_bytes(body[at : at + 2], "big") for at in (1, 3)), sampling)
+
+
+def _note_symbols(body, tables):
+    """Notes the symbols of every table; a code of zeros stands for the first of them."""
+    position = 0
+    while position + 17 <= len(body):
+        count = sum(body[position + 1 : position + 17])
+        symbols = body[position + 17 : position + 17 + count]
+        tables[body[position]] = symbols
+        position += 17 + count
+
+
+def _zeros_are_odd(tables, progressive, first, refinement):
+    """Whether no image gives a long row of zeros, with these tables of symbols for coefficients.
+
+    The lower four bits of a symbol say that a value follows; the upper ones of the others, how many plain blocks.
+    """
+    values = any(symbols and symbols[0] & 15 for symbols in tables)
+    if not progressive:
+        # Otherwise a code of zeros ends a block, and plain areas are long rows of zeros.
+        return values
+    if first == 0 or refinement:
+        return False
+    # Programs that count plain blocks never write them one by one.
+    counts = any(symbol & 15 == 0 and 0 < symbol < 0xF0 for symbols in tables for symbol in symbols)
+    return values or counts
+
+
+def _check_scan(content, start, end, body, frame, tables, interval):
+    """Looks at the data of one pass; returns the components in it."""
+    count = body[0] if body else 0
+    if len(body) < 1 + 2 * count + 3:
+        raise JpegError("a pass over the image has no description")
+    components = [body[1 + 2 * which] for which in range(count)]
+    if frame is None:
+        return components
+    if any(component not in frame.sampling for component in components) or not components:
+        raise JpegError("a pass over the image has components that the image lacks")
+    if _STRETCH_OF_ONES.search(content, start, end):
+        raise JpegError("its image data have a stretch of bytes of 255")
+    used = [tables.get(0x10 | body[2 + 2 * which] & 15, b"") for which in range(count)]
+    first, refinement = body[1 + 2 * count], body[3 + 2 * count] >> 4
+    if _zeros_are_odd(used, frame.progressive, first, refinement):
+        last = start + len(content[start:end].rstrip(b"\0"))
+        if content.find(_STRETCH_OF_ZEROS, start, last) >= 0:
+            raise JpegError("its image data have a stretch of zeros")
+    markers = [found[0] & 7 for found in _RESTART.findall(content, start, end)]
+    expected = -(-frame.unit_count(components) // interval) - 1 if interval else 0
+    if frame.height and (len(markers) != expected or any(m != i % 8 for i, m in enumerate(markers))):
+        raise JpegError(f"its image data have {len(markers)} restart markers in order or not, expected {expected}")
+    return components
