@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 from kgpc import datasets
-from kgpc.datasets import ArchiveError, ImageError, ImageWarning, papers, plantdoc
+from kgpc.datasets import ArchiveError, ImageWarning, papers, plantdoc
 from kgpc.datasets.pascal_voc import AnnotationError, boxes_in_pixels, read_annotation
 
 
@@ -312,9 +312,10 @@ def test_any_damage_to_an_annotation_gives_boxes_inside_or_an_annotation_error(t
     for _ in range(500):
         content = bytearray(whole)
         for _ in range(generator.randint(1, 3)):
-            start = generator.randrange(len(content))
-            content[start : start + generator.randint(0, 8)] = generator.choice(
-                (b"", b"-", b"9" * 5, b"<", b"/", b"&amp;", b"\xff", generator.randbytes(2), whole[20:90])
+            number = whole.index(generator.choice((b"<xmin>31", b"<ymax>40", b"<name>other", b"<width>60"))) + 6
+            start = generator.choice((number, number, number, generator.randrange(len(content))))
+            content[start : start + generator.randint(0, 3)] = generator.choice(
+                (b"", b"-", b"7", b"99999", b"1e3", b"<", b"&amp;", generator.randbytes(1), whole[20:90])
             )
         contents.append(bytes(content))
     boxes = 0

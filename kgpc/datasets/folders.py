@@ -17,6 +17,9 @@ from kgpc.datasets.warned import warn_of
 # Decoded images are kept in memory up to this many bytes; beyond it they are decoded when they are asked for.
 MEMORY_LIMIT = 2 * 2**30
 
+# So many images are one task for a thread: with one each, thousands of small ones would mostly be handed around.
+_AT_ONCE = 32
+
 
 def image_folder(
     path,
@@ -81,9 +84,11 @@ def image_folder(
     memory_limit, seed = check_int("memory_limit", memory_limit, 0), check_seed(seed)
     if name is not None and not isinstance(name, str):
         raise TypeError(f"`name` must be a str or None. Received: name={name!r} of type {type(name).__name__}.")
-    path = _existing_folder("path", path)
-    if test_path is not None:
-        test_path = _existing_folder("test_path", test_path)
+    path = check_path("path", path)
+    test_path = None if test_path is None else check_path("test_path", test_path)
+    for argument, folder in (("path", path), ("test_path", test_path)):
+        if folder is not None and not folder.is_dir():
+            raise FileNotFoundError(f"`{argument}` must be an existing folder. Received: {argument}={str(folder)!r}.")
     listing = list_classes(path)
     listings = [listing]
     if test_path is not None:
@@ -117,13 +122,6 @@ def image_folder(
     return ImageDataset(
         name or path.resolve().name or str(path), images[0], labels[0], images[1], labels[1], listing.classes
     )
-
-
-def _existing_folder(argument, path):
-    path = check_path(argument, path)
-    if not path.is_dir():
-        raise FileNotFoundError(f"`{argument}` must be an existing folder. Received: {argument}={str(path)!r}.")
-    return path
 
 
 def _check_same_classes(classes, test_classes):
@@ -161,9 +159,12 @@ def _read(files, size, shape, interpolation, keep):
             images[position] = fit(pixels, size, shape, interpolation)
         return digest(pixels), None
 
+    def read_some(start):
+        return [read(position) for position in range(start, min(start + _AT_ONCE, len(files)))]
+
     # Decoding releases the interpreter, so threads help.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        results = list(threads.map(read, range(len(files))))
+        results = [result for some in threads.map(read_some, range(0, len(files), _AT_ONCE)) for result in some]
     good = np.array([position for position, (_, problem) in enumerate(results) if problem is None], np.int64)
     if not keep:
         images = DecodedOnDemand([files[position] for position in good], size, shape, interpolation)

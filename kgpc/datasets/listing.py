@@ -97,7 +97,7 @@ def _list_class(folders):
             if _is(entry, "dir"):
                 for below, names, found in os.walk(entry.path):
                     names[:] = [name for name in names if not _hidden(name)]
-                    deeper += [os.path.join(below, name) for name in found if not _hidden(name)]
+                    deeper += [os.path.join(below, name) for name in sorted(found) if not _hidden(name)]
             elif _is(entry, "file") and is_image(entry.path):
                 images.append((entry.name, entry.path))
             elif _is_noteworthy(entry):
