@@ -6,6 +6,7 @@ than the memory.
 
 import os
 import pathlib
+import stat
 
 import cv2
 import numpy as np
@@ -85,14 +86,15 @@ def decode(source, name=None, orient=True):
 
 def _content(path, name):
     """The bytes of a file, and its name for errors."""
-    if not path.exists():
-        raise FileNotFoundError(f"There is no image file {name}.")
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise FileNotFoundError(f"There is no image file {name}.") from error
     # A pipe would let us wait for ever.
-    if not path.is_file():
+    if not stat.S_ISREG(found.st_mode):
         raise ImageError(f"{name} is no regular file.")
-    size = os.path.getsize(path)
-    if size > formats.MAX_BYTES:
-        raise ImageError(f"{name} has {size} bytes, more than the {formats.MAX_BYTES} allowed.")
+    if found.st_size > formats.MAX_BYTES:
+        raise ImageError(f"{name} has {found.st_size} bytes, more than the {formats.MAX_BYTES} allowed.")
     return path.read_bytes(), name
 
 

@@ -29,7 +29,7 @@ _OPENERS = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
-    "WebP": WebPImagePlugin.WebPImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
 }
 
 FORMATS = tuple(_OPENERS)
@@ -67,7 +67,7 @@ def format_of(head):
     if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return "TIFF"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "WebP"
+        return "WEBP"
     # Two letters alone may begin any text, so the length of the second header counts as well.
     if (
         head.startswith(b"BM")
