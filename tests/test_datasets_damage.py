@@ -144,6 +144,32 @@ def test_passes_over_an_image_are_limited(pixels):
         decode(content[:-2] + scan * 200 + content[-2:])
 
 
+# Other formats
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("PNG", {}),
+        ("GIF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("TIFF", {"compression": "tiff_adobe_deflate"}),
+        ("TIFF", {"compression": "tiff_deflate"}),
+    ],
+)
+def test_forty_bytes_of_zeros_in_files_without_loss_are_noticed(pixels, kind, options):
+    content = encode(pixels[:100, :150], kind, **options)
+    np.testing.assert_array_equal(decode(content).shape, (100, 150, 3))
+    noticed = 0
+    for start in np.linspace(1000, len(content) - 1000, 20, dtype=int):
+        try:
+            decode(content[:start] + bytes(40) + content[start + 40 :])
+        except ImageError:
+            noticed += 1
+    # LZW has no checksum; what it decodes to may have the right length by chance.
+    assert noticed >= (20 if kind == "PNG" or "deflate" in str(options) else 17)
+
+
 # Orientation
 
 

@@ -7,6 +7,7 @@ than the memory.
 import os
 import pathlib
 import stat
+import zlib
 
 import cv2
 import numpy as np
@@ -80,6 +81,7 @@ def decode(source, name=None, orient=True):
         NotImplementedError,
         Warning,
         cv2.error,
+        zlib.error,
     ) as error:
         raise ImageError(f"{name} is damaged: {error}.") from error
 

@@ -5,6 +5,7 @@ The formats are told by the first bytes of a file, never by its name: a program 
 
 import io
 import struct
+import zlib
 
 from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
@@ -13,7 +14,7 @@ from kgpc.datasets.jpeg import JpegStream
 # An image of this many pixels takes 360 MB when decoded. A larger one is an accident, or meant to fill the memory.
 MAX_PIXELS = 120_000_000
 
-# What an image of so many pixels can take in a file, with 16 bits in each of four channels.
+# What an image of so many pixels can take in a file and unpacked, with 16 bits in each of four channels.
 MAX_BYTES = 2**30
 
 # How many bytes of a file have to be known to tell its format.
@@ -34,7 +35,11 @@ _OPENERS = {
 
 FORMATS = tuple(_OPENERS)
 
-_ORIENTATION, _BITS, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT = 274, 258, 262, 322, 323
+# Tags of TIFF files.
+_ORIENTATION, _BITS, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT, _COMPRESSION = 274, 258, 262, 322, 323, 259
+_DEFLATED = (8, 32946)
+# Where the parts of an image lie and how long they are: strips, or tiles.
+_PARTS = ((273, 279), (324, 325))
 
 
 class TooLarge(ValueError):
@@ -104,12 +109,31 @@ def load(content, kind):
     elif kind == "TIFF":
         bits = max(image.tag_v2.get(_BITS, (1,)))
         _check_size(image.tag_v2.get(_TILE_WIDTH, 1), image.tag_v2.get(_TILE_HEIGHT, 1))
+        _check_deflated(image, content)
     image.load()
     if kind == "JPEG":
         stream.check_end()
         return image, orientation_in(stream.orientation_note), bits
     # PIL turns TIFF images itself.
     return image, 1 if kind == "TIFF" else orientation_in(image.info.get("exif", b"")), bits
+
+
+def _check_deflated(image, content):
+    """Raises a zlib.error if a part of a TIFF image is not what was compressed: nobody else compares the checksum."""
+    if image.tag_v2.get(_COMPRESSION) not in _DEFLATED:
+        return
+    left = MAX_BYTES
+    offsets, lengths = next(tags for tags in _PARTS if tags[0] in image.tag_v2)
+    for offset, length in zip(image.tag_v2[offsets], image.tag_v2[lengths], strict=True):
+        unpacking = zlib.decompressobj()
+        packed = content[offset : offset + length]
+        while not unpacking.eof:
+            unpacked = unpacking.decompress(packed, 2**20)
+            packed, left = unpacking.unconsumed_tail, left - len(unpacked)
+            if left < 0:
+                raise TooLarge(f"it unpacks to more than {MAX_BYTES} bytes")
+            if not unpacked and not unpacking.eof:
+                raise zlib.error("a part of it ends too early")
 
 
 def white_is_zero(image):
