@@ -126,7 +126,9 @@ def test_stretching_changes_the_proportions():
     assert (result[:2] == 10).all() and (result[2:] == 90).all()
 
 
-@pytest.mark.parametrize(("before", "after"), [(150, 224), (256, 224), (32, 224), (300, 64)])
+@pytest.mark.parametrize(
+    ("before", "after"), [(150, 224), (256, 224), (32, 224), (300, 64), (64, 300), (500, 10), (1001, 77)]
+)
 def test_nearest_pixels_are_those_of_the_published_runs(before, after):
     """OpenCV's rule as a formula, and Pillow's own resizing."""
     pixels = np.random.default_rng(1).integers(0, 256, (before, before, 3), np.uint8)

@@ -192,7 +192,7 @@ class DecodedOnDemand:
             raise ValueError(f"`names` must have a name for each image. Received: {len(names)} for {len(sources)}.")
         size = check_int("size", size, 1, MAX_SIDE)
         check_choice("shape", shape, FITS)
-        check_choice("interpolation", interpolation, tuple(INTERPOLATIONS))
+        check_choice("interpolation", interpolation, INTERPOLATIONS)
         self._sources, self._names = sources, names
         self._size, self._fit, self._interpolation = size, shape, interpolation
 

@@ -8,11 +8,7 @@ import numpy as np
 from kgpc.datasets.arguments import MAX_SIDE, check_choice, check_int
 
 FITS = ("pad", "crop", "stretch")
-INTERPOLATIONS = {
-    "nearest": cv2.INTER_NEAREST,
-    "nearest_center": cv2.INTER_NEAREST_EXACT,
-    "area": cv2.INTER_AREA,
-}
+INTERPOLATIONS = ("nearest", "nearest_center", "area")
 
 # A padded image of more pixels than this (360 MB) is not made; its resized pixels are computed without it.
 _MAX_PADDED = 120_000_000
@@ -22,7 +18,7 @@ def check_resizing(image_size, shape, interpolation):
     """Returns the size as an int; raises a TypeError or ValueError if an argument is none of those allowed."""
     image_size = check_int("image_size", image_size, 8, MAX_SIDE)
     check_choice("shape", shape, FITS)
-    check_choice("interpolation", interpolation, tuple(INTERPOLATIONS))
+    check_choice("interpolation", interpolation, INTERPOLATIONS)
     return image_size
 
 
@@ -56,10 +52,23 @@ def fit(pixels, size, shape="pad", interpolation="nearest"):
         pixels = square
     if pixels.shape[:2] == (size, size):
         return pixels
-    method = INTERPOLATIONS[interpolation]
-    if interpolation == "area" and max(pixels.shape[:2]) < size:
-        method = cv2.INTER_LINEAR
+    if interpolation == "nearest_center":
+        # OpenCV's own method for this takes other pixels in some releases.
+        rows, columns = (_centers(size, length) for length in pixels.shape[:2])
+        return pixels[np.ix_(rows, columns)]
+    method = cv2.INTER_NEAREST
+    if interpolation == "area":
+        method = cv2.INTER_LINEAR if max(pixels.shape[:2]) < size else cv2.INTER_AREA
     return cv2.resize(pixels, (size, size), interpolation=method)
+
+
+def _centers(size, length):
+    """The pixels of `length` under the centres of `size` new ones.
+
+    Pillow adds up the steps. A centre on the border of two pixels falls to the one that its rounding errors decide.
+    """
+    step = length / size
+    return np.floor(np.cumsum(np.r_[step / 2, np.full(size - 1, step)])).astype(np.int64).clip(0, length - 1)
 
 
 def _fit_in_large_square(pixels, size, side, top, left, interpolation):
@@ -71,8 +80,10 @@ def _fit_in_large_square(pixels, size, side, top, left, interpolation):
         columns = _means(pixels.swapaxes(0, 1), size, side, left)
         result = _means(columns.swapaxes(0, 1), size, side, top)
         return np.rint(result).astype(np.uint8)
-    positions = np.arange(size) + (0.5 if interpolation == "nearest_center" else 0)
-    chosen = np.floor(positions * (side / size)).astype(np.int64)
+    if interpolation == "nearest_center":
+        chosen = _centers(size, side)
+    else:
+        chosen = np.floor(np.arange(size) * (side / size)).astype(np.int64)
     result = np.zeros((size, size, 3), np.uint8)
     inside = []
     for length, offset in zip(pixels.shape[:2], (top, left), strict=True):
