@@ -311,7 +311,6 @@ def test_small_files_of_huge_images_take_no_memory(kind):
     assert len(content) < 100_000 and peak < 10_000_000
 
 
-@pytest.mark.filterwarnings("ignore:Tag data larger than file")
 def test_parts_of_a_tiff_file_that_lie_over_each_other_are_not_read_again_and_again():
     """2,000 notes of 300 kB each in a file of 324 kB would be 600 MB."""
     count, length = 2000, 300_000
@@ -325,6 +324,47 @@ def test_parts_of_a_tiff_file_that_lie_over_each_other_are_not_read_again_and_ag
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20_000_000
+
+
+def tiff_directory(*entries):
+    """A TIFF file of 8x8 grey pixels whose directory has these entries `(tag, kind, length, value)` as well."""
+    sizes = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    entries = sorted([*sizes, *entries])
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4 + 64)
+
+
+def test_parts_of_a_tiff_image_are_limited(pixels):
+    content = tiff_directory((273, 4, 10**6, 8), (279, 4, 10**6, 8)) + bytes(4 * 10**6)
+    with pytest.raises(ImageError, match="it has 1000000 parts, more than the 131072 allowed"):
+        decode(content)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_file_of_very_many_parts_is_refused(kind, monkeypatch):
+    monkeypatch.setattr(formats, "_READS", 5000)
+    whole = encode(np.zeros((8, 8, 3), np.uint8), kind)
+    if kind == "PNG":
+        chunk = struct.pack(">I", 0) + b"abCd"
+        content = whole[:33] + (chunk + struct.pack(">I", zlib.crc32(b"abCd"))) * 6000 + whole[33:]
+    else:
+        content = whole[:2] + segment(0xFE, b"") * 30_000 + whole[2:]
+    with pytest.raises(ImageError, match="too many parts|more than 20000 segments"):
+        decode(content)
+
+
+def run_lengths(width, height, data):
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(data), 0, 0, 256, 0)
+    palette = bytes(range(256)) * 4
+    return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(data), 0, 0, 54 + 1024) + head + palette + data
+
+
+def test_run_lengths_of_bmp_files_are_limited():
+    """Four bytes may skip 255 lines of any width."""
+    assert decode(run_lengths(4, 2, b"\4\x10\0\0\4\x20\0\1")).shape == (2, 4, 3)
+    for width, height in ((60_000_000, 2), (100_000, 100), (5_000, 5_000)):
+        with pytest.raises(ImageError, match=f"it has {width}x{height} pixels, with run lengths at most 16777216"):
+            decode(run_lengths(width, height, b"\0\2\0\0\xff\xff" * 10))
 
 
 def test_a_tile_of_a_tiff_file_may_not_be_larger_than_an_image(pixels):

@@ -20,8 +20,15 @@ MAX_BYTES = 2**30
 # How many bytes of a file have to be known to tell its format.
 SIGNATURE_BYTES = 18
 
-# What is read of a file again and again, such as notes that lie over each other, ends after so many times its length.
-_READ_TIMES = 4
+# What is read of a file again and again, such as notes that lie over each other, ends after so many times its length;
+# and what is read in small pieces, after so many of them.
+_READ_TIMES, _READS = 4, 2**20
+
+# Run-length coding of BMP files is undone byte by byte, and may skip 255 lines at a time.
+_MAX_RUN_LENGTH_PIXELS, _MAX_RUN_LENGTH_WIDTH = 2**24, 2**16
+
+# Strips or tiles of a TIFF image: for each of them, a thousand bytes of memory are needed.
+_MAX_PARTS = 2**17
 
 # The classes are used and not PIL.Image.open, which warns of images that are allowed here.
 _OPENERS = {
@@ -47,17 +54,20 @@ class TooLarge(ValueError):
 
 
 class _Limited(io.BytesIO):
-    """A file in memory that ends the reading of what is read over and over."""
+    """A file in memory that ends the reading of what is read over and over, or in too many pieces."""
 
     def __init__(self, content):
         super().__init__(content)
-        self._left = _READ_TIMES * len(content) + 2**20
+        self._left, self._reads_left = _READ_TIMES * len(content) + 2**20, _READS
 
     def read(self, size=-1):
         content = super().read(size)
         self._left -= len(content)
+        self._reads_left -= 1
         if self._left < 0:
             raise TooLarge("its parts lie over each other: reading them all would take too long")
+        if self._reads_left < 0:
+            raise TooLarge("it has too many parts: reading them all would take too long")
         return content
 
 
@@ -100,9 +110,17 @@ def load(content, kind):
         JpegError: a ValueError, if a JPEG file is damaged.
         Exception: what PIL raises for a damaged file, which depends on the format.
     """
-    stream = JpegStream(content) if kind == "JPEG" else _Limited(content)
+    if kind == "TIFF":
+        _check_directory(content)
+    if kind == "JPEG":
+        stream = JpegStream(content)
+    else:
+        # Every byte of a BMP file may be read on its own.
+        stream = io.BytesIO(content) if kind == "BMP" else _Limited(content)
     image = _OPENERS[kind](stream)
     _check_size(*image.size)
+    if kind == "BMP":
+        _check_run_lengths(image, content)
     bits = 8
     if kind == "PNG":
         bits = content[24]
@@ -116,6 +134,37 @@ def load(content, kind):
         return image, orientation_in(stream.orientation_note), bits
     # PIL turns TIFF images itself.
     return image, 1 if kind == "TIFF" else orientation_in(image.info.get("exif", b"")), bits
+
+
+def _check_run_lengths(image, content):
+    coding = int.from_bytes(content[30:34], "little") if content[14] >= 40 else 0
+    too_large = image.width * image.height > _MAX_RUN_LENGTH_PIXELS or image.width > _MAX_RUN_LENGTH_WIDTH
+    if coding in (1, 2) and too_large:
+        raise TooLarge(
+            f"it has {image.width}x{image.height} pixels, with run lengths at most {_MAX_RUN_LENGTH_PIXELS} are read"
+        )
+
+
+def _check_directory(content):
+    """Looks at the lengths in the first directory of a TIFF file before PIL reads what they count."""
+    order = "<" if content[:2] == b"II" else ">"
+    large = b"+" in content[2:4]
+    head, count_form, entry_form = ("8xQ", "Q", "HHQ8x") if large else ("4xI", "H", "HHI4x")
+    total = 0
+    try:
+        (position,) = struct.unpack_from(order + head, content)
+        (count,) = struct.unpack_from(order + count_form, content, position)
+        position += struct.calcsize(order + count_form)
+        for tag, _, length in struct.iter_unpack(
+            order + entry_form, content[position : position + struct.calcsize(order + entry_form) * min(count, 2**16)]
+        ):
+            if length > _MAX_PARTS and any(tag in tags for tags in _PARTS):
+                raise TooLarge(f"it has {length} parts, more than the {_MAX_PARTS} allowed")
+            total += length
+    except struct.error:
+        return  # PIL says what is wrong
+    if total > _READ_TIMES * len(content):
+        raise TooLarge("its parts lie over each other: reading them all would take too long")
 
 
 def _check_deflated(image, content):

@@ -12,6 +12,7 @@ are what a lost block of a disk or an unfinished download leaves behind. A few b
 
 import dataclasses
 import io
+import itertools
 import re
 
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
@@ -39,6 +40,8 @@ _SPARE = 4
 
 # Each pass over the image takes time and may have next to no data. Programs write about ten.
 MAX_SCANS = 100
+# Tables, notes and the like; programs write some dozens.
+MAX_SEGMENTS = 20_000
 
 
 class JpegError(ValueError):
@@ -115,7 +118,9 @@ def _read_structure(content, stream):
     kept, notes = [b"\xff\xd8"], set()
     frame, tables, interval = None, {}, 0
     position, scans, first_data, whole_end = 2, 0, None, None
-    while True:
+    for number in itertools.count():
+        if number > MAX_SEGMENTS:
+            raise JpegError(f"it has more than {MAX_SEGMENTS} segments")
         marker, body, position = _segment(content, position, incomplete_allowed=scans > 0)
         if marker in (None, _END_OF_IMAGE):
             break
@@ -238,8 +243,17 @@ def _check_scan(content, start, end, body, frame, tables, interval):
         last = start + len(content[start:end].rstrip(b"\0"))
         if content.find(_STRETCH_OF_ZEROS, start, last) >= 0:
             raise JpegError("its image data have a stretch of zeros")
-    markers = [found[0] & 7 for found in _RESTART.findall(content, start, end)]
-    expected = -(-frame.unit_count(components) // interval) - 1 if interval else 0
-    if frame.height and (len(markers) != expected or any(m != i % 8 for i, m in enumerate(markers))):
-        raise JpegError(f"its image data have {len(markers)} restart markers in order or not, expected {expected}")
+    if frame.height:
+        _check_restarts(content, start, end, -(-frame.unit_count(components) // interval) - 1 if interval else 0)
     return components
+
+
+def _check_restarts(content, start, end, expected):
+    """Raises a JpegError if the data do not have as many parts as they must, in their order."""
+    count = 0
+    for found in _RESTART.finditer(content, start, end):
+        if count >= expected or found[1][0] & 7 != count % 8:
+            raise JpegError(f"its image data have other restart markers than the {expected} expected in their order")
+        count += 1
+    if count < expected:
+        raise JpegError(f"its image data have {count} restart markers, expected {expected}")

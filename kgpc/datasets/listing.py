@@ -95,6 +95,8 @@ def _list_class(folders):
     for folder in folders:
         for entry in _entries(folder):
             if _is(entry, "dir"):
+                if _suffix(entry.name) in IMAGE_SUFFIXES:
+                    passed_over.append(entry.path)
                 for below, names, found in os.walk(entry.path):
                     names[:] = [name for name in names if not _hidden(name)]
                     deeper += [os.path.join(below, name) for name in sorted(found) if not _hidden(name)]
