@@ -171,7 +171,7 @@ def test_images_on_demand_are_indexed_like_an_array(monkeypatch):
 
 def test_only_what_is_asked_for_is_decoded(monkeypatch):
     decoded = []
-    monkeypatch.setattr(decoding, "decode", lambda source, name: decoded.append(name) or picture(0, 4, 4))
+    monkeypatch.setattr(decoding, "decode", lambda source, name, **_: decoded.append(name) or picture(0, 4, 4))
     lazy = DecodedOnDemand([b"a", b"b", b"c"], 4, names=["one", "two", "three"])
     lazy.take([2, 0])[[0]]
     assert decoded == ["three"]

@@ -27,7 +27,7 @@ class ImageError(ValueError):
     """An image cannot be used; the message names it and says why."""
 
 
-def decode(source, name=None, orient=True):
+def decode(source, name=None, orient=True, twice=True):
     """Decodes an image file.
 
     Transparency is dropped; of an animation the first picture counts. What the file is called does not matter. Of
@@ -38,6 +38,8 @@ def decode(source, name=None, orient=True):
             are scaled to 8 and rounded, so that the largest value becomes 255: 4000 of 65,535 becomes 16.
         name: str, what to call it in an error; by default the path.
         orient: bool, whether the orientation that a camera noted in the file is applied. TIFF files are always turned.
+        twice: bool, whether damage is looked for that shows only when a file is decoded a second time, as progressive
+            JPEG files are for that. For files that were decoded before.
 
     Returns:
         uint8 array `(height, width, 3)`: red, green, blue.
@@ -56,7 +58,7 @@ def decode(source, name=None, orient=True):
     if kind is None:
         raise ImageError(f"{name} is damaged or no image: its format is none of {', '.join(formats.FORMATS)}.")
     try:
-        image, orientation, bits = formats.load(content, kind)
+        image, orientation, bits = formats.load(content, kind, twice)
         pixels = _pixels(image) if bits <= 8 else _scaled_to_8_bits(image, content, bits)
         return np.ascontiguousarray(_turned(pixels, orientation)) if orient else pixels
     except formats.TooLarge as error:
@@ -234,7 +236,7 @@ class DecodedOnDemand:
     def _image(self, which):
         source = self._sources[which]
         if not isinstance(source, np.ndarray):
-            source = decode(source, None if self._names is None else self._names[which])
+            source = decode(source, None if self._names is None else self._names[which], twice=False)
         return fit(source, self._size, self._fit, self._interpolation)
 
     def __array__(self, dtype=None, copy=None):

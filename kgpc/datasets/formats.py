@@ -9,7 +9,7 @@ import zlib
 
 from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from kgpc.datasets.jpeg import JpegStream
+from kgpc.datasets.jpeg import JpegError, JpegStream
 
 # An image of this many pixels takes 360 MB when decoded. A larger one is an accident, or meant to fill the memory.
 MAX_PIXELS = 120_000_000
@@ -93,12 +93,14 @@ def format_of(head):
     return None
 
 
-def load(content, kind):
+def load(content, kind, twice=True):
     """Decodes the pixels.
 
     Args:
         content: bytes of the file.
         kind: its format.
+        twice: bool, whether JPEG files whose data are in several pieces are decoded a second time, by which it is
+            noticed that a piece ends too early.
 
     Returns:
         Tuple of a loaded PIL image; the orientation that a camera noted in it, an int in [1, 8], where 1 is upright;
@@ -131,6 +133,11 @@ def load(content, kind):
     image.load()
     if kind == "JPEG":
         stream.check_end()
+        if twice and (lengthened := stream.lengthened()):
+            other = _OPENERS[kind](lengthened)
+            other.load()
+            if other.tobytes() != image.tobytes():
+                raise JpegError("a part of its image data ends too early")
         return image, orientation_in(stream.orientation_note), bits
     # PIL turns TIFF images itself.
     return image, 1 if kind == "TIFF" else orientation_in(image.info.get("exif", b"")), bits

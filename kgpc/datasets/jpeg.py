@@ -4,10 +4,11 @@ The library that decodes goes on after damage and says nothing: the rest of the 
 wrong colours. This module looks at the file before, and at how much of it was read in the end.
 
 Some damage cannot be seen by anyone who does not know the image. The codes of the image data carry no checksum, and a
-decoder that lost its place falls into step again after a few of them. What is noticed: data that end too early or go on
-too long by more than a few bytes (in images stored in one pass, as cameras and most programs do), markers where none
+decoder that lost its place falls into step again after a few of them. What is noticed: data that end too early by more
+than a few bytes, or go on too long (in images stored in one pass, as cameras and most programs do), markers where none
 may be, parts that are lost or in another order where the file counts its parts, and stretches of zeros or of 255, which
-are what a lost block of a disk or an unfinished download leaves behind. A few bytes of other values may pass.
+are what a lost block of a disk or an unfinished download leaves behind (zeros in progressive files not always). A few
+bytes of other values may pass.
 """
 
 import dataclasses
@@ -35,6 +36,11 @@ _STRETCH_OF_ZEROS = bytes(16)
 
 # A decoder reads up to this many bytes ahead. They are ones, which are no valid code.
 _AHEAD = b"\xff\x00" * 8
+# What is added to data that are in several pieces: codes of nothing in particular, and no marker. Where there are more
+# pieces than this, it would take too much memory.
+_FILLING = bytes(range(7, 247, 5))
+_MAX_LENGTHENED = 10**6
+
 # So many bytes may be left over when an image is complete: some cameras write one or two too many.
 _SPARE = 4
 
@@ -67,6 +73,22 @@ class _Frame:
         return -(-self.width // (8 * widest)) * -(-self.height // (8 * highest))
 
 
+@dataclasses.dataclass
+class _Structure:
+    """What the walk through a file found.
+
+    `kept` are the bytes of all segments that a decoder needs up to the first image data; `spans` are the first and the
+    last position of the data of each pass; `note` is the first Exif note.
+    """
+
+    kept: bytes = b"\xff\xd8"
+    note: bytes = b""
+    spans: list = dataclasses.field(default_factory=list)
+    frame: _Frame | None = None
+    in_one_piece: bool = False
+    restarts: int = 0
+
+
 class JpegStream(io.BytesIO):
     """A JPEG file for a decoder, without the notes of cameras and programs.
 
@@ -83,16 +105,17 @@ class JpegStream(io.BytesIO):
         Raises:
             JpegError: if it is damaged.
         """
-        self.orientation_note = b""
-        kept, position, whole_end = _read_structure(content, self)
+        self._content, self._structure = content, _read_structure(content)
+        self.orientation_note, kept = self._structure.note, self._structure.kept
+        start, end = self._structure.spans[0]
         # Where the image data are in one piece, it is seen in the end whether all of it was needed.
         self._needed = None
-        rest = content[position:]
-        if whole_end is not None:
-            data = content[position:whole_end]
+        if self._structure.in_one_piece:
+            data = content[start:end]
             self._needed = len(kept) + max(len(data.rstrip(b"\0")) - _SPARE, 0)
-            rest = data + _AHEAD
-        super().__init__(kept + rest)
+            super().__init__(kept + data + _AHEAD)
+        else:
+            super().__init__(kept + content[start:])
 
     def read(self, size=-1):
         """Reads as a file does, but stops once before the last bytes, so that it is seen whether they are asked for."""
@@ -107,53 +130,66 @@ class JpegStream(io.BytesIO):
         if self._needed is not None and self.tell() <= self._needed:
             raise JpegError("its image data go on after the last pixel")
 
+    def lengthened(self):
+        """The same file with something added to each piece of its data, which decoders of a sound file leave out.
 
-def _read_structure(content, stream):
-    """Walks through the markers.
+        If a piece ends too early, it is taken for what is missing, and other pixels come out.
 
-    Returns:
-        Tuple of the bytes of all segments that a decoder needs up to the first image data; the position of these data;
-        and the position of their end if the whole image is in them, else None.
-    """
-    kept, notes = [b"\xff\xd8"], set()
-    frame, tables, interval = None, {}, 0
-    position, scans, first_data, whole_end = 2, 0, None, None
+        Returns:
+            File in memory; None where the data are in one piece, which `check_end` looks at.
+        """
+        structure = self._structure
+        one_piece = structure.in_one_piece and not structure.restarts
+        if structure.frame is None or one_piece or structure.restarts > _MAX_LENGTHENED:
+            return None
+        parts, last = [structure.kept], structure.spans[0][0]
+        for start, end in structure.spans:
+            parts += [self._content[last:start], _RESTART.sub(_FILLING + rb"\g<0>", self._content[start:end]), _FILLING]
+            last = end
+        return io.BytesIO(b"".join([*parts, self._content[last:]]))
+
+
+def _read_structure(content):
+    """Walks through the markers; returns a `_Structure` with at least one span of data."""
+    found, kept, notes = _Structure(), [_Structure.kept], set()
+    tables, interval, position = {}, 0, 2
     for number in itertools.count():
         if number > MAX_SEGMENTS:
             raise JpegError(f"it has more than {MAX_SEGMENTS} segments")
-        marker, body, position = _segment(content, position, incomplete_allowed=scans > 0)
+        marker, body, position = _segment(content, position, incomplete_allowed=bool(found.spans))
         if marker in (None, _END_OF_IMAGE):
             break
         if marker in _ALONE:
             continue
         if marker in _NOTES:
-            if marker == 0xE1 and body.startswith(b"Exif\0\0") and not stream.orientation_note:
-                stream.orientation_note = body
+            if marker == 0xE1 and body.startswith(b"Exif\0\0") and not found.note:
+                found.note = body
             if marker not in _NOTES_ON_COLOUR or marker in notes:
                 continue
             notes.add(marker)
-        if first_data is None:
+        if not found.spans:
             kept.append(b"\xff" + bytes((marker,)) + (len(body) + 2).to_bytes(2, "big") + body)
         if marker in _FRAMES:
-            frame = _frame(marker, body)
+            found.frame = _frame(marker, body)
         elif marker == _HUFFMAN_TABLES:
             _note_symbols(body, tables)
         elif marker == _RESTART_INTERVAL:
             interval = int.from_bytes(body[:2], "big")
         elif marker == _START_OF_SCAN:
-            scans += 1
-            if scans > MAX_SCANS:
+            if len(found.spans) == MAX_SCANS:
                 raise JpegError(f"it has more than {MAX_SCANS} passes over the image")
             start, position = position, _end_of_data(content, position)
-            components = _check_scan(content, start, position, body, frame, tables, interval)
-            if first_data is None:
-                first_data = start
-                if frame is not None and not frame.progressive and len(components) == len(frame.sampling):
-                    whole_end = position
-                    break
-    if first_data is None:
+            components, restarts = _check_scan(content, start, position, body, found.frame, tables, interval)
+            found.spans.append((start, position))
+            found.restarts += restarts
+            all_of_it = found.frame is not None and len(components) == len(found.frame.sampling)
+            if len(found.spans) == 1 and all_of_it and not found.frame.progressive:
+                found.in_one_piece = True
+                break
+    if not found.spans:
         raise JpegError("it has no image data")
-    return b"".join(kept), first_data, whole_end
+    found.kept = b"".join(kept)
+    return found
 
 
 def _segment(content, position, incomplete_allowed):
@@ -226,13 +262,13 @@ def _zeros_are_odd(tables, progressive, first, refinement):
 
 
 def _check_scan(content, start, end, body, frame, tables, interval):
-    """Looks at the data of one pass; returns the components in it."""
+    """Looks at the data of one pass; returns the components in it, and the number of restart markers."""
     count = body[0] if body else 0
     if len(body) < 1 + 2 * count + 3:
         raise JpegError("a pass over the image has no description")
     components = [body[1 + 2 * which] for which in range(count)]
     if frame is None:
-        return components
+        return components, 0
     if any(component not in frame.sampling for component in components) or not components:
         raise JpegError("a pass over the image has components that the image lacks")
     if _STRETCH_OF_ONES.search(content, start, end):
@@ -243,9 +279,11 @@ def _check_scan(content, start, end, body, frame, tables, interval):
         last = start + len(content[start:end].rstrip(b"\0"))
         if content.find(_STRETCH_OF_ZEROS, start, last) >= 0:
             raise JpegError("its image data have a stretch of zeros")
-    if frame.height:
-        _check_restarts(content, start, end, -(-frame.unit_count(components) // interval) - 1 if interval else 0)
-    return components
+    if not frame.height:
+        return components, 0
+    expected = -(-frame.unit_count(components) // interval) - 1 if interval else 0
+    _check_restarts(content, start, end, expected)
+    return components, expected
 
 
 def _check_restarts(content, start, end, expected):
