@@ -78,12 +78,14 @@ def test_images_below_a_class_are_counted_and_named(folder):
 
 
 def test_notes_and_hidden_files_are_passed_over_in_silence(folder):
-    for name in ("notes.txt", "labels.CSV", "Thumbs.db", "desktop.ini", ".DS_Store", "._0.png"):
+    for name in ("notes.txt", "labels.CSV", "Thumbs.db", "desktop.ini", "README", ".DS_Store", "._0.png"):
         (folder / "a" / name).write_bytes(b"x")
         (folder / name).write_bytes(b"x")
     for name in (".cache", "__MACOSX"):
         write(folder / name / "0.png", 100)
         write(folder / "a" / name / "0.png", 100)
+    (folder / "a" / "more").mkdir()
+    (folder / "a" / "more" / "notes.txt").write_text("x")
     data, messages = load(folder)
     assert count(data) == 8 and data.class_names == ("a", "b") and messages == []
 

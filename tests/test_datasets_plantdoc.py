@@ -204,6 +204,15 @@ def test_photographs_whose_names_differ_in_capital_letters_keep_their_own_annota
     np.testing.assert_array_equal(bright, labels)
 
 
+def test_no_photograph_has_two_annotations(plantdoc_folder):
+    train = plantdoc_folder / "TRAIN"
+    for name in ("Photo?0.jpg.XML", "photo?0.JPG.jpg.xml", "._photo?0.JPG.xml"):
+        (train / name).write_bytes(annotation([("bright leaf", 1, 1, 30, 40)]))
+    _, bright, labels, messages = loaded(plantdoc_folder)
+    assert len(labels) == 12 and len(messages) == 2 and all("There is no image for" in message for message in messages)
+    np.testing.assert_array_equal(bright, labels)
+
+
 def test_boxes_in_a_namespace_are_found(plantdoc_folder):
     for path in plantdoc_folder.rglob("*.xml"):
         path.write_bytes(path.read_bytes().replace(b"<annotation>", b'<annotation xmlns="http://example.org/voc">'))

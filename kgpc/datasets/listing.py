@@ -14,7 +14,7 @@ IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".we
 
 # What may lie beside images and is none, so that nobody wonders where it went.
 _NOTE_SUFFIXES = (".csv", ".htm", ".html", ".ini", ".json", ".log", ".md", ".tsv", ".txt", ".xml", ".yaml", ".yml")
-_LITTER = ("thumbs.db", "desktop.ini")
+_LITTER = ("thumbs.db", "desktop.ini", "readme", "license", "licence")
 
 _FOLDER_FORM = "It must have one sub-folder for each class, with the images of that class in it."
 
@@ -58,7 +58,7 @@ def list_classes(folder):
         if _is(entry, "dir"):
             # One class may be two folders for a file system that does not compose letters with their accents.
             subfolders.setdefault(unicodedata.normalize("NFC", entry.name), []).append(entry.path)
-        elif _is_noteworthy(entry):
+        elif _is_noteworthy(entry.name):
             others.append(entry.path)
     if len(subfolders) < 2:
         raise ValueError(f"The folder {folder} has {len(subfolders)} sub-folders. {_FOLDER_FORM}")
@@ -99,10 +99,11 @@ def _list_class(folders):
                     passed_over.append(entry.path)
                 for below, names, found in os.walk(entry.path):
                     names[:] = [name for name in names if not _hidden(name)]
-                    deeper += [os.path.join(below, name) for name in sorted(found) if not _hidden(name)]
+                    shown = [name for name in sorted(found) if not _hidden(name) and _is_noteworthy(name)]
+                    deeper += [os.path.join(below, name) for name in shown]
             elif _is(entry, "file") and is_image(entry.path):
                 images.append((entry.name, entry.path))
-            elif _is_noteworthy(entry):
+            elif _is_noteworthy(entry.name):
                 passed_over.append(entry.path)
     return [path for _, path in sorted(images)], passed_over, deeper
 
@@ -128,8 +129,8 @@ def _suffix(name):
     return os.path.splitext(name)[1].lower()
 
 
-def _is_noteworthy(entry):
-    return _suffix(entry.name) not in _NOTE_SUFFIXES and entry.name.lower() not in _LITTER
+def _is_noteworthy(name):
+    return _suffix(name) not in _NOTE_SUFFIXES and name.lower() not in _LITTER
 
 
 def is_image(path):

@@ -122,19 +122,35 @@ def _annotation_files(root):
         raise ValueError(f"{roots[0]} is not PlantDoc's repository: it has no folders TRAIN and TEST.")
     found = []
     for part in PARTS:
-        paths = sorted((root / part).iterdir(), key=lambda path: path.name)
+        shown = (path for path in (root / part).iterdir() if not path.name.startswith("."))
+        paths = sorted(shown, key=lambda path: path.name)
         annotations = [path for path in paths if path.suffix.lower() == ".xml"]
         images = [path for path in paths if path.suffix.lower() != ".xml" and path.is_file() and is_image(path)]
-        # An image that is called like the annotation but for the ending is its photograph: better one with the same
-        # capital letters, and else one whose whole name the annotation has before its ending.
-        ways = (lambda path: path.stem, lambda path: path.stem.casefold(), lambda path: path.name.casefold())
-        named = [{way(path): path for path in sorted(images, key=_likeliest, reverse=True)} for way in ways]
-        for path in annotations:
-            keys = (path.stem, path.stem.casefold(), path.stem.casefold())
-            found.append((path, next((n[key] for n, key in zip(named, keys, strict=True) if key in n), None)))
+        beside = _pairs(annotations, images)
+        found += [(path, beside.get(path)) for path in annotations]
     if not found:
         raise ValueError(f"{root} is not PlantDoc's repository: there are no annotations in TRAIN and TEST.")
     return found
+
+
+def _pairs(annotations, images):
+    """The photograph of each annotation that has one; no photograph has two annotations."""
+    pairs, taken = {}, set()
+    # An image that is called like the annotation but for the ending is its photograph: better one with the same capital
+    # letters, and else one whose whole name the annotation has before its ending.
+    for of_annotation, of_image in (
+        (lambda path: path.stem, lambda path: path.stem),
+        (lambda path: path.stem.casefold(), lambda path: path.stem.casefold()),
+        (lambda path: path.stem.casefold(), lambda path: path.name.casefold()),
+    ):
+        left = [path for path in images if path not in taken]
+        named = {of_image(path): path for path in sorted(left, key=_likeliest, reverse=True)}
+        for path in annotations:
+            image = named.get(of_annotation(path))
+            if path not in pairs and image is not None and image not in taken:
+                pairs[path] = image
+                taken.add(image)
+    return pairs
 
 
 def _likeliest(path):
