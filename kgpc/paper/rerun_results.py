@@ -14,12 +14,12 @@ from kgpc.resources import data_path
 COLUMNS = """
     profile family model variant scheme label dataset data seed epochs batch_size peak_learning_rate batch_norm_momentum
     image_size train_images test_images parameters flops test_accuracy test_loss mirrored_test_accuracy
-    validation_accuracy best_epoch training_loss training_seconds versions name
+    validation_accuracy validation_loss best_epoch training_loss training_seconds processor versions name
 """.split()
 _INTEGERS = "seed epochs batch_size image_size train_images test_images parameters flops best_epoch".split()
 _DECIMALS = """
     peak_learning_rate batch_norm_momentum test_accuracy test_loss mirrored_test_accuracy validation_accuracy
-    training_loss training_seconds
+    validation_loss training_loss training_seconds
 """.split()
 _PACKAGES = ("kgpc", "python", "tensorflow", "keras")
 _DESCRIPTIONS = (execution.CONFIG_FILE, execution.VERSIONS_FILE)
@@ -29,7 +29,7 @@ def results(output, names=None):
     """The results of the complete runs in a folder.
 
     Args:
-        output: path of the folder that `rerun` was given; or a URL that fsspec knows.
+        output: path of the folder that `rerun` was given; or a URL that fsspec knows; None for a table without rows.
         names: names of runs, or None for all in the folder.
 
     Returns:
@@ -38,11 +38,12 @@ def results(output, names=None):
         `peak_learning_rate`, `batch_norm_momentum`, `image_size`, `train_images`, `test_images`) and what came out
         (`parameters`, trainable; `flops` of one pass in the paper's convention; `test_accuracy`, a fraction;
         `test_loss`, in nats; `mirrored_test_accuracy` with the mean of image and mirror image, where a published row
-        has that; `validation_accuracy` of the best epoch, `best_epoch`; `training_loss` of that epoch;
-        `training_seconds`), `versions` of the software, and `name`, the run's. The data README says more about each.
+        has that; `validation_accuracy` and `validation_loss` of the best epoch, `best_epoch`; `training_loss` of that
+        epoch; `training_seconds`), the `processor`, `versions` of the software, and `name`, the run's. The data README
+        says more about each.
     """
     rows = []
-    for folder in _complete_folders(output):
+    for folder in _complete_folders(output) if output is not None else ():
         config, metrics, versions = (json.loads(text) for text in folder)
         name = config["name"]
         if names is not None and name not in names:
@@ -56,12 +57,13 @@ def results(output, names=None):
                 **{key: recipe[key] for key in ("seed", "batch_size", "batch_norm_momentum", "image_size")},
                 "peak_learning_rate": schedule.get("peak", schedule.get("base")),
                 **metrics,
+                "processor": versions.get("processor", ""),
                 "versions": ", ".join(f"{package} {versions[package]}" for package in _PACKAGES),
             }
         )
     table = _typed(pd.DataFrame(rows, columns=COLUMNS))
     # The ordinary network of a family first, then the grouped ones, the largest first, then the control.
-    rank = table["variant"].map({"baseline": 0, "grouped": 1, "narrow": 2})
+    rank = table["variant"].map({"baseline": 0, "grouped": 1, "narrow": 2}).fillna(0)
     table = table.assign(rank=rank, smallness=-table["parameters"])
     keys = ["profile", "family", "rank", "smallness", "model", "seed"]
     return table.sort_values(keys, ignore_index=True)[COLUMNS]
@@ -94,7 +96,8 @@ def reruns(name):
 
 def _typed(table):
     types = dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_DECIMALS, "Float64")
-    table = table.copy()
+    # Tables of earlier versions have fewer columns.
+    table = table.reindex(columns=COLUMNS)
     for column, dtype in types.items():
         table[column] = pd.to_numeric(table[column], errors="coerce").astype(dtype)
     return table
