@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 from docutils import nodes
+from sphinx.errors import ExtensionError
 from sphinx.util import inspect
 
 import kgpc
@@ -87,8 +88,19 @@ def mark_examples(app, what, name, obj, options, lines):
                 lines[index] += ":"  # what follows is a block of code
 
 
+def refuse_files_from_outside(app, env):
+    """Stops before a file that lies elsewhere than the sources is copied, to which a link or a picture leads."""
+    sources = Path(app.srcdir).resolve()
+    for files in (env.images, env.dlfiles):
+        for name, value in files.items():
+            if not (sources / name).resolve().is_relative_to(sources):
+                pages = ", ".join(sorted(value[0]))
+                raise ExtensionError(f"{pages}: {name} lies outside the sources. It is not put onto the site.")
+
+
 def setup(app):
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", mark_examples, priority=1)  # before napoleon
     app.connect("autodoc-process-signature", sign_layers)
     app.connect("doctree-read", describe_figures)
+    app.connect("env-check-consistency", refuse_files_from_outside)

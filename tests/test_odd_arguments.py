@@ -22,7 +22,7 @@ import pandas as pd
 import pytest
 
 import kgpc
-from kgpc import D6, applications, blocks, comparison, datasets, grouping, paper, plots, training
+from kgpc import D6, applications, comparison, datasets, paper, plots, training
 
 PACKAGE, KERAS = (Path(module.__file__).parent for module in (kgpc, keras))
 
