@@ -271,7 +271,7 @@ def check_page(path):
 
 def lay_out(folder):
     """Writes all sources of the site into a new folder."""
-    renew(folder)
+    folder.mkdir()
     notebooks = {}
     for path in sorted(path for pattern in SOURCES for path in ROOT.glob(pattern)):
         target = folder / path.relative_to(ROOT)
@@ -291,10 +291,10 @@ def build(folder):
     """Builds the site into a folder; what lies there is replaced.
 
     Args:
-        folder: Path; beside it, sources and intermediate files are kept in folders of similar names.
+        folder: Path; beside it, sources and intermediate files are kept in a folder of the same name with `-work`.
 
     Returns:
-        int, exit code of Sphinx; a warning is an error.
+        int, exit code of Sphinx; a warning is an error, and the site that was there before then stays.
 
     Raises:
         ValueError: if a folder has files that were not made here, or something must not be put onto the site.
@@ -302,14 +302,17 @@ def build(folder):
     from sphinx.cmd.build import build_main
 
     check_replaceable(folder)
-    sources, doctrees = (folder.with_name(f"{folder.name}-{what}") for what in ("sources", "doctrees"))
-    for other in (sources, doctrees):
-        check_replaceable(other)
+    work = folder.with_name(f"{folder.name}-work")
+    renew(work)
+    # MyST-NB has a folder of its own beside that of the pages, so they are made in here first.
+    sources, pages = work / "sources", work / "pages"
     lay_out(sources)
-    renew(doctrees)
-    renew(folder)
     options = ["--quiet", "--fail-on-warning", "--keep-going", "--fresh-env", "--conf-dir", str(DOCS)]
-    return build_main([*options, "--doctree-dir", str(doctrees), str(sources), str(folder)])
+    code = build_main([*options, "--doctree-dir", str(work / "doctrees"), str(sources), str(pages)])
+    if code == 0:
+        renew(folder)
+        shutil.copytree(pages, folder, dirs_exist_ok=True)
+    return code
 
 
 def main(arguments=None):

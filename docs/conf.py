@@ -91,11 +91,16 @@ def mark_examples(app, what, name, obj, options, lines):
 def refuse_files_from_outside(app, env):
     """Stops before a file that lies elsewhere than the sources is copied, to which a link or a picture leads."""
     sources = Path(app.srcdir).resolve()
-    for files in (env.images, env.dlfiles):
-        for name, value in files.items():
-            if not (sources / name).resolve().is_relative_to(sources):
-                pages = ", ".join(sorted(value[0]))
-                raise ExtensionError(f"{pages}: {name} lies outside the sources. It is not put onto the site.")
+    # Where MyST-NB puts the pictures of notebooks.
+    allowed = sources, Path(app.outdir).resolve().parent / "jupyter_execute"
+    outside = [
+        f"{', '.join(sorted(pages))}: {name}"
+        for files in (env.images, env.dlfiles)
+        for name, (pages, _) in files.items()
+        if not any((sources / name).resolve().is_relative_to(folder) for folder in allowed)
+    ]
+    if outside:
+        raise ExtensionError(f"These files lie outside the sources and are not put onto the site: {'; '.join(outside)}")
 
 
 def setup(app):
