@@ -292,7 +292,7 @@ def complaints(name, function, folder):
         must_refuse = set(NOTHING_LIKE_IT)
         if isinstance(default, bool | int | float) and (name, argument) not in OR_TEXT:
             must_refuse.add("a text")
-        if isinstance(default, int) and not isinstance(default, bool):
+        if isinstance(default, int) and not isinstance(default, bool) and name not in LONG:
             odd["1.5"] = 1.5
             must_refuse.add("1.5")
         for label, value in odd.items():
