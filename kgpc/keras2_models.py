@@ -16,8 +16,11 @@ from kgpc.keras2_hdf5 import read_keras2_hdf5
 from kgpc.keras2_training import compile_as_stored
 
 MAX_LAYERS = 20_000
+# The largest number of channels and the like that is believed.
+MAX_SIZE = 2**18
 
 
+@keras.saving.register_keras_serializable(package="kgpc")
 class Negate(keras.layers.Layer):
     """Turns the sign of all values: -x."""
 
@@ -25,6 +28,7 @@ class Negate(keras.layers.Layer):
         return -inputs
 
 
+@keras.saving.register_keras_serializable(package="kgpc")
 class ConcatNegation(keras.layers.Layer):
     """Appends the negated channels: [x, -x]."""
 
@@ -32,6 +36,7 @@ class ConcatNegation(keras.layers.Layer):
         return keras.ops.concatenate([inputs, -inputs], axis=-1)
 
 
+@keras.saving.register_keras_serializable(package="kgpc")
 class SumIntoHalfChannels(keras.layers.Layer):
     """Adds the second half of the channels to the first."""
 
@@ -174,9 +179,8 @@ def load_model(path, compile=True):
             description, training = _json(file, "model_config"), _json(file, "training_config")
         if description is None:
             raise ValueError("it has weights only, no architecture; kgpc.weights.load loads them into a model")
-        with keras.StatelessScope():  # shapes without values: a false size takes no memory
-            _check_weights(*_build(description), stored)
-        model, names = _build(description)
+        model, names = _build(description, stored)
+        _check_weights(model, names, stored)
         for layer in model.layers:
             for weight in layer.weights:
                 weight.assign(stored[names[layer.name]][weight.name])
@@ -200,7 +204,7 @@ def _json(file, attribute):
     return json.loads(file.attrs[attribute])
 
 
-def _build(description):
+def _build(description, stored):
     """The model of a description, and the names that its layers have in the file, by their names here."""
     if description.get("class_name") not in ("Functional", "Model"):
         raise ValueError(f"it is a {description.get('class_name')!r}, not a functional model")
@@ -221,11 +225,12 @@ def _build(description):
         if isinstance(layer, keras.layers.InputLayer):
             tensors[stored_name, 0] = layer.output
         for number, node in enumerate(nodes):
-            waiting.append((stored_name, number, layer, entry["class_name"].rpartition(">")[2] in _MERGING, node))
+            waiting.append((stored_name, number, layer, entry, node))
     while waiting:
         left = []
         for call in waiting:
-            stored_name, number, layer, merges, node = call
+            stored_name, number, layer, entry, node = call
+            merges = entry["class_name"].rpartition(">")[2] in _MERGING
             sources = _sources(node)
             if not all(source in tensors for source in sources):
                 left.append(call)
@@ -233,6 +238,7 @@ def _build(description):
             inputs = [tensors[source] for source in sources]
             if not merges and len(inputs) != 1:
                 raise ValueError(f"{stored_name!r} reads {len(inputs)} layers")
+            _check_sizes(entry, inputs, stored.get(stored_name, {}))
             tensors[stored_name, number] = layer(inputs if merges else inputs[0])
         if len(left) == len(waiting):
             raise ValueError(f"{left[0][0]!r} reads a layer that does not exist, or itself")
@@ -316,6 +322,8 @@ def _plain(key, value):
     """Numbers, texts and lists of them; lists become tuples."""
     if isinstance(value, list):
         return tuple(_plain(key, item) for item in value)
+    if isinstance(value, int) and abs(value) > MAX_SIZE:
+        raise ValueError(f"{key}={value} is larger than {MAX_SIZE}")
     if value is not None and not isinstance(value, (bool, int, float, str)):
         raise ValueError(f"{key}={value!r} is no plain value")
     return value
@@ -327,6 +335,31 @@ def _regularizer(value):
         raise ValueError(f"the regularizer {kind!r} is not on the list: {', '.join(_REGULARIZERS)}")
     options = {name: _plain(name, value["config"].get(name, 0.0)) for name in _REGULARIZERS[kind]}
     return getattr(keras.regularizers, kind)(**options)
+
+
+def _check_sizes(entry, inputs, arrays):
+    """Compares what a layer says of its weights with those that are stored, before memory is taken for them."""
+    for x in inputs:
+        if any(side is not None and side > MAX_SIZE for side in x.shape):
+            raise ValueError(f"{entry['name']!r} would read an array of shape {tuple(x.shape)}")
+    config, channels = entry["config"], inputs[0].shape[-1]
+    kind = entry["class_name"].rpartition(">")[2]
+    if kind == "BatchNormalization":
+        wrong = any(array.shape != (channels,) for array in arrays.values()) or not arrays
+        expected = (channels,)
+    elif kind in ("Conv2D", "GroupedPointwiseConv2D", "DepthwiseConv2D", "Dense"):
+        size = () if kind == "Dense" else tuple(config.get("kernel_size", (1, 1)))
+        if kind == "DepthwiseConv2D":
+            expected = (*size, channels, config["depth_multiplier"])
+        else:
+            groups = config.get("groups") or 1
+            expected = (*size, channels // groups, config["units" if kind == "Dense" else "filters"])
+        wrong = "kernel" not in arrays or arrays["kernel"].shape != expected
+    else:
+        wrong, expected = bool(arrays), "none"
+    if wrong:
+        shapes = {kind: array.shape for kind, array in arrays.items()}
+        raise ValueError(f"the weights of {entry['name']!r} are {shapes}, and should be {expected}")
 
 
 def _check_weights(model, names, stored):
