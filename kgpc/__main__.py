@@ -33,6 +33,7 @@ def parser():
     _add_table(commands)
     _add_rerun(commands)
     _add_compare(commands)
+    _add_papers_notebooks(commands)
     return parser
 
 
@@ -252,6 +253,29 @@ def compare(options):
         except ValueError as error:
             raise notebooks.UserError(error) from error
         files.write(page, text)
+    return 0
+
+
+def _add_papers_notebooks(commands):
+    command = commands.add_parser(
+        "papers-notebooks",
+        help="list the authors' own notebooks with the published rows that come from them",
+        description="List the notebooks of the papers: which published rows come from each, and what it takes to run "
+        'it. The page "Run the papers\' notebooks" of the documentation says what to change in them.',
+    )
+    command.add_argument("--markdown", action="store_true", help="print the table as the page has it")
+    command.set_defaults(function=list_papers_notebooks)
+
+
+def list_papers_notebooks(options):
+    """Prints the table of the authors' notebooks."""
+    from kgpc.paper import papers_notebooks
+
+    table = papers_notebooks.authors_notebooks()
+    if options.markdown:
+        print(papers_notebooks.as_markdown(table), end="")
+    else:
+        print(papers_notebooks.as_text(table).to_string(index=False))
     return 0
 
 

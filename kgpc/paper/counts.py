@@ -150,7 +150,24 @@ def counts_page(comparison):
         # A page is narrow: the classes follow from the data set, and what the paper prints differs in few rows.
         table = as_text(rows).drop(columns=["classes", "the printed table differs"])
         parts.append(f"## {title}\n\n{_markdown(table)}{_remarks(rows)}")
-    return "\n".join(parts)
+    return "\n".join([*parts, _protocol()])
+
+
+def _protocol():
+    """What the accuracies rest on, as a list."""
+    errata = published("errata").query("kind == 'protocol'")
+    lines = [
+        f"- **{row.what}: {row.raw_value}.** {row.comment[0].upper()}{row.comment[1:]}.\n"
+        for row in errata.itertuples()
+    ]
+    return "".join([_PROTOCOL_HEADER, *lines])
+
+
+_PROTOCOL_HEADER = """## What the published accuracies rest on
+
+The papers do not say these; the notebooks show them. They do not change a count.
+
+"""
 
 
 def _check_comparison(comparison):
