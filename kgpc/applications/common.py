@@ -1,17 +1,14 @@
-"""What all architectures share: image input, checks of arguments, pooling without a top, and loading weights."""
+"""What all architectures share: image input, pooling without a top, and loading weights."""
 
-import math
 import numbers
-import os
-import pathlib
 
 import keras
 import numpy as np
 from keras import layers
 
-from kgpc import released
+from kgpc import included, released
 from kgpc import weights as weight_files
-from kgpc.grouping import check_scheme, positive_integer
+from kgpc.applications import checks
 from kgpc.layers import Activation, check_channels_last
 
 
@@ -33,23 +30,41 @@ def model_input(input_tensor, input_shape, default_size, min_size=1):
     """
     check_channels_last(None)
     argument = "input_shape" if input_tensor is None else "input_tensor"
+    if input_tensor is not None and not keras.backend.is_keras_tensor(input_tensor):
+        raise ValueError(f"`input_tensor` must be a Keras tensor. Received: input_tensor={input_tensor!r}.")
     if input_tensor is not None:
         shape = tuple(input_tensor.shape[1:])
     else:
-        shape = (default_size, default_size, 3) if input_shape is None else tuple(input_shape)
+        shape = (default_size, default_size, 3) if input_shape is None else _as_shape(input_shape)
     if len(shape) != 3:
         raise ValueError(f"`{argument}` must be (height, width, channels) for each image. Received: {shape}.")
     if shape[2] is None:
         raise ValueError(f"`{argument}` must have a channel count: (height, width, channels). Received: {shape}.")
-    if any(size is not None and (not isinstance(size, numbers.Integral) or size < 1) for size in shape):
+    if any(size is not None and (not _is_integer(size) or size < 1) for size in shape):
         raise ValueError(f"`{argument}` must hold integers of at least 1 (None for an open size). Received: {shape}.")
     if any(size is not None and size < min_size for size in shape[:2]):
         raise ValueError(f"`{argument}` must be at least {min_size} pixels high and wide. Received: {shape}.")
     if input_tensor is None:
-        return layers.Input(shape)
-    if not keras.backend.is_keras_tensor(input_tensor):
-        raise ValueError(f"`input_tensor` must be a Keras tensor. Received: {input_tensor!r}.")
+        return layers.Input(tuple(None if size is None else int(size) for size in shape))
+    if input_shape is not None and _as_shape(input_shape) != shape:
+        raise ValueError(
+            f"`input_shape` must be that of `input_tensor` where both are given, or None. Received: "
+            f"input_shape={input_shape!r}, input_tensor of {shape}."
+        )
     return input_tensor
+
+
+def _as_shape(input_shape):
+    """`input_shape` as a tuple; a text or a number is none."""
+    if not isinstance(input_shape, (tuple, list, np.ndarray)):
+        raise ValueError(
+            f"`input_shape` must be a tuple (height, width, channels). Received: input_shape={input_shape!r}."
+        )
+    return tuple(input_shape)
+
+
+def _is_integer(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def source_inputs(inputs):
@@ -65,44 +80,6 @@ def source_inputs(inputs):
     """
     sources = keras.utils.get_source_inputs(inputs)
     return sources[0] if len(sources) == 1 else sources
-
-
-def check_arguments(*, scheme, include_top, pooling, classes, skip_stride_cnt=-1, dropout=0.0):
-    """Checks the arguments that all architectures have.
-
-    Raises:
-        TypeError: if a number is not an integer.
-        ValueError: if an argument is out of its range.
-    """
-    check_scheme(scheme)
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}.')
-    positive_integer("classes", classes)
-    if isinstance(skip_stride_cnt, bool) or not isinstance(skip_stride_cnt, numbers.Integral):
-        raise TypeError(f"`skip_stride_cnt` must be an integer of at least -1. Received: {skip_stride_cnt!r}.")
-    if skip_stride_cnt < -1:
-        raise ValueError(f"`skip_stride_cnt` must be at least -1. Received: skip_stride_cnt={skip_stride_cnt}.")
-    if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
-        raise ValueError(f"`dropout` must be a fraction in [0, 1). Received: dropout={dropout!r}.")
-
-
-def check_flags(**flags):
-    """Raises TypeError where a value is neither a bool nor a `np.bool_`: "no" and 2 would count as True."""
-    for name, value in flags.items():
-        if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"`{name}` must be True or False. Received: {name}={value!r}.")
-
-
-def check_positive(name, value):
-    """Raises ValueError where `value` is not a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
-        raise ValueError(f"`{name}` must be a finite number above 0. Received: {name}={value!r}.")
-
-
-def check_fraction(name, value):
-    """Raises ValueError where `value` is not a fraction in [0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-        raise ValueError(f"`{name}` must be a fraction in [0, 1]. Received: {name}={value!r}.")
 
 
 def activation(x, function, name):
@@ -124,18 +101,18 @@ def global_pooling(x, pooling):
 
 
 def load_weights(model, weights, *, include_top=True, family=None, scheme=None, arguments=None, classes=None):
-    """Loads weights into a model: those of a file, or released ones by name.
+    """Loads weights into a model, those of a file or those of a name: all of them or none.
 
     Args:
         model: a Keras model.
         weights: None (nothing is loaded); the path of a `.keras` or `.weights.h5` file of the same model, or of a
-            Keras 2 HDF5 file; or, where `family` is given, the name of released weights: a dataset ("cifar10") or the
-            label of a run ("JP30I02j"), see `kgpc.released.find`. What exists as a file is taken for one.
-        include_top: bool, whether the model has its classifier. Without it, the classifier of a Keras 2 HDF5 file or of
-            released weights is left out.
-        family: str, the model as the published tables call it, or None where no weights were released.
+            Keras 2 HDF5 file; or, where `family` is given, a name: of weights that come along, see
+            `kgpc.included.find`, or of released ones, a dataset ("cifar10") or the label of a run ("JP30I02j"), see
+            `kgpc.released.find`. What exists as a file is taken for one.
+        include_top: bool, whether the model has its classifier. Without it, the classifier of the file is left out.
+        family: str, the model as the published tables call it, or None where there are no weights with a name.
         scheme: scheme of the model.
-        arguments: dict or None, other arguments of the model that tell released weights apart.
+        arguments: dict or None, all other arguments that predictions depend on.
         classes: int, number of classes.
 
     Returns:
@@ -145,29 +122,37 @@ def load_weights(model, weights, *, include_top=True, family=None, scheme=None, 
         TypeError: if `weights` is neither a str nor a path.
         FileNotFoundError: if there is no such file.
         OSError: if released weights cannot be downloaded.
-        ValueError: if no released weights of this name fit the model, or the file is damaged or does not fit.
+        ValueError: if no weights of this name fit the model, or the file is damaged or does not fit.
     """
     if weights is None:
         return model
-    if not isinstance(weights, (str, os.PathLike)):
-        raise TypeError(
-            f"`weights` must be None, the path of a weight file or a name. Received: {weights!r} "
-            f"({type(weights).__name__})."
-        )
-    path = pathlib.Path(weights)
-    if not path.is_file():
-        # A bare word without a suffix is no file name that any of these formats has.
-        if family is None or not isinstance(weights, str) or path.suffix or len(path.parts) != 1:
-            raise FileNotFoundError(
-                f"`weights` must be None or the path of a weight file. Received: weights={weights!r}."
-            )
-        classes = classes if include_top else None
-        run = released.find(weights, family, scheme=scheme, arguments=arguments, classes=classes)
-        path = released.fetch(run)
-    if path.name.endswith((".keras", ".weights.h5")):
-        model.load_weights(path)
-        return model
-    return weight_files.load(model, path, include_top=include_top)
+    path = weights
+    if checks.check_weights(weights):
+        if family is None:
+            raise FileNotFoundError(f"`weights` must be None or the path of a weight file. Received: {weights!r}.")
+        network = {
+            "family": family,
+            "scheme": scheme,
+            "arguments": dict(arguments or {}),
+            "classes": classes if include_top else None,
+        }
+        card = included.find(weights)
+        if card is not None:
+            included.check(card, **network)
+            return weight_files.load_included(model, card, include_top=include_top)
+        path = released.fetch(_released_run(weights, **network))
+    return weight_files.load(model, path, include_top=include_top, argument="weights")
+
+
+def _released_run(name, family, **network):
+    """The released run of this name; where there is none, the message lists what comes along for the family too."""
+    try:
+        return released.find(name, family, **network)
+    except ValueError as error:
+        along = [str(card) for card in included.cards() if card.family == family]
+        if not along:
+            raise
+        raise ValueError("\n  ".join([f"{error}\nThese weights come along:", *along])) from None
 
 
 def scale_to_unit(images, dtype="float32"):

@@ -13,7 +13,7 @@ import numbers
 import keras
 from keras import layers
 
-from kgpc.applications import common
+from kgpc.applications import checks, common
 from kgpc.blocks import pointwise
 from kgpc.grouping import D6, check_scheme, positive_integer
 from kgpc.layers import BatchNormalization, InterleaveChannels
@@ -84,7 +84,7 @@ def kDenseNetBC(
         A `keras.Model`.
 
     Raises:
-        TypeError: if a number is not one.
+        TypeError: if a number or a bool is not one.
         ValueError: if an argument is out of its range, a scheme is unknown, or the number of input channels is missing.
         FileNotFoundError: if `weights` is no file.
 
@@ -92,6 +92,8 @@ def kDenseNetBC(
     doi:10.13164/mendel.2022.1.023.
     """
     transition_scheme = _transition_scheme(transition_scheme, scheme)
+    checks.check_flags(interleave_transitions=interleave_transitions, relu_before_3x3=relu_before_3x3)
+    checks.check_activations(activation=activation)
     shared = {
         "include_top": include_top,
         "weights": weights,
@@ -108,6 +110,7 @@ def kDenseNetBC(
     }
     if scheme is None and transition_scheme is None:
         return DenseNetBC(**shared, name=name, bottleneck=bottleneck)
+    growth_rate = positive_integer("growth_rate", growth_rate)
     bottleneck = _bottleneck_filters(bottleneck, growth_rate)
 
     def scheme_pointwise(x, filters, scheme, name):
@@ -141,8 +144,9 @@ def kDenseNetBC(
         "scheme": scheme if scheme == transition_scheme else f"{scheme} with {transition_scheme} in transitions",
         "arguments": {
             "activation": activation,
-            "interleave_transitions": bool(interleave_transitions),
-            "relu_before_3x3": bool(relu_before_3x3),
+            "interleave_transitions": interleave_transitions,
+            "relu_before_3x3": relu_before_3x3,
+            "bottleneck": bottleneck,
         },
     }
     name = name or "kdensenet_bc"
@@ -195,12 +199,13 @@ def DenseNetBC(
         A `keras.Model`.
 
     Raises:
-        TypeError: if a number is not one.
+        TypeError: if a number or a bool is not one.
         ValueError: if an argument is out of its range, or the number of input channels is missing.
         FileNotFoundError: if `weights` is no file.
 
     Reference: Huang et al. 2017, section 3, arXiv:1608.06993.
     """
+    growth_rate = positive_integer("growth_rate", growth_rate)
     bottleneck = _bottleneck_filters(bottleneck, growth_rate)
 
     def normalized_relu(x, name):
@@ -223,7 +228,7 @@ def DenseNetBC(
         block,
         transition,
         last_activation="relu",
-        released={"family": f"DenseNet-BC L{depth}"},
+        released={"family": f"DenseNet-BC L{depth}", "arguments": {"bottleneck": bottleneck}},
         include_top=include_top,
         weights=weights,
         input_tensor=input_tensor,
@@ -262,13 +267,23 @@ def _densenet_bc(
 ):
     """What the two networks share; `block(x, name)` and `transition(x, filters, name)` are where they differ.
 
-    `released` says which released weights fit: arguments of `common.load_weights`.
+    `released` says which weights with a name fit: arguments of `common.load_weights`.
     """
-    # Two transitions halve the image, so a smaller one would leave nothing.
-    inputs = common.model_input(input_tensor, input_shape, default_size=32, min_size=2 ** (STAGES - 1))
-    common.check_arguments(scheme=None, include_top=include_top, pooling=pooling, classes=classes, dropout=dropout)
+    classes = checks.check_arguments(
+        scheme=None,
+        include_top=include_top,
+        weights=weights,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        name=name,
+    )
+    dropout = checks.dropout_rate(dropout)
+    checks.check_regularizer("kernel_regularizer", kernel_regularizer)
     blocks_per_stage = _blocks_per_stage(depth)
     _check_compression(compression)
+    # Two transitions halve the image, so a smaller one would leave nothing.
+    inputs = common.model_input(input_tensor, input_shape, default_size=32, min_size=2 ** (STAGES - 1))
     regularized = {"kernel_regularizer": kernel_regularizer}
     x = layers.Conv2D(2 * growth_rate, 3, padding="same", name="stem_conv", **regularized)(inputs)
     for stage in range(1, STAGES + 1):
@@ -290,6 +305,7 @@ def _densenet_bc(
     else:
         x = common.global_pooling(x, pooling)
     model = keras.Model(common.source_inputs(inputs), x, name=name)
+    released["arguments"] |= {"growth_rate": growth_rate, "compression": float(compression)}
     return common.load_weights(model, weights, include_top=include_top, classes=classes, **released)
 
 
@@ -307,7 +323,6 @@ def _transition_scheme(transition_scheme, scheme):
 
 
 def _bottleneck_filters(bottleneck, growth_rate):
-    growth_rate = positive_integer("growth_rate", growth_rate)
     return 4 * growth_rate if bottleneck is None else positive_integer("bottleneck", bottleneck)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
-from kgpc.applications import common
+from kgpc.applications import checks, common
 from kgpc.blocks import pointwise
 from kgpc.grouping import D6, check_scheme
 from kgpc.layers import BatchNormalization, DepthwiseConv2D, ZeroPadding2D
@@ -133,7 +133,7 @@ _DOCSTRING = """Instantiates kEffNet-{variant}: EfficientNet-{variant} whose poi
         A `keras.Model`.
 
     Raises:
-        TypeError: if a number is not one.
+        TypeError: if a number or a bool is not one.
         ValueError: if an argument is out of its range, a scheme is unknown, a list of schemes is empty, or the number
             of input channels is missing.
 
@@ -173,18 +173,20 @@ def _constructor(variant_name):
         width=variant.width,
         depth=variant.depth,
     ):
-        common.check_arguments(
+        classes = checks.check_arguments(
             scheme=None,
             include_top=include_top,
+            weights=weights,
             pooling=pooling,
             classes=classes,
-            skip_stride_cnt=skip_stride_cnt,
-            dropout=dropout,
+            classifier_activation=classifier_activation,
+            name=name,
         )
-        if path_merge not in ("concat", "add"):
+        skip_stride_cnt = checks.skip_count(skip_stride_cnt)
+        dropout = checks.dropout_rate(dropout)
+        if not isinstance(path_merge, str) or path_merge not in ("concat", "add"):
             raise ValueError(f'`path_merge` must be "concat" or "add". Received: path_merge={path_merge!r}.')
-        common.check_positive("width", width)
-        common.check_positive("depth", depth)
+        width, depth = checks.positive("width", width), checks.positive("depth", depth)
         schemes = _schemes(scheme)
         scaled = variant._replace(width=width, depth=depth)
         blocks = _blocks(scaled, skip_stride_cnt)
@@ -212,7 +214,12 @@ def _constructor(variant_name):
             include_top=include_top,
             family=f"{'EfficientNet' if scheme is None else 'kEffNet'}-{variant_name}",
             scheme=schemes[0] if len(schemes) == 1 else schemes,
-            arguments={"skip_stride_cnt": skip_stride_cnt},
+            arguments={
+                "skip_stride_cnt": skip_stride_cnt,
+                "path_merge": path_merge,
+                "width": width,
+                "depth": depth,
+            },
             classes=classes,
         )
 
@@ -261,7 +268,7 @@ def _blocks(variant, skip_stride_cnt=-1):
 
 def _drop_rates(blocks, drop_connect_rate, baseline=False):
     """Drop-connect rate of each of so many blocks."""
-    common.check_fraction("drop_connect_rate", drop_connect_rate)
+    drop_connect_rate = checks.fraction("drop_connect_rate", drop_connect_rate)
     divisor = blocks if baseline else sum(stage.repeats for stage in STAGES)
     rates = [drop_connect_rate * index / divisor for index in range(blocks)]
     if rates[-1] >= 1:

@@ -10,14 +10,13 @@ doi:10.13164/mendel.2022.1.055.
 """
 
 import dataclasses
-import numbers
 
 import cv2
 import keras
 import numpy as np
 from keras import layers
 
-from kgpc.applications import common
+from kgpc.applications import checks, common
 from kgpc.blocks import pointwise
 from kgpc.grouping import D6
 from kgpc.layers import BatchNormalization, CopyChannels, InterleaveChannels
@@ -209,18 +208,32 @@ def kInceptionV3(
         A `keras.Model`.
 
     Raises:
-        TypeError: if a number is not one.
+        TypeError: if a number or a bool is not one.
         ValueError: if an argument is out of its range, `scheme` is unknown, a ratio leaves a branch without filters,
             the number of input channels is missing, or a two-branch stem is asked for an input without 3 channels.
     """
+    classes = checks.check_arguments(
+        scheme=scheme,
+        include_top=include_top,
+        weights=weights,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        name=name,
+    )
+    checks.check_flags(
+        two_paths_first_block=two_paths_first_block,
+        two_paths_second_block=two_paths_second_block,
+        deep_two_paths=deep_two_paths,
+    )
+    l_ratio, ab_ratio = checks.fraction("l_ratio", l_ratio), checks.fraction("ab_ratio", ab_ratio)
+    two_paths_partial_first_block = checks.integer("two_paths_partial_first_block", two_paths_partial_first_block, 0)
+    max_mix_idx = checks.integer("max_mix_idx", max_mix_idx, -1, LAST_MIXED_LAYER)
+    max_mix_deep_two_paths_idx = checks.integer(
+        "max_mix_deep_two_paths_idx", max_mix_deep_two_paths_idx, -1, LAST_MIXED_LAYER
+    )
+    alpha = checks.positive("alpha", alpha)
     inputs = common.model_input(input_tensor, input_shape, default_size=299, min_size=75)
-    common.check_arguments(scheme=scheme, include_top=include_top, pooling=pooling, classes=classes)
-    common.check_fraction("l_ratio", l_ratio)
-    common.check_fraction("ab_ratio", ab_ratio)
-    _check_integer("two_paths_partial_first_block", two_paths_partial_first_block, 0)
-    _check_integer("max_mix_idx", max_mix_idx, -1, LAST_MIXED_LAYER)
-    _check_integer("max_mix_deep_two_paths_idx", max_mix_deep_two_paths_idx, -1, LAST_MIXED_LAYER)
-    common.check_positive("alpha", alpha)
     split_convolutions, split_second_block = _stem_layout(
         two_paths_partial_first_block, two_paths_first_block, two_paths_second_block
     )
@@ -243,6 +256,10 @@ def kInceptionV3(
         "two_paths_first_block": split_convolutions == len(STEM),
         "l_ratio": l_ratio,
         "ab_ratio": ab_ratio,
+        "two_paths_partial_first_block": two_paths_partial_first_block,
+        "two_paths_second_block": split_second_block,
+        "last_deep_mixed_layer": min(last_deep, max_mix_idx),
+        "alpha": alpha,
     }
     return common.load_weights(
         model,
@@ -305,14 +322,6 @@ def rgb_to_scaled_lab(images, dtype="float32"):
     )
     lab = cv2.cvtColor(linear.astype("float32"), cv2.COLOR_LRGB2LAB) if images.size else linear
     return (lab / np.float32([100, 200, 200]) + np.float32([0, 0.5, 0.5])).reshape(images.shape).astype(dtype)
-
-
-def _check_integer(name, value, low, high=None):
-    allowed = f"an integer of at least {low}" if high is None else f"an integer in [{low}, {high}]"
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"`{name}` must be {allowed}. Received: {name}={value!r} ({type(value).__name__}).")
-    if value < low or (high is not None and value > high):
-        raise ValueError(f"`{name}` must be {allowed}. Received: {name}={value}.")
 
 
 def _stem_layout(partial_first_block, first_block, second_block):
@@ -410,6 +419,8 @@ def _unit(x, unit, name, scheme, alpha, is_half):
     filters = _scaled_filters(unit.filters, alpha)
     if is_half:
         filters = int(unit.share * filters)
+        if filters < 1:
+            raise ValueError(f"`alpha` must leave at least one filter of each branch. Received: alpha={alpha}.")
     if unit.kernel_size == (1, 1):
         return _pointwise(x, filters, None if unit.always_ordinary else scheme, name)
     return _convolution(x, filters, unit.kernel_size, name, unit.stride, "same" if unit.stride == 1 else "valid")

@@ -9,7 +9,7 @@ import typing
 import keras
 from keras import layers
 
-from kgpc.applications import common
+from kgpc.applications import checks, common
 from kgpc.blocks import pointwise
 from kgpc.grouping import D6
 from kgpc.layers import BatchNormalization, DepthwiseConv2D, ZeroPadding2D
@@ -219,17 +219,20 @@ def _mobilenet_v3(
     dropout,
     scale_head,
 ):
-    inputs = common.model_input(input_tensor, input_shape, default_size=224)
-    common.check_arguments(
+    classes = checks.check_arguments(
         scheme=scheme,
         include_top=include_top,
+        weights=weights,
         pooling=pooling,
         classes=classes,
-        skip_stride_cnt=skip_stride_cnt,
-        dropout=dropout,
+        classifier_activation=classifier_activation,
+        name=name,
     )
-    common.check_positive("alpha", alpha)
-    common.check_flags(minimalistic=minimalistic, scale_head=scale_head)
+    skip_stride_cnt = checks.skip_count(skip_stride_cnt)
+    dropout = checks.dropout_rate(dropout)
+    alpha = checks.positive("alpha", alpha)
+    checks.check_flags(minimalistic=minimalistic, scale_head=scale_head)
+    inputs = common.model_input(input_tensor, input_shape, default_size=224)
     if minimalistic:
         blocks = tuple(block._replace(kernel_size=3, squeeze_excite=False, activation="relu") for block in blocks)
     activation = blocks[-1].activation
@@ -255,7 +258,12 @@ def _mobilenet_v3(
         include_top=include_top,
         family=f"kMobileNet V3 {variant.capitalize()}",
         scheme=scheme,
-        arguments={"skip_stride_cnt": skip_stride_cnt},
+        arguments={
+            "skip_stride_cnt": skip_stride_cnt,
+            "alpha": alpha,
+            "minimalistic": minimalistic,
+            "scale_head": scale_head,
+        },
         classes=classes,
     )
 
