@@ -155,7 +155,9 @@ def write(model, folder, **fields):
         raise ValueError(f"`name` must not be that of released weights. Received: name={fields['name']!r}.")
     arrays = _arrays(model)
     for name, weight in matching.full_names(model).items():
-        if not np.array_equal(arrays[name].astype("float32"), keras.ops.convert_to_numpy(weight.value).astype("float32")):
+        if not np.array_equal(
+            arrays[name].astype("float32"), keras.ops.convert_to_numpy(weight.value).astype("float32")
+        ):
             raise ValueError(
                 f"`model` must hold the numbers that are stored, so that the accuracy is that of the file; {name!r} "
                 "holds others. Call `round_to_stored(model)` and measure the accuracy again."

@@ -12,7 +12,6 @@ import zipfile
 import zlib
 
 import h5py
-import keras
 import numpy as np
 import pandas as pd
 
