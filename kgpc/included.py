@@ -216,7 +216,7 @@ def _shown(value, missing):
 
 
 def _equal(name, stored, asked):
-    if name.endswith("activation") and isinstance(stored, str):
+    if name.endswith("activation") and isinstance(stored, str) and (isinstance(asked, str) or callable(asked)):
         return keras.activations.get(stored) == keras.activations.get(asked)
     if isinstance(stored, bool) != isinstance(asked, (bool, np.bool_)):
         return False

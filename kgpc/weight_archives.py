@@ -13,7 +13,6 @@ import pathlib
 import tempfile
 import zipfile
 
-import keras
 import numpy as np
 
 from kgpc import hdf5, included, matching, released
@@ -91,7 +90,7 @@ def _arrays(model):
     """The arrays of a model as they are stored, by the names "layer/weight"."""
     arrays = {}
     for name, weight in matching.full_names(model).items():
-        values = keras.ops.convert_to_numpy(weight.value).astype("float32")
+        values = weight.numpy().astype("float32")
         if not np.isfinite(values).all() or (name.endswith("variance") and (values < 0).any()):
             raise ValueError(f"`model` must hold finite weights, no negative variances. Received: {name!r} has others.")
         with np.errstate(over="ignore"):
@@ -155,9 +154,7 @@ def write(model, folder, **fields):
         raise ValueError(f"`name` must not be that of released weights. Received: name={fields['name']!r}.")
     arrays = _arrays(model)
     for name, weight in matching.full_names(model).items():
-        if not np.array_equal(
-            arrays[name].astype("float32"), keras.ops.convert_to_numpy(weight.value).astype("float32")
-        ):
+        if not np.array_equal(arrays[name].astype("float32"), weight.numpy().astype("float32")):
             raise ValueError(
                 f"`model` must hold the numbers that are stored, so that the accuracy is that of the file; {name!r} "
                 "holds others. Call `round_to_stored(model)` and measure the accuracy again."

@@ -305,7 +305,11 @@ def test_a_cut_archive_and_one_with_a_wrong_checksum_are_refused(files, tmp_path
     paths, _ = files
     content = paths[".keras"].read_bytes()
     hole = content.index(b"\x89HDF") + 3000
-    for changed in (content[:-30], content[: len(content) // 2], content[:hole] + bytes(300) + content[hole + 300 :]):
+    for changed in (
+        content[:-30],
+        content[: len(content) // 2],
+        content[:hole] + b"\xff" * 300 + content[hole + 300 :],
+    ):
         (tmp_path / "cut.keras").write_bytes(changed)
         refused(network(), tmp_path / "cut.keras", "`path` must be an undamaged weight file.*Nothing was loaded")
 

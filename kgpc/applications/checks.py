@@ -18,16 +18,15 @@ from kgpc.grouping import check_scheme, positive_integer
 MAX_FACTOR = 100
 
 
-def check_arguments(*, scheme, include_top, weights, pooling, classes, classifier_activation, name):
+def check_arguments(*, scheme, include_top, pooling, classes, classifier_activation, name):
     """Checks the arguments that all architectures have.
 
     Returns:
         `classes` as an int.
 
     Raises:
-        TypeError: if a number is not an integer, a bool not a bool, or `weights` or `name` no text.
+        TypeError: if a number is not an integer, a bool not a bool, or `name` no text.
         ValueError: if an argument is out of its range.
-        FileNotFoundError: if `weights` is neither an existing file nor a bare name.
     """
     check_scheme(scheme)
     check_flags(include_top=include_top)
@@ -38,15 +37,14 @@ def check_arguments(*, scheme, include_top, weights, pooling, classes, classifie
         raise TypeError(f"`name` must be a text or None. Received: name={name!r} ({type(name).__name__}).")
     if name is not None and "/" in name:
         raise ValueError(f"`name` must have no slash. Received: name={name!r}.")
-    check_weights(weights)
     return positive_integer("classes", classes)
 
 
-def check_weights(weights):
-    """Checks that `weights` is None, the path of an existing file, or could be a name.
+def is_name_of_weights(weights):
+    """Whether `weights` is a name, rather than None or the path of an existing file.
 
     Returns:
-        bool, whether it is a name: a bare word without a suffix, which no file has that any of the formats fits.
+        bool. A name is a bare word without a suffix, unlike a file of any of the formats.
 
     Raises:
         TypeError: if it is neither a text nor a path.

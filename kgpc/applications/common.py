@@ -100,59 +100,69 @@ def global_pooling(x, pooling):
     return x
 
 
-def load_weights(model, weights, *, include_top=True, family=None, scheme=None, arguments=None, classes=None):
-    """Loads weights into a model, those of a file or those of a name: all of them or none.
+def find_weights(weights, *, include_top, family, scheme, arguments, classes):
+    """Finds what `weights` stands for, before a model is built.
 
     Args:
-        model: a Keras model.
-        weights: None (nothing is loaded); the path of a `.keras` or `.weights.h5` file of the same model, or of a
-            Keras 2 HDF5 file; or, where `family` is given, a name: of weights that come along, see
-            `kgpc.included.find`, or of released ones, a dataset ("cifar10") or the label of a run ("JP30I02j"), see
-            `kgpc.released.find`. What exists as a file is taken for one.
-        include_top: bool, whether the model has its classifier. Without it, the classifier of the file is left out.
-        family: str, the model as the published tables call it, or None where there are no weights with a name.
+        weights: None; the path of a `.keras` or `.weights.h5` file of the same model, or of a Keras 2 HDF5 file; or a
+            name: of weights that come along, see `kgpc.included.find`, or of released ones, a dataset ("cifar10") or
+            the label of a run ("JP30I02j"), see `kgpc.released.find`. What exists as a file is taken for one.
+        include_top: bool, whether the model has its classifier.
+        family: str, the model as the published tables call it.
         scheme: scheme of the model.
-        arguments: dict or None, all other arguments that predictions depend on.
+        arguments: dict, all other arguments that predictions depend on.
         classes: int, number of classes.
 
     Returns:
-        `model`.
+        None, the path of a file or a `kgpc.included.Card`, for `load_weights`.
 
     Raises:
         TypeError: if `weights` is neither a str nor a path.
         FileNotFoundError: if there is no such file.
         OSError: if released weights cannot be downloaded.
-        ValueError: if no weights of this name fit the model, or the file is damaged or does not fit.
+        ValueError: if no weights of this name fit the model.
     """
-    if weights is None:
-        return model
-    path = weights
-    if checks.check_weights(weights):
-        if family is None:
-            raise FileNotFoundError(f"`weights` must be None or the path of a weight file. Received: {weights!r}.")
-        network = {
-            "family": family,
-            "scheme": scheme,
-            "arguments": dict(arguments or {}),
-            "classes": classes if include_top else None,
-        }
-        card = included.find(weights)
-        if card is not None:
-            included.check(card, **network)
-            return weight_files.load_included(model, card, include_top=include_top)
-        path = released.fetch(_released_run(weights, **network))
-    return weight_files.load(model, path, include_top=include_top, argument="weights")
-
-
-def _released_run(name, family, **network):
-    """The released run of this name; where there is none, the message lists what comes along for the family too."""
+    if not checks.is_name_of_weights(weights):
+        return weights
+    network = {
+        "family": family,
+        "scheme": scheme,
+        "arguments": arguments,
+        "classes": classes if include_top else None,
+    }
+    card = included.find(weights)
+    if card is not None:
+        included.check(card, **network)
+        return card
     try:
-        return released.find(name, family, **network)
+        run = released.find(weights, **network)
     except ValueError as error:
         along = [str(card) for card in included.cards() if card.family == family]
         if not along:
             raise
         raise ValueError("\n  ".join([f"{error}\nThese weights come along:", *along])) from None
+    return released.fetch(run)
+
+
+def load_weights(model, found, include_top):
+    """Loads what `find_weights` found into a model: all weights or none.
+
+    Args:
+        model: a Keras model.
+        found: None (nothing is loaded), the path of a file or a `kgpc.included.Card`.
+        include_top: bool, whether the model has its classifier. Without it, the classifier of the file is left out.
+
+    Returns:
+        `model`.
+
+    Raises:
+        ValueError: if the file is damaged or does not fit.
+    """
+    if found is None:
+        return model
+    if isinstance(found, included.Card):
+        return weight_files.load_included(model, found, include_top=include_top)
+    return weight_files.load(model, found, include_top=include_top, argument="weights")
 
 
 def scale_to_unit(images, dtype="float32"):

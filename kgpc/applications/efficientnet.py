@@ -98,7 +98,8 @@ _DOCSTRING = """Instantiates kEffNet-{variant}: EfficientNet-{variant} whose poi
         include_top: bool, whether to include global pooling, dropout and the classifier.
         weights: None (random); the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`;
             or the name of released weights: "cifar10" or the label of a run, as "JP30I02j". Where the name
-            fits no weights for the model, the error lists those there are.
+            fits no weights for the model, the error lists those there are. `kgpc.weights.table()` lists all names, also
+            of weights that come along. A file is compared completely before anything is loaded.
         input_tensor: Keras tensor to use as the image input, or None. What it is computed from becomes part of the
             model.
         input_shape: tuple (height, width, channels). Default ({image_size}, {image_size}, 3). Height and width may be
@@ -134,8 +135,9 @@ _DOCSTRING = """Instantiates kEffNet-{variant}: EfficientNet-{variant} whose poi
 
     Raises:
         TypeError: if a number or a bool is not one.
-        ValueError: if an argument is out of its range, a scheme is unknown, a list of schemes is empty, or the number
-            of input channels is missing.
+        ValueError: if an argument is out of its range, `weights` are damaged or do not fit, a scheme is unknown, a list
+            of schemes is empty, or the number of input channels is missing.
+        FileNotFoundError: if `weights` is neither a file nor a name.
 
     Example:
 
@@ -176,7 +178,6 @@ def _constructor(variant_name):
         classes = checks.check_arguments(
             scheme=None,
             include_top=include_top,
-            weights=weights,
             pooling=pooling,
             classes=classes,
             classifier_activation=classifier_activation,
@@ -192,6 +193,19 @@ def _constructor(variant_name):
         blocks = _blocks(scaled, skip_stride_cnt)
         drop_rates = _drop_rates(len(blocks), drop_connect_rate, baseline=scheme is None)
         inputs = common.model_input(input_tensor, input_shape, default_size=variant.image_size)
+        found = common.find_weights(
+            weights,
+            include_top=include_top,
+            family=f"{'EfficientNet' if scheme is None else 'kEffNet'}-{variant_name}",
+            scheme=schemes[0] if len(schemes) == 1 else schemes,
+            arguments={
+                "skip_stride_cnt": skip_stride_cnt,
+                "path_merge": path_merge,
+                "width": width,
+                "depth": depth,
+            },
+            classes=classes,
+        )
         # Without a scheme, the layer names are those of keras.applications.
         prefix = "" if scheme is None else "k_"
         x = _stem(inputs, _scaled_filters(STEM_FILTERS, scaled), 2 if skip_stride_cnt < 0 else 1, prefix)
@@ -208,20 +222,8 @@ def _constructor(variant_name):
         else:
             x = common.global_pooling(x, pooling)
         default_name = f"{'efficientnet' if scheme is None else 'kefficientnet'}{variant_name.lower()}"
-        return common.load_weights(
-            keras.Model(common.source_inputs(inputs), x, name=name or default_name),
-            weights,
-            include_top=include_top,
-            family=f"{'EfficientNet' if scheme is None else 'kEffNet'}-{variant_name}",
-            scheme=schemes[0] if len(schemes) == 1 else schemes,
-            arguments={
-                "skip_stride_cnt": skip_stride_cnt,
-                "path_merge": path_merge,
-                "width": width,
-                "depth": depth,
-            },
-            classes=classes,
-        )
+        model = keras.Model(common.source_inputs(inputs), x, name=name or default_name)
+        return common.load_weights(model, found, include_top)
 
     block_count = len(_blocks(variant))
     constructor.__name__ = constructor.__qualname__ = f"kEfficientNet{variant_name}"

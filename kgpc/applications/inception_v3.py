@@ -178,7 +178,8 @@ def kInceptionV3(
             or the name of released weights that fit the model. Those are without a scheme and shorter than the whole
             network: "plant_village" or "plantdoc", or the label of a run, with its `max_mix_idx` and, for two
             branches, `two_paths_first_block=True` and its ratios. A name that does not fit lists those that do, and
-            the values of the images they expect: RGB here means [0, 1].
+            the values of the images they expect: RGB here means [0, 1]. `kgpc.weights.table()` lists all names, also of
+            weights that come along. A file is compared completely before anything is loaded.
         input_tensor: Keras tensor to use as the image input, or None.
         input_shape: tuple (height, width, channels), at least 75 pixels high and wide; height and width may be None.
             Default (299, 299, 3); the published runs have (224, 224, 3).
@@ -209,13 +210,14 @@ def kInceptionV3(
 
     Raises:
         TypeError: if a number or a bool is not one.
-        ValueError: if an argument is out of its range, `scheme` is unknown, a ratio leaves a branch without filters,
-            the number of input channels is missing, or a two-branch stem is asked for an input without 3 channels.
+        ValueError: if an argument is out of its range, `weights` are damaged or do not fit, `scheme` is unknown, a
+            ratio leaves a branch without filters, the number of input channels is missing, or a two-branch stem is
+            asked for an input without 3 channels.
+        FileNotFoundError: if `weights` is neither a file nor a name.
     """
     classes = checks.check_arguments(
         scheme=scheme,
         include_top=include_top,
-        weights=weights,
         pooling=pooling,
         classes=classes,
         classifier_activation=classifier_activation,
@@ -233,15 +235,32 @@ def kInceptionV3(
         "max_mix_deep_two_paths_idx", max_mix_deep_two_paths_idx, -1, LAST_MIXED_LAYER
     )
     alpha = checks.positive("alpha", alpha)
-    inputs = common.model_input(input_tensor, input_shape, default_size=299, min_size=75)
     split_convolutions, split_second_block = _stem_layout(
         two_paths_partial_first_block, two_paths_first_block, two_paths_second_block
     )
-    x = _first_block(inputs, split_convolutions, l_ratio, ab_ratio, alpha)
-    x = _two_branch_second_block(x, scheme, alpha) if split_second_block else _second_block(x, scheme, alpha)
     last_deep = max_mix_idx if deep_two_paths else -1
     if max_mix_deep_two_paths_idx >= 0:
         last_deep = max_mix_deep_two_paths_idx
+    inputs = common.model_input(input_tensor, input_shape, default_size=299, min_size=75)
+    found = common.find_weights(
+        weights,
+        include_top=include_top,
+        family="kInception V3",
+        scheme=scheme,
+        arguments={
+            "max_mix_idx": max_mix_idx,
+            "two_paths_first_block": split_convolutions == len(STEM),
+            "l_ratio": l_ratio,
+            "ab_ratio": ab_ratio,
+            "two_paths_partial_first_block": two_paths_partial_first_block,
+            "two_paths_second_block": split_second_block,
+            "last_deep_mixed_layer": min(last_deep, max_mix_idx),
+            "alpha": alpha,
+        },
+        classes=classes,
+    )
+    x = _first_block(inputs, split_convolutions, l_ratio, ab_ratio, alpha)
+    x = _two_branch_second_block(x, scheme, alpha) if split_second_block else _second_block(x, scheme, alpha)
     for index in range(max_mix_idx + 1):
         x = (_two_branch_mixed_layer if index <= last_deep else _whole_mixed_layer)(x, index, scheme, alpha)
     if include_top:
@@ -251,25 +270,7 @@ def kInceptionV3(
         x = common.global_pooling(x, pooling)
     name = name or ("inception_v3" if scheme is None else "kinception_v3")
     model = keras.Model(common.source_inputs(inputs), x, name=name)
-    arguments = {
-        "max_mix_idx": max_mix_idx,
-        "two_paths_first_block": split_convolutions == len(STEM),
-        "l_ratio": l_ratio,
-        "ab_ratio": ab_ratio,
-        "two_paths_partial_first_block": two_paths_partial_first_block,
-        "two_paths_second_block": split_second_block,
-        "last_deep_mixed_layer": min(last_deep, max_mix_idx),
-        "alpha": alpha,
-    }
-    return common.load_weights(
-        model,
-        weights,
-        include_top=include_top,
-        family="kInception V3",
-        scheme=scheme,
-        arguments=arguments,
-        classes=classes,
-    )
+    return common.load_weights(model, found, include_top)
 
 
 def preprocess_input(images, dtype="float32"):

@@ -63,7 +63,8 @@ def kMobileNet(
         include_top: bool, whether to include global pooling, dropout and the classifier.
         weights: None (random); the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`;
             or the name of released weights: "cifar10" or the label of a run, as "JP35B14". Where the name
-            fits no weights for the model, the error lists those there are.
+            fits no weights for the model, the error lists those there are. `kgpc.weights.table()` lists all names, also
+            of weights that come along. A file is compared completely before anything is loaded.
         input_tensor: Keras tensor to use as the image input, or None.
         input_shape: tuple (height, width, channels); height and width may be None. Default (224, 224, 3).
         pooling: without the top only: None (feature maps), "avg" or "max" (global pooling).
@@ -90,12 +91,13 @@ def kMobileNet(
 
     Raises:
         TypeError: if a number or a bool is not one.
-        ValueError: if an argument is out of its range, `scheme` is unknown, or the number of input channels is missing.
+        ValueError: if an argument is out of its range, `weights` are damaged or do not fit, `scheme` is unknown, or the
+            number of input channels is missing.
+        FileNotFoundError: if `weights` is neither a file nor a name.
     """
     classes = checks.check_arguments(
         scheme=scheme,
         include_top=include_top,
-        weights=weights,
         pooling=pooling,
         classes=classes,
         classifier_activation=classifier_activation,
@@ -115,6 +117,21 @@ def kMobileNet(
         raise ValueError(f"`alpha` must leave at least one of {STEM_FILTERS} filters. Received: alpha={alpha}.")
     branches = _stem_branches(alpha, l_ratio, ab_ratio)
     inputs = common.model_input(input_tensor, input_shape, default_size=224)
+    found = common.find_weights(
+        weights,
+        include_top=include_top,
+        family="kMobileNet",
+        scheme=scheme,
+        arguments={
+            "skip_stride_cnt": skip_stride_cnt,
+            "alpha": alpha,
+            "depth_multiplier": depth_multiplier,
+            **activations,
+            "l_ratio": l_ratio,
+            "ab_ratio": ab_ratio,
+        },
+        classes=classes,
+    )
     if branches and inputs.shape[-1] != 3:
         raise ValueError(
             f"`l_ratio` and `ab_ratio` need 3 input channels: L, a, b. Received: input shape {tuple(inputs.shape)}."
@@ -134,22 +151,7 @@ def kMobileNet(
         x = common.global_pooling(x, pooling)
     name = name or ("mobilenet" if scheme is None else "kmobilenet")
     model = keras.Model(common.source_inputs(inputs), x, name=name)
-    return common.load_weights(
-        model,
-        weights,
-        include_top=include_top,
-        family="kMobileNet",
-        scheme=scheme,
-        arguments={
-            "skip_stride_cnt": skip_stride_cnt,
-            "alpha": alpha,
-            "depth_multiplier": depth_multiplier,
-            **activations,
-            "l_ratio": l_ratio,
-            "ab_ratio": ab_ratio,
-        },
-        classes=classes,
-    )
+    return common.load_weights(model, found, include_top)
 
 
 def _strides(skip_stride_cnt):
