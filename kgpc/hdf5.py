@@ -19,6 +19,8 @@ import numpy as np
 # 2 GiB in float32, several times the largest model of this package.
 MAX_NUMBERS = 2**29
 MAX_NAMES = 100_000
+# All the names in one attribute, in bytes.
+MAX_TEXT = 2**24
 # Deflate, the only compression that is read, cannot pack more than this into a byte.
 _MAX_COMPRESSION = 1032
 # Every chunk costs time, however small it is.
@@ -142,6 +144,8 @@ def texts(group, attribute, scalar=False):
         raise ValueError(f"attribute {attribute!r} of {group.name!r} is not {kind}")
     if not scalar and header.shape[0] > MAX_NAMES:
         raise ValueError(f"attribute {attribute!r} of {group.name!r} has more than {MAX_NAMES} names")
+    if header.get_storage_size() > MAX_TEXT:
+        raise ValueError(f"attribute {attribute!r} of {group.name!r} claims more than {MAX_TEXT} bytes")
     value = group.attrs[attribute]
     return _text(value) if scalar else [_text(name) for name in value]
 
@@ -182,7 +186,7 @@ def stored_array(dataset, name, kinds="f"):
         raise ValueError(f"{name!r} is compressed in another way than once by gzip: filters {sorted(filters)}")
     if dataset.size > MAX_NUMBERS or math.prod(dataset.chunks or ()) > MAX_NUMBERS:
         raise ValueError(f"{name!r} of shape {dataset.shape} has more than {MAX_NUMBERS} numbers")
-    stored = dataset.id.get_storage_size()
+    stored = min(dataset.id.get_storage_size(), dataset.file.id.get_filesize())
     if dataset.size * dataset.dtype.itemsize > stored * (_MAX_COMPRESSION if filters else 1):
         raise ValueError(f"{name!r} of shape {dataset.shape} does not fit in the {stored} bytes that are stored for it")
 

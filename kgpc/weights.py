@@ -18,7 +18,7 @@ import pandas as pd
 from kgpc import hdf5, included, keras2_hdf5, keras3_hdf5, matching, released, weight_archives
 from kgpc.matching import construction_order
 
-__all__ = ["construction_order", "load", "load_included", "table"]
+__all__ = ["construction_order", "existing_file", "load", "load_included", "table"]
 
 # What cannot be negative: `BatchNormalization` and `Normalization` take its root.
 _VARIANCES = ("moving_variance", "variance")

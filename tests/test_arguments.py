@@ -139,3 +139,24 @@ def test_a_given_input_and_another_shape_are_refused():
     image = keras.Input((32, 32, 3))
     with pytest.raises(ValueError, match="`input_shape` must be that of `input_tensor`"):
         applications.kMobileNet(input_tensor=image, input_shape=(64, 64, 3))
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        applications.mobilenet.preprocess_input,
+        applications.inception_v3.preprocess_input,
+        applications.inception_v3.rgb_to_scaled_lab,
+    ],
+)
+def test_odd_images_and_types_are_named(prepare):
+    images = np.zeros((1, 2, 2, 3), "uint8")
+    for odd in ("image", None, images[0], images.astype(str), images.astype(bool), images.astype(complex)):
+        with pytest.raises(ValueError, match="`images` must be numbers of rank 4"):
+            prepare(odd)
+    with pytest.raises(ValueError, match="`images` must all have the same shape"):
+        prepare([images[0], images[0, :1]])
+    for dtype in ("uint8", bool, "nosuch", None, 3, complex):
+        with pytest.raises(ValueError, match="`dtype` must be a floating one"):
+            prepare(images, dtype)
+    assert prepare(images, "float16").dtype == "float16"

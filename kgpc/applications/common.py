@@ -176,11 +176,31 @@ def scale_to_unit(images, dtype="float32"):
         Array of the same shape.
 
     Raises:
-        ValueError: if `images` is not of rank 4.
+        ValueError: if `images` are no numbers of rank 4, or `dtype` is not a floating one.
     """
-    images = np.asarray(images)
-    if images.ndim != 4:
-        raise ValueError(
-            f"`images` must be of rank 4 (batch, height, width, channels). Received: shape {images.shape}."
-        )
+    images = checked_images(images, dtype)
     return images.astype(dtype) / np.asarray(255, dtype)
+
+
+def checked_images(images, dtype):
+    """`images` as an array.
+
+    Raises:
+        ValueError: if they are no numbers of rank 4 (batch, height, width, channels), or `dtype` is not a floating one.
+    """
+    try:
+        floating = np.dtype(dtype).kind == "f" or np.dtype(dtype).name == "bfloat16"
+    except TypeError:
+        floating = False
+    if not floating or dtype is None:
+        raise ValueError(f'`dtype` must be a floating one, such as "float32". Received: dtype={dtype!r}.')
+    try:
+        images = np.asarray(images)
+    except ValueError:
+        raise ValueError("`images` must all have the same shape. Received: images of several shapes.") from None
+    if images.ndim != 4 or images.dtype.kind not in "uif":
+        raise ValueError(
+            "`images` must be numbers of rank 4 (batch, height, width, channels). "
+            f"Received: {images.dtype} of shape {images.shape}."
+        )
+    return images

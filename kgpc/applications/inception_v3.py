@@ -287,12 +287,9 @@ def preprocess_input(images, dtype="float32"):
         Array of the same shape and values.
 
     Raises:
-        ValueError: if `images` is not of rank 4.
+        ValueError: if `images` are no numbers of rank 4, or `dtype` is not a floating one.
     """
-    images = np.asarray(images)
-    if images.ndim != 4:
-        raise ValueError(f"`images` must be (batch, height, width, channels). Received: shape {images.shape}.")
-    return images.astype(dtype)
+    return common.checked_images(images, dtype).astype(dtype)
 
 
 def rgb_to_scaled_lab(images, dtype="float32"):
@@ -309,10 +306,11 @@ def rgb_to_scaled_lab(images, dtype="float32"):
         in [0, 1] but for the purest blues (b down to -108 units, here -0.04).
 
     Raises:
-        ValueError: if `images` has another shape, or values outside 0..255 (NaN included).
+        ValueError: if `images` has another shape, or values outside 0..255 (NaN included), or `dtype` is not a floating
+            one.
     """
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 3:
+    images = common.checked_images(images, dtype)
+    if images.shape[-1] != 3:
         raise ValueError(f"`images` must be (batch, height, width, 3). Received: shape {images.shape}.")
     if images.size and not (images.min() >= 0 and images.max() <= 255):
         raise ValueError(f"`images` must hold values of 0..255. Received: {images.min()} to {images.max()}.")
