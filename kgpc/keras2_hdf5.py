@@ -30,30 +30,36 @@ def is_keras2(file):
     return has_names or file.get("model_weights", getlink=True) is not None
 
 
-def stored_layers(file):
+def stored_layers(file, max_names=hdf5.MAX_NAMES):
     """The layers that have weights in a Keras 2 HDF5 file, a whole model or weights alone.
 
     Args:
         file: a `h5py.File`, see `kgpc.hdf5.opened`.
+        max_names: int, how many layers and weights may be looked at. Links make more of them than the file has bytes
+            for.
 
     Returns:
         List of `StoredLayer` in the order of the file.
 
     Raises:
         ValueError: if the file is not in this layout, holds something else than plain arrays of floating-point numbers,
-            or claims more than `kgpc.hdf5.MAX_NUMBERS` numbers.
+            or claims more than `kgpc.hdf5.MAX_NUMBERS` numbers or `max_names` names.
     """
     root = file if file.get("model_weights", getlink=True) is None else hdf5.member(file, "model_weights")
     names = _names(root, "layer_names")
     if len(set(names)) < len(names):
         raise ValueError("a layer name occurs twice")
-    layers, numbers_left = [], hdf5.MAX_NUMBERS
+    layers, numbers_left, names_left = [], hdf5.MAX_NUMBERS, max_names - len(names)
     for layer_name in names:
         group = hdf5.member(root, layer_name)
         if not isinstance(group, h5py.Group):
             raise ValueError(f"{layer_name!r} is not a group of arrays")
         arrays = {}
-        for weight_name in _names(group, "weight_names"):
+        weight_names = _names(group, "weight_names")
+        names_left -= len(weight_names)
+        if names_left < 0:
+            raise ValueError(f"it has more than {max_names} names")
+        for weight_name in weight_names:
             kind = _weight_kind(weight_name)
             if kind in arrays:
                 raise ValueError(f"{layer_name!r} has two weights called {kind!r}")

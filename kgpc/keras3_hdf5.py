@@ -26,22 +26,23 @@ class StoredPlace(typing.NamedTuple):
     arrays: dict
 
 
-def stored_places(file):
+def stored_places(file, max_names=hdf5.MAX_NAMES):
     """Everything with numbers that belongs to layers. What belongs to an optimizer is not looked at.
 
     Args:
         file: a `h5py.File`, see `kgpc.hdf5.opened`.
+        max_names: int, how many groups and arrays may be looked at. Links make more of them than there are bytes for.
 
     Returns:
         Dict of `StoredPlace` by path: "layers/conv2d_1" is the second convolution of the model.
 
     Raises:
         ValueError: if the file is not in this layout, holds something else than plain arrays of numbers, or claims more
-            than `kgpc.hdf5.MAX_NUMBERS` numbers.
+            than `kgpc.hdf5.MAX_NUMBERS` numbers or `max_names` names.
     """
     if file.get("layers", getlink=True) is None:
         raise ValueError("it has neither `layer_names`, as weight files of Keras 2, nor `layers`, as those of Keras 3")
-    places, names_left, numbers_left = {}, hdf5.MAX_NAMES, hdf5.MAX_NUMBERS
+    places, names_left, numbers_left = {}, max_names, hdf5.MAX_NUMBERS
     stack = [(key, file, key) for key in ("layers", "vars") if file.get(key, getlink=True) is not None]
     while stack:
         path, parent, key = stack.pop()
@@ -51,7 +52,7 @@ def stored_places(file):
         names_left -= len(group)
         # Hard links can make a group its own member.
         if names_left < 0 or path.count("/") > _MAX_DEPTH:
-            raise ValueError(f"it has more than {hdf5.MAX_NAMES} names, or groups within each other without end")
+            raise ValueError(f"it has more than {max_names} names, or groups within each other without end")
         if key != "vars":
             stack.extend((f"{path}/{inner}", group, inner) for inner in group)
             continue

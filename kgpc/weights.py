@@ -60,7 +60,8 @@ def load(model, path, include_top=True, *, argument="path"):
             source = keras3_hdf5.weights_in_archive(path, _archive_limit(model)) if archived else path
             file = stack.enter_context(hdf5.opened(source))
             keras2 = not archived and keras2_hdf5.is_keras2(file)
-            stored = keras2_hdf5.stored_layers(file) if keras2 else keras3_hdf5.stored_places(file)
+            list_arrays = keras2_hdf5.stored_layers if keras2 else keras3_hdf5.stored_places
+            stored = list_arrays(file, 2000 + 10 * len(model.weights))
         received = f"{argument}={str(path)!r}"
         match = matching.by_name if keras2 else matching.by_place
         with _fitting(received):

@@ -230,6 +230,31 @@ def test_the_same_large_array_under_many_names_counts_every_time(tmp_path, monke
         read(path)
 
 
+def test_names_that_links_multiply_are_not_all_looked_at(tmp_path, model, monkeypatch):
+    """A few links to one group make many layers of many weights each."""
+    looked_at = []
+    stored_array = hdf5.stored_array
+    monkeypatch.setattr(
+        hdf5, "stored_array", lambda *given, **kinds: looked_at.append(0) or stored_array(*given, **kinds)
+    )
+    for keras3 in (False, True):
+        with h5py.File(tmp_path / "weights.hdf5", "w") as file:
+            root = file.create_group("layers") if keras3 else file
+            group = root.create_group("a")
+            kinds = [f"k{index}:0" for index in range(300)]
+            for kind in kinds:
+                group.create_group("vars") if keras3 and "vars" not in group else None
+                (group["vars"] if keras3 else group)[kind] = np.ones(1, "float32")
+            group.attrs["weight_names"] = [kind.encode() for kind in kinds]
+            for index in range(300):
+                root[f"a{index}"] = group
+            if not keras3:
+                file.attrs["layer_names"] = [f"a{index}".encode() for index in range(300)]
+        with pytest.raises(ValueError, match="it has more than 2010 names"):
+            weights.load(model, tmp_path / "weights.hdf5")
+    assert len(looked_at) < 2 * 2010
+
+
 def heap(*records, size=None):
     """A heap of names: header, then records (number, content), then free space."""
     body = b""
