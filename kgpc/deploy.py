@@ -50,7 +50,8 @@ def _affine(normalization):
 
 
 def _weights(layer):
-    return {weight.name: np.asarray(keras.ops.convert_to_numpy(weight), "float64") for weight in layer.weights}
+    values = layer.get_weights()
+    return {weight.name: value.astype("float64") for weight, value in zip(layer.weights, values, strict=True)}
 
 
 def _uses(network, layer):
