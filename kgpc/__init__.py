@@ -23,12 +23,14 @@ from kgpc import (
     training,
     weights,
 )
-from kgpc.grouping import D6, D6v3, Grouped, GroupedV3
+from kgpc.grouping import D6, D6v3, D6WithoutInterleaving, D6WithoutL, Grouped, GroupedV3
 
 __version__ = "0.1.0"
 
 __all__ = [
     "D6",
+    "D6WithoutInterleaving",
+    "D6WithoutL",
     "D6v3",
     "Grouped",
     "GroupedV3",

@@ -254,6 +254,39 @@ class D6(Scheme):
         )
 
 
+class D6WithoutL(Scheme):
+    """`D6` without its second convolution: the grouped convolution K, whose output is interleaved.
+
+    It asks what the second convolution is for: with twice as many channels per group this has about as many
+    parameters.
+
+    Example:
+
+    >>> D6WithoutL(32).plan(128, 64).weights, D6(16).plan(128, 64).weights
+    (2048, 1536)
+    """
+
+    def _plan(self, in_channels, filters):
+        return dataclasses.replace(D6(self.channels_per_group).plan(in_channels, filters), second=None)
+
+
+class D6WithoutInterleaving(Scheme):
+    """`D6` without the interleaving: L reads the channels in the order in which K writes them.
+
+    It asks what interleaving is for: parameters and multiply-adds are those of `D6`, but no path leads from a group to
+    another one.
+
+    Example:
+
+    >>> plan = D6WithoutInterleaving(16).plan(128, 64)
+    >>> plan.interleave_step, plan.weights == D6(16).plan(128, 64).weights
+    (1, True)
+    """
+
+    def _plan(self, in_channels, filters):
+        return dataclasses.replace(D6(self.channels_per_group).plan(in_channels, filters), interleave_step=1)
+
+
 class Grouped(Scheme):
     """Groups as in `D6`, but the grouped convolution alone: no interleaving and no second convolution.
 

@@ -39,6 +39,21 @@ def test_published_counts(scheme, classes, parameters, paper_flops):
     assert kgpc.flops.paper_flops(model) == paper_flops
 
 
+@pytest.mark.parametrize("ours, filters", [(kMobileNetV3Large, 1280), (kMobileNetV3Small, 1024)])
+@pytest.mark.parametrize("alpha, share", [(0.1875, 0.1875), (1.0, 1.0), (1.5, 1.5)])
+def test_the_head_scales_with_the_width_where_asked(ours, filters, alpha, share):
+    arguments = {"input_shape": (32, 32, 3), "classes": 10, "scheme": None, "alpha": alpha}
+    with keras.StatelessScope():
+        wide, scaled = ours(**arguments), ours(**arguments, scale_head=True)
+    assert wide.get_layer("Conv_2").filters == max(filters, share * filters)
+    head = scaled.get_layer("Conv_2")
+    assert head.filters == share * filters
+    # All else stays: the difference is what this convolution and the classifier hold.
+    features = wide.get_layer("Conv_1").filters
+    fewer = wide.get_layer("Conv_2").filters - head.filters
+    assert wide.count_params() - scaled.count_params() == fewer * (features + 1 + 10)
+
+
 @pytest.mark.parametrize("ours, theirs", BASELINES.items())
 @pytest.mark.parametrize("alpha, minimalistic", [(0.35, False), (0.75, True), (1.25, False)])
 def test_without_a_scheme_it_has_the_weights_of_mobilenet_v3(ours, theirs, alpha, minimalistic):

@@ -86,6 +86,13 @@ def check_arguments(*, scheme, include_top, pooling, classes, skip_stride_cnt=-1
         raise ValueError(f"`dropout` must be a fraction in [0, 1). Received: dropout={dropout!r}.")
 
 
+def check_flags(**flags):
+    """Raises TypeError where a value is neither a bool nor a `np.bool_`: "no" and 2 would count as True."""
+    for name, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"`{name}` must be True or False. Received: {name}={value!r}.")
+
+
 def check_positive(name, value):
     """Raises ValueError where `value` is not a finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:

@@ -90,6 +90,7 @@ def kMobileNetV3Large(
     alpha=1.0,
     minimalistic=False,
     dropout=0.2,
+    scale_head=False,
 ):
     """Instantiates kMobileNetV3 Large.
 
@@ -113,16 +114,18 @@ def kMobileNetV3Large(
             also the first n of the four later blocks that reduce. As any block with stride 1, one whose stride is
             skipped has a shortcut where its input and output have the same channels.
         alpha: float > 0, width multiplier of the filters of all blocks; above 1 also of the convolution after global
-            pooling.
+            pooling. The stem keeps its 16 filters.
         minimalistic: bool, whether to leave out what is slow on some hardware: squeeze-and-excite, hard swish (ReLU
             instead) and 5x5 kernels (3x3 instead).
         dropout: float in [0, 1), share of features dropped before the classifier.
+        scale_head: bool, whether the convolution after global pooling (`Conv_2`: 1280 filters, in Small 1024) has the
+            width multiplier below 1 too. False is MobileNet V3, in which a narrow network keeps its wide head.
 
     Returns:
         A `keras.Model`.
 
     Raises:
-        TypeError: if a number is not one.
+        TypeError: if a number or a bool is not one.
         ValueError: if an argument is out of its range, `scheme` is unknown, or the number of input channels is missing.
         FileNotFoundError: if `weights` is no file.
 
@@ -146,6 +149,7 @@ def kMobileNetV3Large(
         alpha=alpha,
         minimalistic=minimalistic,
         dropout=dropout,
+        scale_head=scale_head,
     )
 
 
@@ -164,6 +168,7 @@ def kMobileNetV3Small(
     alpha=1.0,
     minimalistic=False,
     dropout=0.2,
+    scale_head=False,
 ):
     """Instantiates kMobileNetV3 Small.
 
@@ -190,6 +195,7 @@ def kMobileNetV3Small(
         alpha=alpha,
         minimalistic=minimalistic,
         dropout=dropout,
+        scale_head=scale_head,
     )
 
 
@@ -211,6 +217,7 @@ def _mobilenet_v3(
     alpha,
     minimalistic,
     dropout,
+    scale_head,
 ):
     inputs = common.model_input(input_tensor, input_shape, default_size=224)
     common.check_arguments(
@@ -222,6 +229,7 @@ def _mobilenet_v3(
         dropout=dropout,
     )
     common.check_positive("alpha", alpha)
+    common.check_flags(minimalistic=minimalistic, scale_head=scale_head)
     if minimalistic:
         blocks = tuple(block._replace(kernel_size=3, squeeze_excite=False, activation="relu") for block in blocks)
     activation = blocks[-1].activation
@@ -231,8 +239,8 @@ def _mobilenet_v3(
     x = _pointwise(x, _round_channels(6 * x.shape[-1]), scheme, "Conv_1", activation)
     if include_top:
         x = layers.GlobalAveragePooling2D(keepdims=True, name="global_average_pooling2d")(x)
-        # A narrower network keeps the width of its last layers, a wider one widens them too.
-        filters = _round_channels(last_filters * alpha) if alpha > 1 else last_filters
+        # As published, a narrower network keeps the width of this layer, a wider one widens it too.
+        filters = _round_channels(last_filters * alpha) if scale_head or alpha > 1 else last_filters
         x = _pointwise(x, filters, scheme, "Conv_2", activation, batch_norm=False)
         x = layers.Dropout(dropout, name="dropout")(x)
         x = layers.Conv2D(classes, 1, name="Logits")(x)

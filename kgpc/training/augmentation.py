@@ -58,6 +58,8 @@ class Augmentation:
         shear: float >= 0, DEGREES. The published 0.2 is almost nothing.
         zoom: float in [0, 1): factors from `1 - zoom` to `1 + zoom`, drawn for each axis.
         channel_shift: float >= 0, largest value added to or taken from all channels, for images in [0, 1].
+        shift_pixels: int >= 0, whole pixels of a shift along each axis, -n to n, all equally likely. Unlike a fraction
+            of a pixel it changes no value, so an augmentation of flips and these alone does not blur.
         horizontal_flip, vertical_flip: bool.
 
     Raises:
@@ -79,6 +81,7 @@ class Augmentation:
     shear: float = 0.2
     zoom: float = 0.3
     channel_shift: float = 0.0
+    shift_pixels: int = 0
     horizontal_flip: bool = True
     vertical_flip: bool = False
 
@@ -89,6 +92,10 @@ class Augmentation:
                 raise TypeError(f"`{name}` must be a number. Received: {name}={value!r}.")
             if not 0 <= value < math.inf:
                 raise ValueError(f"`{name}` must be at least 0 and finite. Received: {name}={value}.")
+        if isinstance(self.shift_pixels, bool) or not isinstance(self.shift_pixels, numbers.Integral):
+            raise TypeError(f"`shift_pixels` must be an int. Received: shift_pixels={self.shift_pixels!r}.")
+        if self.shift_pixels < 0:
+            raise ValueError(f"`shift_pixels` must be at least 0. Received: shift_pixels={self.shift_pixels}.")
         if self.zoom >= 1:
             raise ValueError(f"`zoom` must be in [0, 1). Received: zoom={self.zoom}.")
         for name in ("horizontal_flip", "vertical_flip"):
@@ -109,6 +116,9 @@ class Augmentation:
         # Always the same number of draws, so that one range does not change what another draws.
         angle, right, down, shear, zoom_x, zoom_y, channel_shift = generator.uniform(-1.0, 1.0, size=7)
         mirrored = generator.random(2) < 0.5
+        # Last, so that whether there are any changes nothing else that is drawn.
+        n = self.shift_pixels
+        pixels = generator.integers(-n, n, size=2, endpoint=True) if n else np.zeros(2)
         angle, shear = math.radians(angle * self.rotation), math.radians(shear * self.shear)
         # All of this in (x, y), with the centre of the image as origin, and from the result to the original.
         turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
@@ -121,7 +131,7 @@ class Augmentation:
             ]
         )
         linear = turn @ slant @ scale @ flip
-        shift = turn @ np.array([right * self.width_shift * width, down * self.height_shift * height])
+        shift = turn @ np.array([right * self.width_shift * width, down * self.height_shift * height]) + pixels
         centre = np.array([width - 1, height - 1]) / 2
         matrix = np.column_stack([linear, centre + shift - linear @ centre])
         return Transformation(matrix, channel_shift * self.channel_shift)

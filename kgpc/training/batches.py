@@ -19,8 +19,8 @@ def prepare(images, recipe):
     """Makes images ready for the network: square, of the recipe's size, three channels, colour space and range.
 
     An image that is not square is padded with zeros. Images are enlarged (and reduced) with the nearest pixel, as in
-    the published runs; where padding them by at most a quarter makes the size a multiple of theirs, they are padded,
-    so that all pixels are repeated equally often.
+    the published runs; where padding them by at most a quarter makes the size a multiple of theirs, they are padded
+    (with what the recipe's `margin` says), so that all pixels are repeated equally often.
 
     Args:
         images: uint8 array `(n, height, width)`, `(n, height, width, 1)` or `(n, height, width, 3)`.
@@ -45,7 +45,8 @@ def prepare(images, recipe):
         if padded is not None and padded <= _PADDING_LIMIT * side:
             before = (padded - side) // 2
             around = (before, padded - side - before)
-            images = np.pad(images, ((0, 0), around, around, (0, 0)))
+            mode = {"zeros": "constant", "edge": "edge"}[recipe.margin]
+            images = np.pad(images, ((0, 0), around, around, (0, 0)), mode=mode)
             images = images.repeat(size // padded, axis=1).repeat(size // padded, axis=2)
         else:
             images = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST) for image in images])

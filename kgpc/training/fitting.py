@@ -56,8 +56,8 @@ class TrainingResult:
         history: `pandas.DataFrame`, one row for each epoch: `epoch` (from 1), `learning_rate` (of its last step),
             `loss` and `accuracy` (means over the training batches while they were learned from), `val_loss` and
             `val_accuracy` (on the validation images), `seconds` (with validation). Losses are cross-entropies in nats
-            (those of validation as in `Evaluation`), accuracies fractions.
-        step_losses: float64 array, loss of each training step.
+            without smoothing (those of validation as in `Evaluation`), accuracies fractions.
+        step_losses: float64 array, what was minimized in each training step: with the recipe's label smoothing.
         best_epoch: int, from 1; the network has the weights of this epoch.
         seconds: float, sum over the epochs, also over those before an interruption.
     """
@@ -365,6 +365,8 @@ class _Run(keras.callbacks.Callback):
             _average_over_devices(self.model)
             result = _evaluation(self.model, self.validation)
             logs = {**logs, "val_loss": result.loss, "val_accuracy": result.accuracy}
+        # What is minimized may be another loss than the plain one that is reported.
+        logs = {**logs, "loss": logs.get("cross_entropy", logs["loss"])}
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
         row = {"epoch": epoch + 1, "learning_rate": self.rate, **{name: float(logs[name]) for name in names}}
         improved = self._improves(row)
@@ -385,6 +387,8 @@ class _Run(keras.callbacks.Callback):
         if not self.state.best_epoch:
             return True
         best = self.state.history[self.state.best_epoch - 1]
+        if self.recipe.monitor == "last":
+            return True
         if self.recipe.monitor == "val_accuracy":
             return row["val_accuracy"] > best["val_accuracy"]
         return row["val_loss"] < best["val_loss"] or (math.isnan(best["val_loss"]) and not math.isnan(row["val_loss"]))
@@ -407,18 +411,37 @@ class _Run(keras.callbacks.Callback):
                 model.save_weights(path)
 
 
+def _optimizer(model, recipe):
+    options = {
+        "SGD": {"momentum": recipe.momentum, "nesterov": recipe.nesterov},
+        "AdamW": {"weight_decay": recipe.weight_decay},
+    }.get(recipe.optimizer, {})
+    optimizer = getattr(keras.optimizers, recipe.optimizer)(recipe.learning_rate.rate(0, recipe.epochs), **options)
+    if recipe.weight_decay:
+        optimizer.exclude_from_weight_decay([weight for weight in model.trainable_weights if weight.name != "kernel"])
+    return optimizer
+
+
+def _smoothed_cross_entropy(smoothing):
+    """Cross-entropy against labels of which a share is spread evenly over all classes; labels are class numbers."""
+
+    def smoothed_cross_entropy(labels, probabilities):
+        classes = probabilities.shape[-1]
+        targets = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), classes, dtype=probabilities.dtype)
+        return keras.losses.categorical_crossentropy(targets, probabilities, label_smoothing=smoothing)
+
+    return smoothed_cross_entropy
+
+
 def _compile(model, recipe, weighted):
-    options = {"momentum": recipe.momentum, "nesterov": recipe.nesterov} if recipe.optimizer == "SGD" else {}
     strategy = getattr(model, "distribute_strategy", None)
     # All that has variables belongs to the devices that the network is on.
     with strategy.scope() if strategy is not None else contextlib.nullcontext():
-        optimizer = getattr(keras.optimizers, recipe.optimizer)(recipe.learning_rate.rate(0, recipe.epochs), **options)
-        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-        model.compile(
-            optimizer,
-            "sparse_categorical_crossentropy",
-            **{"weighted_metrics" if weighted else "metrics": [accuracy]},
-        )
+        loss, metrics = "sparse_categorical_crossentropy", [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        if recipe.label_smoothing:
+            loss = _smoothed_cross_entropy(recipe.label_smoothing)
+            metrics.append(keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"))
+        model.compile(_optimizer(model, recipe), loss, **{"weighted_metrics" if weighted else "metrics": metrics})
         # A first training step that has to make variables is traced twice by TensorFlow, which takes seconds.
         model.optimizer.build(model.trainable_variables)
 

@@ -18,11 +18,12 @@ SCHEDULES = (Cyclical, Exponential, OneCycle)
 
 # Allowed values of the fields that choose.
 CHOICES = {
-    "optimizer": ("RMSprop", "SGD"),
+    "optimizer": ("RMSprop", "SGD", "AdamW"),
     "validation_split": ("first", "first of each class", "every nth of each class", "random of each class"),
     "validation_views": ("plain", "augmented", "mirrored"),
-    "monitor": ("val_accuracy", "val_loss"),
+    "monitor": ("val_accuracy", "val_loss", "last"),
     "color_space": ("rgb", "lab"),
+    "margin": ("zeros", "edge"),
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
 }
 
@@ -35,8 +36,12 @@ class Recipe:
         epochs: int >= 1.
         image_size: int >= 1, side of the square images that the network sees, in pixels.
         batch_size: int >= 1, images in a step (in all devices together).
-        optimizer: "RMSprop" or "SGD", with Keras' defaults.
+        optimizer: "RMSprop", "SGD" or "AdamW", with Keras' defaults.
         momentum, nesterov: of SGD: float in [0, 1), bool.
+        weight_decay: of AdamW: float in [0, 1), decoupled decay: each step takes this share times the learning rate
+            from every kernel. Biases and batch normalizations do not decay.
+        label_smoothing: float in [0, 1), share of the target that is spread evenly over all classes. It is part of
+            what is minimized; losses of the history are plain cross-entropies all the same.
         learning_rate: a schedule: `Cyclical`, `OneCycle` or `Exponential`.
         augmentation: `Augmentation` for the training images, or None.
         train_images: int or None, images to train on, equally many of each class; None for all.
@@ -45,8 +50,10 @@ class Recipe:
             "random of each class" (by the seed).
         validation_views: how the network sees validation images: "plain"; "augmented" at random as in training, which
             is what the published CIFAR runs did; or "mirrored": four copies, mirrored along each axis or not.
-        monitor: "val_accuracy" (highest counts) or "val_loss" (lowest), what chooses the best epoch.
+        monitor: "val_accuracy" (highest counts) or "val_loss" (lowest), what chooses the best epoch; "last" chooses
+            none: the last epoch counts.
         color_space: "rgb", or "lab": CIE Lab, as L/100, a/200 + 0.5, b/200 + 0.5.
+        margin: "zeros" or "edge" (the nearest pixel), what small images are padded with where that makes them fit.
         pixel_maximum: 1.0, or 255.0 for images in [0, 255].
         class_weight: None, or "balanced": an image weighs inversely to the number of images of its class.
         precision: "float32", "mixed_float16" or "mixed_bfloat16", Keras' policy for the layers.
@@ -71,6 +78,8 @@ class Recipe:
     optimizer: str = "RMSprop"
     momentum: float = 0.0
     nesterov: bool = False
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
     learning_rate: Cyclical | Exponential | OneCycle = Cyclical()  # noqa: RUF009  a frozen value
     augmentation: Augmentation | None = None
     train_images: int | None = None
@@ -79,6 +88,7 @@ class Recipe:
     validation_views: str = "plain"
     monitor: str = "val_accuracy"
     color_space: str = "rgb"
+    margin: str = "zeros"
     pixel_maximum: float = 1.0
     class_weight: str | None = None
     precision: str = "float32"
@@ -105,12 +115,14 @@ class Recipe:
             self._check_choice(field, allowed)
         self._check_choice("class_weight", (None, "balanced"))
         self._check_choice("pixel_maximum", (1.0, 255.0))
-        for field, low in (("validation_fraction", False), ("momentum", True), ("batch_norm_momentum", True)):
-            self._check_fraction(field, low)
+        for field in ("validation_fraction", "momentum", "weight_decay", "label_smoothing", "batch_norm_momentum"):
+            self._check_fraction(field, zero_allowed=field != "validation_fraction")
         if not isinstance(self.nesterov, bool):
             raise TypeError(f"`nesterov` must be a bool. Received: nesterov={self.nesterov!r}.")
         if self.optimizer != "SGD" and (self.momentum or self.nesterov):
             raise ValueError(f'`momentum` and `nesterov` are for "SGD". Received: optimizer={self.optimizer!r}.')
+        if self.optimizer != "AdamW" and self.weight_decay:
+            raise ValueError(f'`weight_decay` is for "AdamW". Received: optimizer={self.optimizer!r}.')
         if not isinstance(self.learning_rate, SCHEDULES):
             raise TypeError(
                 "`learning_rate` must be a schedule: Cyclical, Exponential or OneCycle of kgpc.training. "
