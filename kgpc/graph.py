@@ -1,7 +1,7 @@
 """Reading and rewriting models: which call reads which tensor, and a copy or a twin with some layers replaced.
 
 `Network` reads a functional or Sequential model and all such models within it; `rewrite` builds it again. Whoever
-looks for a pattern asks the first, and hands to the second what takes the place of a layer or of a call:
+looks for a pattern asks the first, and hands to the second what takes the place of a layer or of a call::
 
     network = Network(model)
     for graph in network.graphs:                        # the model, then the models within it
@@ -84,7 +84,7 @@ class Graph:
     Attributes:
         model: the model.
         path: str, names of the models on the way to it with "/" behind each; "" for the outermost.
-        calls: list of `Call`s in the order of computation, without those of input layers.
+        calls: list of `Call` in the order of computation, without those of input layers.
         training: bool, whether some call of the model may ask for the computation of training.
     """
 
@@ -137,7 +137,7 @@ class Network:
 
     Attributes:
         model: the model.
-        graphs: list of `Graph`s, of the model and of each readable model within it, once each however often it is
+        graphs: list of `Graph`, of the model and of each readable model within it, once each however often it is
             called; outer ones first.
 
     Raises:
@@ -254,7 +254,7 @@ def rewrite(network, layers=None, calls=None, share=False):
         network: `Network` of the model. The model is not changed.
         layers: dict from layers of the model to layers that take their place wherever they are called. Their weights
             are the caller's to set, afterwards, when they are built.
-        calls: dict from `Call`s of the network to functions that are called in their place, with the same arguments,
+        calls: dict from each `Call` that is replaced to functions that are called in their place, with the same arguments,
             and return as many Keras tensors. A function that stands for several calls of one layer shares its weights
             between them if it calls the same layers each time. `pass_on` makes a call vanish.
         share: bool, whether all other layers are the model's own, so that both have the same variables, or copies.

@@ -203,7 +203,10 @@ def test_a_quantized_classifier_is_read_with_its_scales(function):
 @BOTH
 def test_a_classifier_that_cannot_be_read_is_refused(function):
     model = flat_model()
-    model.get_layer("classifier").quantize("int4")
+    try:
+        model.get_layer("classifier").quantize("int4")
+    except (ValueError, NotImplementedError):
+        pytest.skip("this release of Keras knows no int4")
     with pytest.raises(ValueError, match="`model` must have a classifier that is not quantized.*'classifier'.*int4"):
         function(model, images())
 

@@ -35,8 +35,8 @@ class Step:
     Attributes:
         operation: the layer, or the function of `keras.ops`.
         name: str, its name, after the names of the models it is in: "backbone/conv1".
-        inputs: list of `Value`s that it reads.
-        outputs: list of `Value`s that it makes.
+        inputs: list of each `Value` that it reads.
+        outputs: list of each `Value` that it makes.
     """
 
     def __init__(self, call, name, args, kwargs):
@@ -67,7 +67,7 @@ class Unrolled:
 
     Attributes:
         model: the model.
-        inputs, outputs: lists of `Value`s.
+        inputs, outputs: lists of `Value`, one for each input or output.
         named: dict from the name of each step, model within the model and input layer to a list of its outputs, one for
             each time it is called.
 
@@ -138,7 +138,7 @@ class Unrolled:
 
         Args:
             images: tensor, the input.
-            wanted: list of `Value`s.
+            wanted: list of `Value`.
             changes: dict from values to functions; what a function returns takes the place of the tensor it gets.
 
         Returns:
