@@ -254,9 +254,9 @@ def rewrite(network, layers=None, calls=None, share=False):
         network: `Network` of the model. The model is not changed.
         layers: dict from layers of the model to layers that take their place wherever they are called. Their weights
             are the caller's to set, afterwards, when they are built.
-        calls: dict from each `Call` that is replaced to functions that are called in their place, with the same arguments,
-            and return as many Keras tensors. A function that stands for several calls of one layer shares its weights
-            between them if it calls the same layers each time. `pass_on` makes a call vanish.
+        calls: dict from each `Call` that is replaced to a function that is called in its place, with the same
+            arguments, and returns as many Keras tensors. A function that stands for several calls of one layer shares
+            its weights between them if it calls the same layers each time. `pass_on` makes a call vanish.
         share: bool, whether all other layers are the model's own, so that both have the same variables, or copies.
             Layers that cannot be copied (`why_not_copied`) are shared in either case.
 
