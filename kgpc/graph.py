@@ -221,6 +221,8 @@ def why_not_copied(layer):
             return f"{part.name!r} is a model that cannot be read layer by layer"
         if "call" in vars(part):
             return f"the call of {part.name!r} was replaced"
+        if isinstance(part, keras.layers.Lambda):
+            return f"{part.name!r} calls a function that its configuration does not hold with all it needs"
         if hasattr(part, "load_assets"):
             return f"{part.name!r} has a table beside its weights"
         if _configuration_is_incomplete(type(part)):

@@ -179,6 +179,12 @@ def test_exact_types_only():
         assert not is_exactly(other, layers.Dense)
 
 
+class NoConfiguration(layers.Layer):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+
 class CallOfItsOwn(keras.Model):
     def call(self, inputs):
         return 2 * super().call(inputs)
@@ -187,7 +193,8 @@ class CallOfItsOwn(keras.Model):
 def test_a_layer_that_cannot_be_copied_without_a_doubt_says_why():
     assert why_not_copied(layers.TimeDistributed(layers.Dense(2))) is None
     assert "no get_config of its own" in why_not_copied(layers.TimeDistributed(Scaled(units=2)))
-    assert "Lambda cannot be made from its configuration" in why_not_copied(layers.Lambda(lambda x: x))
+    assert "calls a function" in why_not_copied(layers.Lambda(lambda x: x))
+    assert "NoConfiguration cannot be made from its configuration" in why_not_copied(NoConfiguration(lambda x: x))
     assert "table" in why_not_copied(layers.StringLookup(vocabulary=["a"]))
     replaced = layers.Dense(2, name="replaced")
     replaced.call = lambda inputs: inputs
