@@ -186,7 +186,9 @@ class NormalizedPointwiseConv2D(keras.layers.Layer):
             return self.convolution(self.normalization(inputs, training=training), training=training)
         import tensorflow as tf
 
-        scale, shift = self.normalization.scale_and_shift(*(tf.concat(values, 0) for values in zip(*moments, strict=True)))
+        scale, shift = self.normalization.scale_and_shift(
+            *(tf.concat(values, 0) for values in zip(*moments, strict=True))
+        )
         layer, kernel = self.convolution, tf.convert_to_tensor(self.convolution.kernel)
         rows, filters_of_group = kernel.shape[2], layer.filters // layer.groups
 

@@ -1,12 +1,10 @@
 """Layers that move and copy channels."""
 
-import numbers
-
 import keras
 from keras import ops
 
 from kgpc.grouping import interleaved_order, positive_integer
-from kgpc.layers.checks import channels_of
+from kgpc.layers.checks import channels_of, non_negative_integer
 
 
 @keras.saving.register_keras_serializable(package="kgpc")
@@ -88,7 +86,7 @@ class CopyChannels(keras.layers.Layer):
     def __init__(self, channels, start=0, **kwargs):
         super().__init__(**kwargs)
         self.channels = positive_integer("channels", channels)
-        self.start = _start(start)
+        self.start = non_negative_integer("start", start)
 
     def build(self, input_shape):
         available = channels_of(self, input_shape)
@@ -114,11 +112,3 @@ class CopyChannels(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "channels": self.channels, "start": self.start}
-
-
-def _start(value):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"`start` must be an integer of at least 0. Received: start={value!r} ({type(value).__name__}).")
-    if value < 0:
-        raise ValueError(f"`start` must be at least 0. Received: start={value}.")
-    return int(value)

@@ -58,6 +58,17 @@ def epsilon(name, value):
     return float(value)
 
 
+def non_negative_integer(name, value):
+    """Returns `value` as an int where it is an integer of at least 0; raises errors as `positive_integer` does."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(
+            f"`{name}` must be an integer of at least 0. Received: {name}={value!r} ({type(value).__name__})."
+        )
+    if value < 0:
+        raise ValueError(f"`{name}` must be at least 0. Received: {name}={value}.")
+    return int(value)
+
+
 def integer_pair(name, value):
     """Returns a size over height and width as a tuple of two int.
 
@@ -84,7 +95,9 @@ def found(name, get, value):
         return get(value)
     except (ValueError, TypeError, AttributeError) as error:
         kind = get.__module__.split(".")[-1]
-        raise ValueError(f"`{name}` must be what Keras knows as one of its {kind}. Received: {name}={value!r}.") from error
+        raise ValueError(
+            f"`{name}` must be what Keras knows as one of its {kind}. Received: {name}={value!r}."
+        ) from error
 
 
 def channels_of(layer, input_shape):

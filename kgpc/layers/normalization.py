@@ -77,7 +77,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """What a training step multiplies each channel by and adds to it; the moving statistics are updated.
 
         Args:
-            mean, variance: TensorFlow tensors (channels,) over all pixels of the batch; the biased variance.
+            mean: TensorFlow tensor (channels,), over all pixels of the batch.
+            variance: TensorFlow tensor (channels,), the biased one.
 
         Returns:
             Tuple (scale, shift) of tensors (channels,): `inputs * scale + shift` is normalized.
