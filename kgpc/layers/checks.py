@@ -16,13 +16,9 @@ GETTERS = {
 }
 
 
-def in_compiled_training(training):
-    """Whether this is part of a training step that TensorFlow compiles."""
-    if not training or keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return not tf.executing_eagerly()
+def trains_on_tensorflow(training):
+    """Whether this is part of a training step on TensorFlow, compiled or not."""
+    return bool(training) and keras.backend.backend() == "tensorflow"
 
 
 def flag(name, value):

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from kgpc.grouping import positive_integer
-from kgpc.layers.checks import GETTERS, flag, found, in_compiled_training, integer_pair
+from kgpc.layers.checks import GETTERS, flag, found, integer_pair, trains_on_tensorflow
 
 # With 3x3 kernels and stride 1, oneDNN's kernel gradient is as fast as TensorFlow's own on maps larger than this.
 _SMALL_MAP = 3
@@ -14,10 +14,10 @@ _SMALL_MAP = 3
 
 @keras.saving.register_keras_serializable(package="kgpc")
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """`keras.layers.DepthwiseConv2D` with a faster gradient of the kernel in compiled training steps.
+    """`keras.layers.DepthwiseConv2D` with a faster gradient of the kernel in training steps.
 
-    Same arguments, weights and results as the parent class; only the time differs. In training steps that TensorFlow
-    compiles for a processor, the gradient of the kernel is computed by the faster of two implementations.
+    Same arguments, weights and results as the parent class; only the time differs. In training steps of TensorFlow on a
+    processor, the gradient of the kernel is computed by the faster of two implementations.
 
     Args:
         kernel_size: int >= 1, or two of them (height, width).
@@ -69,7 +69,7 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         )
 
     def call(self, inputs, training=None):
-        zeros = self._zeros(inputs) if in_compiled_training(training) else None
+        zeros = self._zeros(inputs) if trains_on_tensorflow(training) else None
         convolve = zeros and _tensorflow_convolution()
         if not convolve:
             return super().call(inputs)
@@ -144,6 +144,6 @@ def _tensorflow_convolution():
 
             return tf.raw_ops.DepthwiseConv2dNative(input=inputs, filter=kernel, **steps), gradient
 
-        return compute(inputs, kernel)
+        return compute(inputs, tf.convert_to_tensor(kernel))
 
     return convolve

@@ -7,7 +7,7 @@ from keras import ops
 
 from kgpc import wide_groups
 from kgpc.grouping import positive_integer
-from kgpc.layers.checks import GETTERS, channels_of, check_channels_last, flag, found, in_compiled_training
+from kgpc.layers.checks import GETTERS, channels_of, check_channels_last, flag, found, trains_on_tensorflow
 
 
 @functools.cache
@@ -177,8 +177,8 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
         """
         on_tensorflow = keras.backend.backend() == "tensorflow"
         if on_tensorflow and _tensorflow_trains_grouped_convolutions(self.compute_dtype):
-            compiled = in_compiled_training(training)
-            outputs = (wide_groups.convolve_in_training if compiled else wide_groups.convolve)(inputs, kernel)
+            trains = trains_on_tensorflow(training)
+            outputs = (wide_groups.convolve_in_training if trains else wide_groups.convolve)(inputs, kernel)
         else:
             outputs = grouped_matmul(inputs, kernel, inputs.shape[-1] // kernel.shape[2])
         if bias is None:
