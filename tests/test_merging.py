@@ -106,7 +106,9 @@ def test_gradients_of_every_tensor_of_the_twin_are_right(images):
 
     eager, compiled = run(tf.constant(images)), tf.function(run, autograph=False)(tf.constant(images))
     for ours, theirs in zip(compiled, eager, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
+        # The gradient by a variance is the difference of two sums over all pixels, each much larger than it.
+        tolerance = 1e-4 if theirs.shape.rank == 1 else 1e-5
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -240,12 +242,13 @@ def test_a_model_within_the_model_is_rewritten_too(images):
 
 
 def test_the_bottlenecks_of_kdensenet_are_merged_where_they_are_grouped():
-    model = kgpc.applications.kDenseNetBC(input_shape=(8, 8, 3), depth=16)
-    names = [layer.name for layer in model.layers]
-    grouped = [f"dn{stage}_b{block}" for stage in (1, 2, 3) for block in (1, 2)]
-    grouped = [name for name in grouped if f"{name}_k_group_conv" in names or f"{name}_k_conv" not in names]
+    model = kgpc.applications.kDenseNetBC(input_shape=(8, 8, 3), depth=10)
+    by_input = {id(layer.input): layer for layer in model.layers}
+    convolutions = {layer.name: by_input[id(layer.output)] for layer in model.layers if getattr(layer, "merge", False)}
+    assert list(convolutions) == [f"dn{stage}_b1_bottleneck_bn" for stage in (1, 2, 3)]
+    grouped = [name for name, layer in convolutions.items() if isinstance(layer, layers.GroupedPointwiseConv2D)]
     merged = [layer.normalization.name for layer in training_twin(model).layers if hasattr(layer, "normalization")]
-    assert merged == [f"{name}_bottleneck_bn" for name in grouped] != []
+    assert merged == grouped != []
 
 
 def test_only_models_have_twins():
