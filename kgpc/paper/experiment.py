@@ -4,14 +4,20 @@
 what is stored counts as done on every computer.
 """
 
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 
 from kgpc import training
 from kgpc.paper import execution, protocol
 from kgpc.paper.rerun_results import reruns, results
 from kgpc.paper.selection import Run
+from kgpc.resources import data_path
+from kgpc.training.checkpoints import replacing
 
 STORED = "does-it-hold"
+EPOCH_COLUMNS = "name epoch learning_rate loss accuracy val_loss val_accuracy seconds".split()
 
 
 def stored():
@@ -24,6 +30,94 @@ def stored():
         return reruns(STORED)
     except FileNotFoundError:
         return results(None)
+
+
+def epochs():
+    """Losses and accuracies of every epoch of the stored runs.
+
+    Returns:
+        `pandas.DataFrame`: `name` of the run, then the columns of `kgpc.training.TrainingResult.history`.
+    """
+    try:
+        return pd.read_csv(data_path(f"reruns/{STORED}-epochs.csv"), encoding="utf-8")
+    except FileNotFoundError:
+        return pd.DataFrame(columns=EPOCH_COLUMNS)
+
+
+def predictions():
+    """What the stored runs took the test images for.
+
+    Returns:
+        dict from the name of a run to a uint8 array `(images,)`, predicted classes in the order of the test images; the
+        true ones under "true/" and the name of the data set.
+    """
+    try:
+        with np.load(data_path(f"reruns/{STORED}-predictions.npz"), allow_pickle=False) as file:
+            return dict(file)
+    except FileNotFoundError:
+        return {}
+
+
+def store(output, folder):
+    """Adds the complete runs of the experiment in a folder to the files that come with kgpc.
+
+    Args:
+        output: path of the folder that `rerun` was given.
+        folder: path of the folder `reruns` of the data, in which the files are replaced, each as a whole.
+
+    Returns:
+        List of str, names of the runs that were added.
+
+    Raises:
+        ValueError: if a run of the folder is not one of the protocol; nothing is written then.
+    """
+    table, before = results(output), stored()
+    new = table[(table["profile"] == protocol.PROFILE) & ~table["name"].isin(before["name"])]
+    together = pd.concat([before, new])
+    _check_protocol(together)
+    new_epochs, new_predictions = [], predictions()
+    for _, row in new.iterrows():
+        history = pd.read_csv(Path(output) / row["name"] / "history.csv", encoding="utf-8")
+        new_epochs.append(history.assign(name=row["name"])[EPOCH_COLUMNS])
+        if row["seed"] != protocol.SEARCH_SEED:
+            with np.load(Path(output) / row["name"] / execution.PREDICTIONS_FILE, allow_pickle=False) as file:
+                new_predictions[row["name"]] = file["predicted"].astype(np.uint8)
+                new_predictions[f"true/{row['dataset']}"] = file["true"].astype(np.uint8)
+    folder = Path(folder)
+    with replacing(folder / f"{STORED}-epochs.csv") as path:
+        # Whole numbers among decimals are decimals, whether they were just computed or read.
+        all_epochs = pd.concat([epochs(), *new_epochs]).astype(dict.fromkeys(EPOCH_COLUMNS[2:], float))
+        text = all_epochs.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+        path.write_text(text, encoding="utf-8")
+    with replacing(folder / f"{STORED}-predictions.npz") as path, path.open("wb") as file:
+        np.savez_compressed(file, **new_predictions)
+    # Last, because a run that is in it counts as stored.
+    with replacing(folder / f"{STORED}.csv") as path:
+        path.write_text(together.to_csv(index=False, lineterminator="\n"), encoding="utf-8")
+    return new["name"].tolist()
+
+
+def _check_protocol(table):
+    """Raises ValueError where a row is not of a run of the protocol, or has another recipe than it says."""
+    for _, row in table.iterrows():
+        network = protocol.arm(row["family"], row["variant"])
+        expected = {
+            "image_size": network.image_size,
+            "scheme": str(network.arguments["scheme"] or ""),
+            "batch_size": protocol.RECIPE.batch_size,
+            "batch_norm_momentum": protocol.RECIPE.batch_norm_momentum,
+        }
+        for name, value in expected.items():
+            if row[name] != value:
+                raise ValueError(
+                    f"The run {row['name']!r} is of another protocol: `{name}` must be {value!r}. "
+                    f"Received: {name}={row[name]!r}."
+                )
+        if row["dataset"] not in protocol.MARGIN_POINTS:
+            raise ValueError(
+                f"The run {row['name']!r} is of another protocol: `dataset` must be one of "
+                f"{', '.join(map(repr, protocol.MARGIN_POINTS))}. Received: dataset={row['dataset']!r}."
+            )
 
 
 def losses_of_search(table, family, key):

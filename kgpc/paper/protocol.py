@@ -105,7 +105,7 @@ def _arms():
         "width-0.6": "narrow, width 0.6",
         "k-interleaving-32ch": "K and interleaving, no L, 32ch",
         "k-l-16ch": "K and L, no interleaving, 16ch",
-        "as-published": "ordinary, as published (ReLU6)",
+        "as-published": "ordinary, as published",
     }
     found = []
     for family, constructor, size, shared, narrow in families:

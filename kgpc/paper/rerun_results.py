@@ -10,6 +10,7 @@ from kgpc.paper.selection import FIRST_PAPER, run_of, scheme_text
 from kgpc.paper.storage import storage_of
 from kgpc.paper.tables import published
 from kgpc.resources import data_path
+from kgpc.seeds import mean_interval
 
 COLUMNS = """
     profile family model variant scheme label dataset data seed epochs batch_size peak_learning_rate batch_norm_momentum
@@ -247,54 +248,3 @@ def compare_variants(source):
                 row |= dict(zip(names, mean_interval(100 * differences), strict=True))
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def mean_interval(values):
-    """The mean of a few numbers with Student's 95% interval.
-
-    Args:
-        values: sequence of numbers.
-
-    Returns:
-        Tuple of mean, low and high; NaN for what cannot be told: all of no numbers, the interval of one.
-    """
-    values = [float(value) for value in values]
-    count = len(values)
-    mean = math.fsum(values) / count if count else math.nan
-    if count < 2:
-        return mean, math.nan, math.nan
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
-    half = student_quantile(count - 1) * deviation / math.sqrt(count)
-    return mean, mean - half, mean + half
-
-
-def student_quantile(degrees, probability=0.975):
-    """The number that a variable with Student's distribution stays below with a probability.
-
-    Args:
-        degrees: int >= 1, degrees of freedom.
-        probability: float in [0.5, 1).
-
-    Returns:
-        float.
-
-    Reference: Abramowitz and Stegun 1964, Handbook of Mathematical Functions, equations 26.7.3 and 26.7.4.
-    """
-    low, high = 0.0, 1.0
-    while _student_probability(high, degrees) < probability:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_probability(middle, degrees) < probability else (low, middle)
-    return (low + high) / 2
-
-
-def _student_probability(t, degrees):
-    angle = math.atan(t / math.sqrt(degrees))
-    square = math.cos(angle) ** 2
-    term, total = (math.cos(angle), 0.0) if degrees % 2 else (1.0, 0.0)
-    for factor in range(2 if degrees % 2 else 1, degrees, 2):
-        total += term
-        term *= square * factor / (factor + 1)
-    within = math.sin(angle) * total
-    return 0.5 + (angle + within) / math.pi if degrees % 2 else 0.5 + within / 2
