@@ -1,7 +1,7 @@
 """Reading and rewriting models: which call reads which tensor, and a copy or a twin with some layers replaced.
 
 `Network` reads a functional or Sequential model and all such models within it; `rewrite` builds it again. Whoever
-looks for a pattern asks the first, and hands to the second what takes the place of a layer or of a call:
+looks for a pattern asks the first, and hands to the second what takes the place of a layer or of a call::
 
     network = Network(model)
     for graph in network.graphs:                        # the model, then the models within it
@@ -58,16 +58,20 @@ class Call:
     inputs: tuple
     outputs: tuple
 
-    def only_input(self):
+    def only_input(self, own_mask=False):
         """The tensor that it reads where it reads nothing else and computes as in inference; None elsewhere.
 
-        The tensor may be given by position or as `inputs`. With `training=True` or a mask there is none.
+        The tensor may be given by position or as `inputs`. With `training=True` or a mask there is none, unless
+        `own_mask` says that the mask may be given that the tensor carries: for layers that only hand it on.
         """
-        options = {name: value for name, value in self.kwargs.items() if name != "inputs"}
-        ordinary = all(value is None or name == "training" and value is False for name, value in options.items())
         given = [*self.args, *([self.kwargs["inputs"]] if "inputs" in self.kwargs else [])]
-        alone = len(given) == 1 and isinstance(given[0], keras.KerasTensor)
-        return given[0] if ordinary and alone else None
+        if len(given) != 1 or not isinstance(given[0], keras.KerasTensor):
+            return None
+        for name, value in self.kwargs.items():
+            carried = own_mask and name == "mask" and value is getattr(given[0], "_keras_mask", None)
+            if name != "inputs" and value is not None and not (name == "training" and value is False) and not carried:
+                return None
+        return given[0]
 
     def may_train(self):
         """Whether it asks for the computation of training, or may do so, whatever the caller of the model asks for."""
@@ -80,7 +84,7 @@ class Graph:
     Attributes:
         model: the model.
         path: str, names of the models on the way to it with "/" behind each; "" for the outermost.
-        calls: list of `Call`s in the order of computation, without those of input layers.
+        calls: list of `Call` in the order of computation, without those of input layers.
         training: bool, whether some call of the model may ask for the computation of training.
     """
 
@@ -133,7 +137,7 @@ class Network:
 
     Attributes:
         model: the model.
-        graphs: list of `Graph`s, of the model and of each readable model within it, once each however often it is
+        graphs: list of `Graph`, of the model and of each readable model within it, once each however often it is
             called; outer ones first.
 
     Raises:
@@ -207,7 +211,7 @@ def why_not_copied(layer):
     """
     for part in (layer, *parts(layer)):
         if isinstance(part, keras.Model):
-            return f"{part.name!r} is a model with a call of its own"
+            return f"{part.name!r} is a model that cannot be read layer by layer"
         if "call" in vars(part):
             return f"the call of {part.name!r} was replaced"
         if hasattr(part, "load_assets"):
@@ -250,9 +254,9 @@ def rewrite(network, layers=None, calls=None, share=False):
         network: `Network` of the model. The model is not changed.
         layers: dict from layers of the model to layers that take their place wherever they are called. Their weights
             are the caller's to set, afterwards, when they are built.
-        calls: dict from `Call`s of the network to functions that are called in their place, with the same arguments,
-            and return as many Keras tensors. A function that stands for several calls of one layer shares its weights
-            between them if it calls the same layers each time. `pass_on` makes a call vanish.
+        calls: dict from each `Call` that is replaced to a function that is called in its place, with the same
+            arguments, and returns as many Keras tensors. A function that stands for several calls of one layer shares
+            its weights between them if it calls the same layers each time. `pass_on` makes a call vanish.
         share: bool, whether all other layers are the model's own, so that both have the same variables, or copies.
             Layers that cannot be copied (`why_not_copied`) are shared in either case.
 
@@ -330,6 +334,8 @@ def _copy_weights(old, new):
     new.set_weights(old.get_weights())
     for weight, original in zip(new.weights, old.weights, strict=True):
         weight.trainable = original.trainable
-    for part in (new, *parts(new)):
+    for part, original in zip((new, *parts(new)), (old, *parts(old)), strict=True):
         if hasattr(part, "finalize_state"):
             part.finalize_state()  # such as Normalization, which computes with values derived from its weights
+        if getattr(original, "lora_enabled", False) and hasattr(original, "lora_alpha"):
+            part.lora_alpha = original.lora_alpha  # Keras' dense layer forgets it where it is built

@@ -193,7 +193,7 @@ def test_a_layer_that_cannot_be_copied_without_a_doubt_says_why():
     replaced.call = lambda inputs: inputs
     assert why_not_copied(replaced) == "the call of 'replaced' was replaced"
     x = keras.Input((2,))
-    assert "a model with a call of its own" in why_not_copied(CallOfItsOwn(x, layers.Dense(2)(x)))
+    assert "cannot be read layer by layer" in why_not_copied(CallOfItsOwn(x, layers.Dense(2)(x)))
 
 
 def test_other_models_are_refused():
@@ -224,3 +224,16 @@ def test_a_configuration_that_makes_other_weights_is_refused():
     network = Network(keras.Model(x, Forgetful(units=5, name="forgetful")(x)))
     with pytest.raises(ValueError, match=r"'forgetful' cannot be copied.*\(2, 5\).*\(2, 3\)"):
         rewrite(network)
+
+
+def test_the_mask_that_a_tensor_carries_is_told_from_another():
+    inputs = keras.Input((6, 3))
+    masked = layers.Masking()(inputs)
+    normalize = layers.BatchNormalization()
+    own = normalize(masked)
+    other = normalize(masked, mask=keras.ops.any(keras.ops.not_equal(inputs, 0), axis=-1))
+    calls = [call for call in Network(keras.Model(inputs, [own, other])).graphs[0].calls if call.operation is normalize]
+    assert sorted((call.only_input() is None, call.only_input(own_mask=True) is None) for call in calls) == [
+        (True, False),
+        (True, True),
+    ]
