@@ -210,7 +210,7 @@ def test_the_folder_has_the_best_weights_and_the_history(uninterrupted, data, tm
     result = training.fit(model, data, RECIPE, folder=tmp_path / "runs" / "tiny", progress=False)
     assert_equal_runs(model, result, *uninterrupted)
     names = sorted(path.name for path in (tmp_path / "runs" / "tiny").iterdir())
-    assert names == ["best.weights.h5", "fit.lock", "history.csv", "run.json", "state-000003.npz", "state-000004.npz"]
+    assert names == [".fit.lock", "best.weights.h5", "history.csv", "run.json", "state-000003.npz", "state-000004.npz"]
     history = pd.read_csv(tmp_path / "runs" / "tiny" / "history.csv")
     pd.testing.assert_frame_equal(history, result.history, rtol=1e-14)
     loaded = training.build(tiny, RECIPE.replace(seed=99))
@@ -269,7 +269,7 @@ def test_a_state_that_was_not_finished_does_not_count(half, uninterrupted, data)
     model = training.build(tiny, RECIPE)
     result = training.fit(model, data, RECIPE, folder=half, progress=False)
     assert_equal_runs(model, result, *uninterrupted)
-    assert not list(half.glob(".*"))
+    assert not list(half.glob(".unfinished*"))
 
 
 def other_recipe(data):

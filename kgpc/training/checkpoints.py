@@ -22,7 +22,7 @@ from kgpc.training.identity import unlike
 from kgpc.training.run_file import RUN_FILE, DamagedCheckpoint, differences_between, read_run, short, write_run
 from kgpc.training.states import read_state, state_epoch, state_name, write_state
 
-LOCK_FILE = "fit.lock"
+LOCK_FILE = ".fit.lock"
 _KEPT = 2
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", errno.EOPNOTSUPP)}
 

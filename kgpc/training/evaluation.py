@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from kgpc.training.batches import Batches, split
-from kgpc.training.fitting_checks import check_data, check_labels, check_model, check_recipe
+from kgpc.training.fitting_checks import check_data, check_labels, check_model
+from kgpc.training.recipes import check_recipe
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

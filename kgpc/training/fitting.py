@@ -15,7 +15,7 @@ import pandas as pd
 
 from kgpc.training import variables
 from kgpc.training.argument_checks import check_integer
-from kgpc.training.batches import Batches, split
+from kgpc.training.batches import MOST_WORKERS, Batches, split
 from kgpc.training.checkpoints import Checkpoints, FolderBusy
 from kgpc.training.compilation import (
     compile_network,
@@ -23,11 +23,12 @@ from kgpc.training.compilation import (
     rare_garbage_collection,
     set_batch_norm_momentum,
 )
-from kgpc.training.fitting_checks import check_data, check_labels, check_model, check_recipe, finite_weights
+from kgpc.training.fitting_checks import check_data, check_labels, check_model, finite_weights
 from kgpc.training.identity import fingerprints, identity, versions
 from kgpc.training.monitoring import COLUMNS
 from kgpc.training.processes import check_agreement, this_process
 from kgpc.training.progress import Progress
+from kgpc.training.recipes import check_recipe
 from kgpc.training.states import Layout, shapes
 from kgpc.training.training_loop import (
     BEST_WEIGHTS_FILE,
@@ -38,9 +39,6 @@ from kgpc.training.training_loop import (
     products_are_current,
     write_products,
 )
-
-# Threads beyond it only wait for each other, and the system ends a process that asks for millions.
-_MOST_WORKERS = 256
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -126,7 +124,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
     - `state-<epoch>.npz`: the last two states, from which a run goes on;
     - `best.weights.h5`: best weights so far, for `model.load_weights`;
     - `history.csv`: one line for each epoch;
-    - `fit.lock`: keeps two processes from training there at the same time; the second one is refused.
+    - `.fit.lock`: keeps two processes from training there at the same time; the second one is refused.
 
     A folder is only used for the run that it belongs to: with the same recipe, the same layers, the same training
     images (all of them, where they are an array of up to 1 GiB; else 512, evenly spread), labels and class names, and
@@ -173,7 +171,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
     check_data(data, "train")
     check_model(model, recipe, len(data.class_names))
     check_labels(data.y_train, len(data.class_names))
-    workers = check_integer("workers", workers, 1, _MOST_WORKERS)
+    workers = check_integer("workers", workers, 1, MOST_WORKERS)
     progress = _progress(progress)
     weights = finite_weights(model)
     process, processes = this_process()

@@ -4,13 +4,6 @@ import keras
 import numpy as np
 
 from kgpc.training import variables
-from kgpc.training.recipes import Recipe
-
-
-def check_recipe(recipe):
-    """Raises TypeError if a recipe is none."""
-    if not isinstance(recipe, Recipe):
-        raise TypeError(f"`recipe` must be a Recipe. Received: recipe={recipe!r} of type {type(recipe).__name__}.")
 
 
 def check_data(data, part):
