@@ -135,10 +135,10 @@ def _add_rerun(commands):
     )
     command.add_argument(
         "--profile",
-        choices=("quick", "paper"),
+        choices=("quick", "paper", "experiment"),
         default="quick",
         help="quick (default): four variants of each family on small images, minutes each; paper: data and recipe as "
-        "published, for a GPU",
+        'published, for a GPU; experiment: the experiment "Does it hold?", which takes days of one processor core',
     )
     command.add_argument("--output", metavar="FOLDER", help="where the results go; with --ray also a URL for fsspec")
     command.add_argument("--rows", nargs="+", metavar="LABEL", help="such as JP35B14; or: all")
@@ -147,6 +147,14 @@ def _add_rerun(commands):
     command.add_argument("--datasets", nargs="+", metavar="DATASET", help="such as CIFAR-10")
     command.add_argument(
         "--seeds", nargs="+", type=int, metavar="SEED", help="default: 1 2 3; paper: the published one"
+    )
+    command.add_argument(
+        "--stages", nargs="+", metavar="STAGE", help="of the experiment, such as core; default: all in their order"
+    )
+    command.add_argument(
+        "--images",
+        metavar="FOLDER",
+        help="for the experiment: where train/CLASS/ and test/CLASS/ have the JPEG copies of CIFAR-10",
     )
     command.add_argument("--epochs", type=int, metavar="N", help="other than the profile's")
     command.add_argument("--train-images", type=int, metavar="N", help="other than the profile's")
@@ -171,12 +179,18 @@ def rerun(options):
     }
     selection = {"profile": options.profile, **filters, "seeds": options.seeds, **changes}
     try:
+        if options.profile == "experiment" and options.list:
+            print(paper.experiment.listing(options.stages).to_string(index=False))
+            return 0
         if options.list:
             print(paper.listing(paper.runs(**selection)).to_string(index=False))
             return 0
         if options.output is None:
             raise notebooks.UserError("--output is missing: the folder for the results.")
-        outcomes = paper.rerun(options.output, **selection, ray=options.ray, cpus=options.cpus, gpus=options.gpus)
+        special = {name: getattr(options, name) for name in ("stages", "images")}
+        outcomes = paper.rerun(
+            options.output, **selection, **special, ray=options.ray, cpus=options.cpus, gpus=options.gpus
+        )
     except (ModuleNotFoundError, TypeError, ValueError) as error:
         raise notebooks.UserError(error) from error
     counts = outcomes["outcome"].value_counts()

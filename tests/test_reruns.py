@@ -388,11 +388,6 @@ def test_results_come_from_the_folder(trained, tmp_path):
         paper.compare(tmp_path)
 
 
-@pytest.mark.parametrize("degrees, quantile", [(1, 12.7062), (2, 4.3027), (3, 3.1824), (10, 2.2281), (120, 1.9799)])
-def test_quantiles_of_students_distribution(degrees, quantile):
-    assert rerun_results.student_quantile(degrees) == pytest.approx(quantile, abs=5e-5)
-
-
 # Results elsewhere
 
 

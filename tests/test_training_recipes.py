@@ -115,7 +115,11 @@ def test_recipes_are_values():
         (TypeError, {"batch_size": True}, "`batch_size` must be an int"),
         (ValueError, {"image_size": -3}, r"`image_size` must be in \[1, 32766\]. Received: image_size=-3"),
         (ValueError, {"train_images": 0}, "`train_images` must be at least 1"),
-        (ValueError, {"optimizer": "Adam"}, "`optimizer` must be one of 'RMSprop', 'SGD', 'AdamW'. Received: optimizer='Adam'"),
+        (
+            ValueError,
+            {"optimizer": "Adam"},
+            "`optimizer` must be one of 'RMSprop', 'SGD', 'AdamW'. Received: optimizer='Adam'",
+        ),
         (ValueError, {"momentum": 0.9}, '`momentum` and `nesterov` are for "SGD"'),
         (ValueError, {"optimizer": "SGD", "momentum": 1.0}, r"`momentum` must be in \[0, 1\)"),
         (TypeError, {"learning_rate": 0.1}, "`learning_rate` must be a schedule.*Received: learning_rate=0.1"),

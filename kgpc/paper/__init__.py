@@ -8,6 +8,7 @@ errata, training curves, recipes, released weights and the light-chroma papers.
 against each other; `reruns(name)` are results that come with kgpc.
 """
 
+from kgpc.paper import experiment, protocol
 from kgpc.paper.counts import as_text, compare_counts, counts_page, summary
 from kgpc.paper.models import arguments_of, model_of
 from kgpc.paper.rerun_page import quick_page
@@ -24,8 +25,10 @@ __all__ = [
     "compare_counts",
     "compare_variants",
     "counts_page",
+    "experiment",
     "listing",
     "model_of",
+    "protocol",
     "published",
     "quick_page",
     "rerun",

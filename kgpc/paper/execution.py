@@ -181,16 +181,27 @@ def versions():
         "numpy": np.__version__,
         "backend": keras.backend.backend(),
         "system": platform.platform(),
+        "processor": _processor(),
         "devices": [device.device_type for device in tf.config.list_physical_devices()],
         "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", ""),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
     }
 
 
+def _processor():
+    """Name of the processor, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
 @functools.lru_cache(maxsize=2)
-def _dataset(name, image_size):
+def _dataset(name, image_size, images):
     """The images, kept in memory for the next run on the same data."""
-    return load_dataset(name, image_size)
+    return load_dataset(name, image_size, images)
 
 
 def _train_and_test(run, folder, progress):
@@ -200,11 +211,11 @@ def _train_and_test(run, folder, progress):
     _log(folder, f"{'resumed' if resumed else 'started'} by process {os.getpid()} on {platform.node()}")
     started = time.perf_counter()
     try:
-        data = _dataset(run.dataset, run.recipe.image_size)
+        data = _dataset(run.dataset, run.recipe.image_size, run.images)
         model = run.build(len(data.class_names))
         counts = {"parameters": flops.trainable_parameters(model), "flops": flops.paper_flops(model)}
         result = training.fit(model, data, run.recipe, folder=folder, progress=progress)
-        metrics, predictions = _test(run, model, data)
+        metrics, predictions = _test(run, model, data) if run.tested else ({}, {})
     except BaseException as error:
         # Also where the user or the system interrupts it: the log says why the folder is incomplete.
         _log(folder, f"stopped: {type(error).__name__}: {error}\n{traceback.format_exc()}")
@@ -212,7 +223,8 @@ def _train_and_test(run, folder, progress):
     finally:
         keras.backend.clear_session()  # or the networks of all runs would stay in memory
     best = result.history.iloc[result.best_epoch - 1]
-    _save_predictions(folder, predictions)
+    if run.tested:
+        _save_predictions(folder, predictions)
     metrics = {
         **counts,
         "data": data.name,
@@ -221,6 +233,7 @@ def _train_and_test(run, folder, progress):
         "epochs": len(result.history),
         "best_epoch": result.best_epoch,
         "validation_accuracy": float(best["val_accuracy"]),
+        "validation_loss": float(best["val_loss"]),
         "training_loss": float(best["loss"]),
         "training_seconds": result.seconds,
     }
@@ -228,7 +241,9 @@ def _train_and_test(run, folder, progress):
     # From a complete folder nothing is resumed, and the states are several times as large as the weights.
     for state in folder.glob("state-*.npz"):
         state.unlink()
-    _log(folder, f"complete after {time.perf_counter() - started:.0f} s, test accuracy {metrics['test_accuracy']:.4f}")
+    part = "test" if run.tested else "validation"
+    accuracy = metrics[f"{part}_accuracy"]
+    _log(folder, f"complete after {time.perf_counter() - started:.0f} s, {part} accuracy {accuracy:.4f}")
     return RESUMED if resumed else TRAINED
 
 

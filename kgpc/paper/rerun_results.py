@@ -10,16 +10,17 @@ from kgpc.paper.selection import FIRST_PAPER, run_of, scheme_text
 from kgpc.paper.storage import storage_of
 from kgpc.paper.tables import published
 from kgpc.resources import data_path
+from kgpc.seeds import mean_interval
 
 COLUMNS = """
     profile family model variant scheme label dataset data seed epochs batch_size peak_learning_rate batch_norm_momentum
     image_size train_images test_images parameters flops test_accuracy test_loss mirrored_test_accuracy
-    validation_accuracy best_epoch training_loss training_seconds versions name
+    validation_accuracy validation_loss best_epoch training_loss training_seconds processor versions name
 """.split()
 _INTEGERS = "seed epochs batch_size image_size train_images test_images parameters flops best_epoch".split()
 _DECIMALS = """
     peak_learning_rate batch_norm_momentum test_accuracy test_loss mirrored_test_accuracy validation_accuracy
-    training_loss training_seconds
+    validation_loss training_loss training_seconds
 """.split()
 _PACKAGES = ("kgpc", "python", "tensorflow", "keras")
 _DESCRIPTIONS = (execution.CONFIG_FILE, execution.VERSIONS_FILE)
@@ -29,7 +30,7 @@ def results(output, names=None):
     """The results of the complete runs in a folder.
 
     Args:
-        output: path of the folder that `rerun` was given; or a URL that fsspec knows.
+        output: path of the folder that `rerun` was given; or a URL that fsspec knows; None for a table without rows.
         names: names of runs, or None for all in the folder.
 
     Returns:
@@ -38,11 +39,12 @@ def results(output, names=None):
         `peak_learning_rate`, `batch_norm_momentum`, `image_size`, `train_images`, `test_images`) and what came out
         (`parameters`, trainable; `flops` of one pass in the paper's convention; `test_accuracy`, a fraction;
         `test_loss`, in nats; `mirrored_test_accuracy` with the mean of image and mirror image, where a published row
-        has that; `validation_accuracy` of the best epoch, `best_epoch`; `training_loss` of that epoch;
-        `training_seconds`), `versions` of the software, and `name`, the run's. The data README says more about each.
+        has that; `validation_accuracy` and `validation_loss` of the best epoch, `best_epoch`; `training_loss` of that
+        epoch; `training_seconds`), the `processor`, `versions` of the software, and `name`, the run's. The data README
+        says more about each.
     """
     rows = []
-    for folder in _complete_folders(output):
+    for folder in _complete_folders(output) if output is not None else ():
         config, metrics, versions = (json.loads(text) for text in folder)
         name = config["name"]
         if names is not None and name not in names:
@@ -56,12 +58,13 @@ def results(output, names=None):
                 **{key: recipe[key] for key in ("seed", "batch_size", "batch_norm_momentum", "image_size")},
                 "peak_learning_rate": schedule.get("peak", schedule.get("base")),
                 **metrics,
+                "processor": versions.get("processor", ""),
                 "versions": ", ".join(f"{package} {versions[package]}" for package in _PACKAGES),
             }
         )
     table = _typed(pd.DataFrame(rows, columns=COLUMNS))
     # The ordinary network of a family first, then the grouped ones, the largest first, then the control.
-    rank = table["variant"].map({"baseline": 0, "grouped": 1, "narrow": 2})
+    rank = table["variant"].map({"baseline": 0, "grouped": 1, "narrow": 2}).fillna(0)
     table = table.assign(rank=rank, smallness=-table["parameters"])
     keys = ["profile", "family", "rank", "smallness", "model", "seed"]
     return table.sort_values(keys, ignore_index=True)[COLUMNS]
@@ -94,7 +97,8 @@ def reruns(name):
 
 def _typed(table):
     types = dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_DECIMALS, "Float64")
-    table = table.copy()
+    # Tables of earlier versions have fewer columns.
+    table = table.reindex(columns=COLUMNS)
     for column, dtype in types.items():
         table[column] = pd.to_numeric(table[column], errors="coerce").astype(dtype)
     return table
@@ -244,54 +248,3 @@ def compare_variants(source):
                 row |= dict(zip(names, mean_interval(100 * differences), strict=True))
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def mean_interval(values):
-    """The mean of a few numbers with Student's 95% interval.
-
-    Args:
-        values: sequence of numbers.
-
-    Returns:
-        Tuple of mean, low and high; NaN for what cannot be told: all of no numbers, the interval of one.
-    """
-    values = [float(value) for value in values]
-    count = len(values)
-    mean = math.fsum(values) / count if count else math.nan
-    if count < 2:
-        return mean, math.nan, math.nan
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
-    half = student_quantile(count - 1) * deviation / math.sqrt(count)
-    return mean, mean - half, mean + half
-
-
-def student_quantile(degrees, probability=0.975):
-    """The number that a variable with Student's distribution stays below with a probability.
-
-    Args:
-        degrees: int >= 1, degrees of freedom.
-        probability: float in [0.5, 1).
-
-    Returns:
-        float.
-
-    Reference: Abramowitz and Stegun 1964, Handbook of Mathematical Functions, equations 26.7.3 and 26.7.4.
-    """
-    low, high = 0.0, 1.0
-    while _student_probability(high, degrees) < probability:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_probability(middle, degrees) < probability else (low, middle)
-    return (low + high) / 2
-
-
-def _student_probability(t, degrees):
-    angle = math.atan(t / math.sqrt(degrees))
-    square = math.cos(angle) ** 2
-    term, total = (math.cos(angle), 0.0) if degrees % 2 else (1.0, 0.0)
-    for factor in range(2 if degrees % 2 else 1, degrees, 2):
-        total += term
-        term *= square * factor / (factor + 1)
-    within = math.sin(angle) * total
-    return 0.5 + (angle + within) / math.pi if degrees % 2 else 0.5 + within / 2

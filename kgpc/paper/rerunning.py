@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from kgpc import training
-from kgpc.paper import cluster, execution
+from kgpc.paper import cluster, execution, experiment, protocol
 from kgpc.paper.rerun_results import results
 from kgpc.paper.selection import runs
 
@@ -19,6 +19,8 @@ def rerun(
     schemes=None,
     datasets=None,
     seeds=None,
+    stages=None,
+    images=None,
     ray=None,
     cpus=1,
     gpus=0,
@@ -32,12 +34,17 @@ def rerun(
     Args:
         output: path of a folder, which will hold one folder for each run (see `kgpc.paper.execution` for its files).
             With `ray` also a URL that fsspec knows, such as "s3://bucket/folder".
-        profile: "quick": small images, minutes on a processor; or "paper": data and recipes as published.
+        profile: "quick": small images, minutes on a processor; "paper": data and recipes as published; or "experiment":
+            the experiment "Does it hold?", as `kgpc.paper.protocol` says, in one process after the other or in several
+            that share the folder; what comes with kgpc as a result is not trained again.
         rows: labels of published runs, or None for all; for this and the next arguments see `kgpc.paper.selection`.
         models: models or families, or None for all.
         schemes: schemes, or None for all.
         datasets: data sets, or None for all.
         seeds: ints, or None for the profile's.
+        stages: of the experiment: names of stages, see `kgpc.paper.protocol.STAGES`; None for all.
+        images: of the experiment: path of a folder with `train/<class>/` and `test/<class>/`, the JPEG copies of
+            CIFAR-10.
         ray: None to train one run after the other in this process; "local" to start Ray on this computer; or the
             address of a Ray cluster.
         cpus: number, processors that Ray reserves for each run.
@@ -56,6 +63,24 @@ def rerun(
         OSError: if the folder cannot be made.
         ModuleNotFoundError: if `ray` is given and Ray is not installed.
     """
+    if profile == protocol.PROFILE:
+        filters = {"rows": rows, "models": models, "schemes": schemes, "datasets": datasets, "seeds": seeds, "ray": ray}
+        given = [name for name, value in {**filters, **changes}.items() if value is not None]
+        if given:
+            raise ValueError(
+                f"The profile 'experiment' takes `stages` and `images` alone: the protocol says all else. "
+                f"Received: {', '.join(given)}."
+            )
+        outcomes = experiment.perform(Path(output), stages, images, progress)
+        table = pd.DataFrame(
+            [dataclasses.asdict(outcome) for outcome in outcomes], columns=["name", "outcome", "error"]
+        )
+        return table.merge(results(output), on="name", how="left")
+    if stages is not None or images is not None:
+        raise ValueError(
+            '`stages` and `images` are for the profile "experiment". '
+            f"Received: profile={profile!r}, stages={stages!r}, images={images!r}."
+        )
     selected = runs(profile, rows, models, schemes, datasets, seeds, **changes)
     if ray is not None:
         outcomes = cluster.execute_all(selected, output, address=ray, cpus=cpus, gpus=gpus, progress=progress)

@@ -31,10 +31,11 @@ class Run:
     """One training of a rerun.
 
     Attributes:
-        profile: "quick" or "paper".
+        profile: "quick", "paper" or "experiment".
         family: str, what the run is compared within: "MobileNet", "Inception V3", ...
         model: str, as in the published tables; with the channels per group in the quick profile ("kMobileNet 16ch").
-        variant: "baseline", "grouped" or "narrow" (the control of the quick profile).
+        variant: "baseline", "grouped" or "narrow" (the control of the quick profile); in the experiment the key of the
+            network in `kgpc.paper.protocol`.
         label: str, the published run, such as "JP35B14"; in the quick profile the one that it stands for, or "".
         dataset: str, name of the data set.
         constructor: str, name in `kgpc.applications`.
@@ -42,6 +43,8 @@ class Run:
         recipe: `kgpc.training.Recipe`, with the seed.
         mirrored_test: bool, whether a published row averages the predictions of an image and its mirror image.
         test_images: int or None, number of test images to test on, equally many of each class; None for all.
+        tested: bool, whether the test images are looked at; a search for rates does not.
+        images: path or None, for data that nobody can fetch: the folder with `train/<class>/` and `test/<class>/`.
     """
 
     profile: str
@@ -55,6 +58,8 @@ class Run:
     recipe: training.Recipe
     mirrored_test: bool = False
     test_images: int | None = None
+    tested: bool = True
+    images: str | os.PathLike | None = None
 
     @property
     def scheme(self):
@@ -65,6 +70,10 @@ class Run:
     def name(self):
         """Name of the folder of the run."""
         parts = [self.model, self.scheme, self.dataset, self.label, f"seed{self.recipe.seed}"]
+        if self.profile == "experiment":
+            recipe = self.recipe
+            budget = f"{recipe.image_size}px-{recipe.epochs}ep-{recipe.learning_rate.peak:g}"
+            parts = [self.dataset, budget, self.model, f"seed{recipe.seed}"]
         if self.profile == "quick":
             parts = [self.profile, self.model, f"seed{self.recipe.seed}"]
         return "-".join(re.sub("[^a-z0-9]+", "-", part.lower()).strip("-") for part in parts if part)
@@ -72,6 +81,7 @@ class Run:
     def config(self):
         """All that decides the run, as plain values that JSON can hold."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        del values["images"]  # where they lie is not what they are
         values["arguments"] = {
             name: value if isinstance(value, (bool, int, float, str)) or value is None else str(value)
             for name, value in self.arguments.items()
@@ -345,12 +355,14 @@ def _has_fashion_mnist():
     return datasets.DEBIAN_FASHION_MNIST.is_dir() or cache.is_dir()
 
 
-def load_dataset(name, image_size):
+def load_dataset(name, image_size, images=None):
     """Loads the images of a run.
 
     Args:
         name: str, a data set of the published tables, "Fashion-MNIST" or "Fashion-MNIST sample".
         image_size: int, side of the images in pixels.
+        images: path or None; a folder with `train/<class>/` and `test/<class>/`, whose images of 32x32 pixels are taken
+            whatever the name is.
 
     Returns:
         `kgpc.datasets.ImageDataset`.
@@ -359,6 +371,9 @@ def load_dataset(name, image_size):
         OSError: if the data set has to be fetched and cannot be.
         ValueError: if there is no such data set.
     """
+    if images is not None:
+        folder = Path(images)
+        return datasets.image_folder(folder / "train", image_size=32, test_path=folder / "test", name=name)
     if name == "Fashion-MNIST":
         return datasets.fashion_mnist()
     if name == "Fashion-MNIST sample":

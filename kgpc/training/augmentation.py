@@ -144,7 +144,9 @@ class Augmentation:
         # Always the same number of draws, so that one range does not change what another draws.
         angle, right, down, shear, zoom_x, zoom_y, channel_shift = generator.uniform(-1.0, 1.0, size=7)
         mirrored = generator.random(2) < 0.5
-        pixels = generator.integers(-self.shift_pixels, self.shift_pixels, size=2, endpoint=True)
+        # Last, so that whether there are any changes nothing else that is drawn.
+        n = self.shift_pixels
+        pixels = generator.integers(-n, n, size=2, endpoint=True) if n else np.zeros(2)
         angle, shear = math.radians(angle * self.rotation), math.radians(shear * self.shear)
         # All of this in (x, y), with the centre of the image as origin, and from the result to the original.
         turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])

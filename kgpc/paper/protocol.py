@@ -1,0 +1,289 @@
+"""The protocol of the experiment "Does it hold?": its networks, recipe, stages and rules, as values.
+
+`docs/protocol.md` says why. What is trained, in which order and at which rate follows from this file and from the
+results of the rate search alone, so that every computer that goes on does the same. A change after the first run that
+counts is a deviation: it gets a new `VERSION` and a line in `DEVIATIONS`.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from kgpc import training
+from kgpc.grouping import D6, D6WithoutInterleaving, D6WithoutL, positive_integer
+
+PROFILE = "experiment"
+VERSION = 1
+COPIES, FASHION = "CIFAR-10 (JPEG copies)", "Fashion-MNIST"
+
+RECIPE = training.Recipe(
+    name="experiment",
+    epochs=24,
+    image_size=33,
+    batch_size=128,
+    optimizer="AdamW",
+    weight_decay=0.05,
+    label_smoothing=0.1,
+    learning_rate=training.OneCycle(peak=0.004, warmup_fraction=0.2),
+    augmentation=training.Augmentation(
+        rotation=0.0, width_shift=0.0, height_shift=0.0, shear=0.0, zoom=0.0, shift_pixels=4
+    ),
+    validation_fraction=0.1,
+    margin="edge",
+    monitor="last",
+    batch_norm_momentum=0.99,
+)
+"""What all runs share; data, size, epochs, rate and seed are those of the run."""
+
+SEARCH_RATES = (0.001, 0.002, 0.004, 0.008)
+SEARCH_EPOCHS, SEARCH_SEED = 6, 100
+LOWEST_RATE, HIGHEST_RATE = 0.000125, 0.064
+MARGIN_POINTS = {COPIES: 1.0, FASHION: 0.5}
+CONFIDENCE = 0.95
+
+DEVIATIONS = ()
+"""Later changes: tuples of date, what, why."""
+
+REPEATED_AT_HALF_RATE = ()
+"""Names of runs whose loss was not finite; each is trained once more at half its rate."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """A network of the experiment.
+
+    Attributes:
+        key: str, what it is called in names and tables, such as "16ch".
+        title: str, what it is called on a page.
+        family: str, the ordinary network that it belongs to.
+        constructor: str, name in `kgpc.applications`.
+        arguments: dict of its arguments, without `input_shape` and `classes`.
+        image_size: int, side of the images in pixels.
+        rate_of: str, key of the arm of the family whose rate it takes; its own where it is searched.
+    """
+
+    key: str
+    title: str
+    family: str
+    constructor: str
+    arguments: dict
+    image_size: int
+    rate_of: str
+
+
+def _arms():
+    ordinary = D6(4096)  # never groups, and all else is as in the grouped network
+    families = (
+        (
+            "MobileNet",
+            "kMobileNet",
+            33,
+            {"dropout": 0.0},
+            {"narrow-parameters": {"alpha": 0.268}, "narrow-flops": {"alpha": 0.386}, "width-0.6": {"alpha": 0.6}},
+        ),
+        (
+            "MobileNet V3 Large",
+            "kMobileNetV3Large",
+            32,
+            {"dropout": 0.0},
+            {"narrow-parameters": {"alpha": 0.28, "scale_head": True}},
+        ),
+        (
+            "EfficientNet-B0",
+            "kEfficientNetB0",
+            32,
+            {"dropout": 0.0, "drop_connect_rate": 0.0},
+            {"narrow-parameters": {"width": 0.3875}},
+        ),
+    )
+    titles = {
+        "ordinary": "ordinary, matched",
+        "16ch": "grouped, 16ch",
+        "narrow-parameters": "narrow, as many parameters as 16ch",
+        "narrow-flops": "narrow, as many multiply-adds as 16ch",
+        "width-0.6": "narrow, width 0.6",
+        "k-interleaving-32ch": "K and interleaving, no L, 32ch",
+        "k-l-16ch": "K and L, no interleaving, 16ch",
+        "as-published": "ordinary, as published",
+    }
+    found = []
+    for family, constructor, size, shared, narrow in families:
+        members = {"ordinary": {"scheme": ordinary}, "16ch": {"scheme": D6(16)}}
+        members |= {key: {"scheme": ordinary, **changes} for key, changes in narrow.items()}
+        if family == "MobileNet":
+            members |= {
+                "k-interleaving-32ch": {"scheme": D6WithoutL(32)},
+                "k-l-16ch": {"scheme": D6WithoutInterleaving(16)},
+                "as-published": {"scheme": None},
+            }
+        inherited = {"width-0.6": "ordinary", "as-published": "ordinary", "k-l-16ch": "16ch"}
+        for key, changes in members.items():
+            arguments = {"skip_stride_cnt": 0, **shared, **changes}
+            found.append(Arm(key, titles[key], family, constructor, arguments, size, inherited.get(key, key)))
+    return tuple(found)
+
+
+ARMS = _arms()
+
+
+def arm(family, key):
+    """The network of a family with a key.
+
+    Args:
+        family: str, such as "MobileNet".
+        key: str, such as "16ch".
+
+    Raises:
+        ValueError: if there is none; the message lists those there are.
+    """
+    for candidate in ARMS:
+        if (candidate.family, candidate.key) == (family, key):
+            return candidate
+    known = ", ".join(f"{candidate.family} {candidate.key}" for candidate in ARMS)
+    raise ValueError(f"`family` and `key` must be one of {known}. Received: family={family!r}, key={key!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A part of the experiment; the stages are done in their order, each in complete blocks of a seed.
+
+    Attributes:
+        name: str.
+        family: str, the family of its networks.
+        keys: tuple of str, keys of its networks.
+        seeds: tuple of int.
+        epochs: int.
+        dataset: str, `COPIES` or `FASHION`.
+        search: bool, whether it looks for rates: it tests nothing, and its seed and split are used nowhere else.
+    """
+
+    name: str
+    family: str
+    keys: tuple
+    seeds: tuple = (1, 2, 3)
+    epochs: int = 24
+    dataset: str = COPIES
+    search: bool = False
+
+
+def _search(name, family, keys):
+    return Stage(name, family, keys, (SEARCH_SEED,), SEARCH_EPOCHS, search=True)
+
+
+_CORE = ("ordinary", "16ch", "narrow-parameters", "narrow-flops")
+_RIVAL = "k-interleaving-32ch"
+_MATCHED = ("ordinary", "16ch", "narrow-parameters")
+
+STAGES = (
+    _search("rates", "MobileNet", (*_CORE, _RIVAL)),
+    Stage("core", "MobileNet", _CORE),
+    Stage("rival", "MobileNet", (_RIVAL,)),
+    Stage("length", "MobileNet", ("ordinary", "16ch"), seeds=(1,), epochs=72),
+    _search("v3-rates", "MobileNet V3 Large", _MATCHED),
+    Stage("v3", "MobileNet V3 Large", _MATCHED),
+    Stage("as-published", "MobileNet", ("as-published",)),
+    Stage("more-seeds", "MobileNet", (*_CORE, _RIVAL), seeds=(4, 5)),
+    Stage("no-interleaving", "MobileNet", ("k-l-16ch",)),
+    Stage("width", "MobileNet", ("width-0.6",)),
+    Stage("fashion", "MobileNet", _MATCHED, epochs=10, dataset=FASHION),
+    _search("b0-rates", "EfficientNet-B0", _MATCHED),
+    Stage("b0", "EfficientNet-B0", _MATCHED),
+)
+
+# First and second network of each confirmatory contrast of a family, on the copies and for 24 epochs.
+CONTRASTS = {
+    "MobileNet": (("16ch", "ordinary"), ("16ch", "narrow-parameters"), ("16ch", "narrow-flops")),
+    "MobileNet V3 Large": (("16ch", "ordinary"), ("16ch", "narrow-parameters")),
+    "EfficientNet-B0": (("16ch", "ordinary"), ("16ch", "narrow-parameters")),
+}
+
+
+def stage(name):
+    """The stage with a name.
+
+    Raises:
+        ValueError: if there is none; the message lists those there are.
+    """
+    for candidate in STAGES:
+        if candidate.name == name:
+            return candidate
+    known = ", ".join(repr(candidate.name) for candidate in STAGES)
+    raise ValueError(f"`stage` must be one of {known}. Received: stage={name!r}.")
+
+
+def recipe_of(network, dataset, epochs, seed, rate):
+    """The recipe of one training.
+
+    Args:
+        network: `Arm`.
+        dataset: str, `COPIES` or `FASHION`.
+        epochs: int >= 1.
+        seed: int, decides initial weights, order, augmentation and the images for validation.
+        rate: float > 0, highest learning rate.
+    """
+    return RECIPE.replace(
+        image_size=network.image_size,
+        epochs=positive_integer("epochs", epochs),
+        seed=seed,
+        learning_rate=dataclasses.replace(RECIPE.learning_rate, peak=rate),
+        # Enlarged by zeros from 28 pixels, a picture of clothes on black stays what it is.
+        margin="zeros" if dataset == FASHION else RECIPE.margin,
+    )
+
+
+def rates_to_search(losses):
+    """The rates that a search still needs: the four first ones, and more until the best one has two neighbours.
+
+    Args:
+        losses: dict from rate to validation loss, of the runs that are complete; infinite or NaN for one that failed.
+
+    Returns:
+        List of float, the rates without a result that have to be tried next; empty when the search is over.
+
+    Raises:
+        ValueError: if the best rate lies at the end of all that is sensible.
+    """
+    missing = [rate for rate in SEARCH_RATES if rate not in losses]
+    if missing:
+        return missing
+    rates = sorted(losses)
+    best = min(rates, key=lambda rate: losses[rate] if math.isfinite(losses[rate]) else math.inf)
+    if best == rates[0]:
+        return [_sensible(best / 2)]
+    if best == rates[-1]:
+        return [_sensible(best * 2)]
+    return []
+
+
+def _sensible(rate):
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise ValueError(
+            f"`losses` must have their least value within {LOWEST_RATE} to {HIGHEST_RATE}. Next would be: {rate}."
+        )
+    return rate
+
+
+def chosen_rate(losses):
+    """The rate that a search chooses: the vertex of the parabola through the best loss and its two neighbours.
+
+    Args:
+        losses: dict from rate to validation loss, of a search that is over (`rates_to_search` has no more).
+
+    Returns:
+        float, rounded to two significant digits.
+
+    Raises:
+        ValueError: if the search is not over.
+    """
+    if rates_to_search(losses):
+        raise ValueError(f"`losses` must be those of a complete search. Received: losses={losses}.")
+    rates = sorted(losses)
+    best = min(range(len(rates)), key=lambda index: losses[rates[index]])
+    near = rates[best - 1 : best + 2]
+    values = [losses[rate] for rate in near]
+    if not all(math.isfinite(value) for value in values):
+        return float(f"{near[1]:.1e}")  # a neighbour that failed says no more than that it is worse
+    curvature, slope, _ = np.polyfit(np.log2(near) - np.log2(near[1]), values, 2)
+    shift = 0.0 if curvature <= 0 else float(np.clip(-slope / (2 * curvature), -1, 1))
+    return float(f"{near[1] * 2**shift:.1e}")

@@ -1,0 +1,185 @@
+"""Verdicts, exploratory intervals and the equivalent width from made-up results, and how results are stored."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kgpc import seeds
+from kgpc.paper import execution, experiment, protocol, rerun_results, verdicts
+
+SIZES = {"ordinary": 3_000_000, "16ch": 240_000, "narrow-parameters": 241_000, "narrow-flops": 490_000}
+MEANS = {"ordinary": 85.0, "16ch": 80.0, "narrow-parameters": 75.0, "narrow-flops": 79.0}
+
+
+def row(key, seed, accuracy, family="MobileNet", epochs=24, dataset=protocol.COPIES, **more):
+    network = protocol.arm(family, key)
+    values = {
+        **dict.fromkeys(("model", "label", "data", "versions", "processor"), "made up"),
+        "profile": "experiment",
+        "family": family,
+        "variant": key,
+        "scheme": str(network.arguments["scheme"] or ""),
+        "dataset": dataset,
+        "seed": seed,
+        "epochs": epochs,
+        "image_size": network.image_size,
+        "batch_size": 128,
+        "batch_norm_momentum": 0.99,
+        "parameters": SIZES.get(key, 1_000_000),
+        "test_accuracy": accuracy / 100,
+        "name": f"{family}-{key}-{dataset}-{epochs}-{seed}",
+        **more,
+    }
+    return {name: values.get(name) for name in rerun_results.COLUMNS}
+
+
+def table_of(rows):
+    return rerun_results._typed(pd.DataFrame(rows, columns=rerun_results.COLUMNS))
+
+
+@pytest.fixture
+def core():
+    noise = np.random.default_rng(0).normal(0, 0.2, (3, 4))
+    return table_of(
+        [
+            row(key, seed, mean + noise[seed - 1, column])
+            for column, (key, mean) in enumerate(MEANS.items())
+            for seed in (1, 2, 3)
+        ]
+    )
+
+
+def test_the_questions_are_answered_from_one_simultaneous_interval(core):
+    found = verdicts.confirmatory(core).set_index("question")
+    assert found["second"].to_dict() == {"a": "ordinary", "b": "narrow-parameters", "c": "narrow-flops"}
+    assert found["sign"].to_dict() == {"a": "negative", "b": "positive", "c": "positive"}
+    assert found["margin"].to_dict() == {"a": "fails", "b": "", "c": ""}
+    values = verdicts.accuracies(core, "MobileNet", list(SIZES))
+    expected = seeds.contrasts(values, protocol.CONTRASTS["MobileNet"]).set_index("second")
+    for _, line in found.iterrows():
+        assert line["low"] == pytest.approx(expected.loc[line["second"], "low"])
+    assert found["bootstrap_low"].isna().all()
+
+
+def test_a_family_without_a_complete_seed_has_no_line_and_one_seed_decides_nothing(core):
+    assert verdicts.confirmatory(core[core["variant"] != "narrow-flops"]).empty
+    one = verdicts.confirmatory(core[core["seed"] == 1])
+    assert set(one["sign"]) == {"undecided"} and set(one["margin"]) == {"undecided", ""}
+
+
+def test_runs_of_other_lengths_and_of_the_search_do_not_count(core):
+    other = table_of([row("16ch", 100, 10), row("16ch", 1, 10, epochs=72), row("16ch", 1, 10, dataset="Fashion-MNIST")])
+    pd.testing.assert_frame_equal(verdicts.confirmatory(pd.concat([core, other])), verdicts.confirmatory(core))
+
+
+def test_the_bootstrap_reads_the_predictions_of_the_same_seeds(core):
+    generator, true = np.random.default_rng(1), np.arange(1000, dtype=np.uint8) % 10
+    stored = {f"true/{protocol.COPIES}": true}
+    for _, line in core.iterrows():
+        wrong = generator.random(1000) > line["test_accuracy"]
+        stored[line["name"]] = np.where(wrong, (true + 1) % 10, true).astype(np.uint8)
+    found = verdicts.confirmatory(core, stored).iloc[0]
+    correct = [
+        np.stack([stored[f"MobileNet-{key}-{protocol.COPIES}-24-{seed}"] == true for seed in (1, 2, 3)])
+        for key in ("16ch", "ordinary")
+    ]
+    low, high = seeds.bootstrap(*correct)
+    assert (found["bootstrap_low"], found["bootstrap_high"]) == pytest.approx((100 * low, 100 * high))
+
+
+def test_everything_else_is_exploratory(core):
+    more = table_of(
+        [row("k-interleaving-32ch", seed, 81.0 + seed / 10) for seed in (1, 2, 3)]
+        + [row(key, 1, mean, epochs=72) for key, mean in (("ordinary", 90.0), ("16ch", 87.0))]
+    )
+    found = verdicts.exploratory(pd.concat([core, more])).set_index(["epochs", "first", "second"])
+    asked = [(24, *pair) for pair in protocol.CONTRASTS["MobileNet"]]
+    assert not set(asked) & set(found.index)
+    assert found.loc[(72, "16ch", "ordinary"), "difference"] == pytest.approx(-3)
+    assert math.isnan(found.loc[(72, "16ch", "ordinary"), "low"])
+    line = found.loc[(24, "k-interleaving-32ch", "16ch")]
+    assert line["low"] < line["difference"] < line["high"] and line["seeds"] == 3
+    assert "sign" not in found and "margin" not in found
+
+
+def test_the_equivalent_width_is_interpolated_over_the_logarithm():
+    levels = {"narrow-parameters": (100, 70), "narrow-flops": (1000, 80), "ordinary": (10_000, 90), "16ch": (100, 75)}
+    table = table_of([row(key, 1, level, parameters=size) for key, (size, level) in levels.items()])
+    found = verdicts.equivalent_width(table)
+    assert found.parameters == pytest.approx(10**2.5)
+    assert found.times == pytest.approx(10**0.5)
+    assert found.points == ((100, 70.0), (1000, 80.0), (10_000, 90.0))
+    levels["16ch"] = (100, 95)
+    better = table_of([row(key, 1, level, parameters=size) for key, (size, level) in levels.items()])
+    assert verdicts.equivalent_width(better).parameters == math.inf
+    assert verdicts.equivalent_width(table[table["variant"] != "16ch"]) is None
+
+
+@pytest.fixture
+def output(tmp_path, monkeypatch, core):
+    """A folder with files of two complete runs, whose results are given."""
+    runs = table_of([row("16ch", 1, 80.0), row("16ch", protocol.SEARCH_SEED, math.nan, epochs=6)])
+    for _, line in runs.iterrows():
+        folder = tmp_path / "runs" / line["name"]
+        folder.mkdir(parents=True)
+        history = dict(
+            epoch=[1, 2], learning_rate=0.1, loss=1.5, accuracy=0.5, val_loss=2.0, val_accuracy=0.4, seconds=9
+        )
+        pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
+    arrays = {"predicted": np.array([1, 2, 3], np.int16), "true": np.array([1, 2, 4], np.int16)}
+    np.savez(tmp_path / "runs" / runs["name"][0] / execution.PREDICTIONS_FILE, **arrays)
+    (tmp_path / "reruns").mkdir()
+    monkeypatch.setattr(experiment, "results", lambda folder: runs if folder is not None else table_of([]))
+    monkeypatch.setattr(experiment, "data_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(rerun_results, "data_path", lambda name: tmp_path / name)
+    return tmp_path, runs
+
+
+def test_complete_runs_are_stored_once_with_epochs_and_predictions(output):
+    folder, runs = output
+    assert experiment.store(folder / "runs", folder / "reruns") == runs["name"].tolist()
+    pd.testing.assert_frame_equal(experiment.stored(), runs, check_dtype=False)
+    assert experiment.epochs().groupby("name").size().to_dict() == dict.fromkeys(runs["name"], 2)
+    stored = experiment.predictions()
+    assert stored[runs["name"][0]].tolist() == [1, 2, 3]
+    assert stored[f"true/{protocol.COPIES}"].tolist() == [1, 2, 4]
+    assert runs["name"][1] not in stored  # a search tests nothing
+    before = {path: path.read_bytes() for path in (folder / "reruns").iterdir()}
+    assert experiment.store(folder / "runs", folder / "reruns") == []
+    assert {path: path.read_bytes() for path in (folder / "reruns").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_size": 32}, "of another protocol: `image_size` must be 33"),
+        ({"scheme": "D6(8)"}, r"`scheme` must be 'D6\(16\)'"),
+        ({"dataset": "CIFAR-10"}, "`dataset` must be one of 'CIFAR-10 \\(JPEG copies\\)'"),
+        ({"variant": "8ch"}, "`family` and `key` must be one of"),
+    ],
+)
+def test_a_run_of_another_protocol_is_not_stored(output, change, message, monkeypatch):
+    folder, runs = output
+    monkeypatch.setattr(experiment, "results", lambda _: table_of([{**runs.iloc[0].to_dict(), **change, "name": "x"}]))
+    with pytest.raises(ValueError, match=message):
+        experiment.store(folder / "runs", folder / "reruns")
+    assert not list((folder / "reruns").iterdir())
+
+
+def test_what_is_stored_with_the_package_is_of_this_protocol():
+    table = experiment.stored()
+    experiment._check_protocol(table)
+    assert table["name"].is_unique
+    tested = table[table["seed"] != protocol.SEARCH_SEED]
+    predictions = experiment.predictions()
+    for _, line in tested.iterrows():
+        predicted, true = predictions[line["name"]], predictions[f"true/{line['dataset']}"]
+        assert len(predicted) == line["test_images"]
+        assert np.mean(predicted == true) == pytest.approx(line["test_accuracy"], abs=1e-9)
+    epochs = experiment.epochs()
+    assert set(epochs["name"]) == set(table["name"])
+    last = epochs.groupby("name").last()["val_loss"]
+    for _, line in table.iterrows():
+        assert last[line["name"]] == pytest.approx(line["validation_loss"], rel=1e-4)
