@@ -11,7 +11,7 @@ import numbers
 import re
 
 from kgpc.resources import data_path
-from kgpc.training.argument_checks import check_integer, check_number
+from kgpc.training.argument_checks import check_integer
 from kgpc.training.augmentation import Augmentation
 from kgpc.training.schedules import Cyclical, Exponential, OneCycle
 
@@ -147,7 +147,8 @@ class Recipe:
         value = getattr(self, field)
         if value is None and field == "batch_norm_momentum":
             return
-        value = check_number(field, value)
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"`{field}` must be a number. Received: {field}={value!r} of type {type(value).__name__}.")
         if not (0 <= value < 1 if zero_allowed else 0 < value < 1):
             raise ValueError(f"`{field}` must be in {'[' if zero_allowed else '('}0, 1). Received: {field}={value}.")
         object.__setattr__(self, field, float(value))
