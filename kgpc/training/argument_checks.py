@@ -24,7 +24,7 @@ def check_integer(name, value, low=None, high=None):
         raise TypeError(f"`{name}` must be an int. Received: {name}={value!r} of type {type(value).__name__}.")
     if (low is not None and value < low) or (high is not None and value > high):
         allowed = f"at least {low}" if high is None else f"in [{low}, {high}]"
-        raise ValueError(f"`{name}` must be {allowed}. Received: {name}={value}.")
+        raise ValueError(f"`{name}` must be {allowed}. Received: {name}={_shown(value)}.")
     return int(value)
 
 
@@ -47,7 +47,9 @@ def check_number(name, value):
     try:
         finite = math.isfinite(value)
     except OverflowError:  # an int that no float can hold
-        raise ValueError(f"`{name}` must be finite, less than 1.8e308. Received: an int beyond that.") from None
+        raise ValueError(
+            f"`{name}` must be at most 1.7e308, as a float is. Received: {name}={_shown(value)}."
+        ) from None
     if not finite:
         raise ValueError(f"`{name}` must be finite. Received: {name}={value}.")
     return value
@@ -58,3 +60,9 @@ def check_string(name, value):
     if not isinstance(value, str):
         raise TypeError(f"`{name}` must be a str. Received: {name}={value!r} of type {type(value).__name__}.")
     return value
+
+
+def _shown(value):
+    """An int in words where it has more digits than anybody reads, or than Python writes."""
+    value = int(value)
+    return str(value) if abs(value) < 10**30 else f"{'-' if value < 0 else ''}2**{value.bit_length() - 1} or more"

@@ -7,6 +7,7 @@ process, or after which interruption an image is transformed. `Transformation.ap
 
 import dataclasses
 import math
+import numbers
 
 import cv2
 import numpy as np
@@ -135,12 +136,15 @@ class Augmentation:
         """
         if not isinstance(shape, (tuple, list)) or len(shape) < 2:
             raise TypeError(f"`shape` must be a tuple with height and width. Received: shape={shape!r}.")
+        for length in shape[:2]:
+            if isinstance(length, bool) or not isinstance(length, numbers.Integral) or length < 1:
+                raise ValueError(f"`shape` must have ints of at least 1. Received: shape={shape!r}.")
         if not (callable(getattr(generator, "uniform", None)) and callable(getattr(generator, "random", None))):
             raise TypeError(
                 "`generator` must be a numpy.random.Generator, such as `sample_generator` gives. "
                 f"Received: generator={generator!r}."
             )
-        height, width = (check_integer("shape", length, 1) for length in shape[:2])
+        height, width = shape[:2]
         # Always the same number of draws, so that one range does not change what another draws.
         angle, right, down, shear, zoom_x, zoom_y, channel_shift = generator.uniform(-1.0, 1.0, size=7)
         mirrored = generator.random(2) < 0.5

@@ -16,7 +16,7 @@ import pandas as pd
 from kgpc.training import variables
 from kgpc.training.argument_checks import check_integer
 from kgpc.training.batches import MOST_WORKERS, Batches, split
-from kgpc.training.checkpoints import Checkpoints, FolderBusy
+from kgpc.training.checkpoints import Checkpoints, FolderBusy, checked_folder
 from kgpc.training.compilation import (
     compile_network,
     graph_optimization,
@@ -173,6 +173,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
     check_labels(data.y_train, len(data.class_names))
     workers = check_integer("workers", workers, 1, MOST_WORKERS)
     progress = _progress(progress)
+    folder = None if folder is None else checked_folder(folder)
     weights = finite_weights(model)
     process, processes = this_process()
     batches, validation = _batches(data, recipe, workers, process, processes)
