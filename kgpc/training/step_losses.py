@@ -26,10 +26,12 @@ class StepLosses(keras.metrics.Mean):
         super().update_state(values, sample_weight)
         loss = keras.ops.cast(values, self.dtype)
         weight = keras.ops.cast(1 if sample_weight is None else sample_weight, self.dtype)
-        here = keras.ops.equal(keras.ops.arange(self.sums.shape[0], dtype=self.dtype), self.step)
-        self.sums.assign(keras.ops.where(here, loss * weight, self.sums))
-        self.weights.assign(keras.ops.where(here, weight, self.weights))
-        self.step.assign(self.step + 1)
+        # As tensors: JAX does not take variables everywhere.
+        sums, weights, step = map(keras.ops.convert_to_tensor, (self.sums, self.weights, self.step))
+        here = keras.ops.equal(keras.ops.arange(self.sums.shape[0], dtype=self.dtype), step)
+        self.sums.assign(keras.ops.where(here, loss * weight, sums))
+        self.weights.assign(keras.ops.where(here, weight, weights))
+        self.step.assign(step + 1)
 
     def reset_state(self):
         for variable in self.variables:
