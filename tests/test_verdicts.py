@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kgpc import seeds
-from kgpc.paper import execution, experiment, protocol, rerun_results, verdicts
+from kgpc.paper import execution, experiment, experiment_page, protocol, rerun_results, verdicts
 
 SIZES = {"ordinary": 3_000_000, "16ch": 240_000, "narrow-parameters": 241_000, "narrow-flops": 490_000}
 MEANS = {"ordinary": 85.0, "16ch": 80.0, "narrow-parameters": 75.0, "narrow-flops": 79.0}
@@ -183,3 +183,29 @@ def test_what_is_stored_with_the_package_is_of_this_protocol():
     last = epochs.groupby("name").last()["val_loss"]
     for _, line in table.iterrows():
         assert last[line["name"]] == pytest.approx(line["validation_loss"], rel=1e-4)
+
+
+def test_the_page_is_the_one_that_its_table_gives(root):
+    page = (root / "docs" / "does-it-hold.md").read_text(encoding="utf-8")
+    assert page == experiment_page.page(experiment.stored(), experiment.predictions())
+
+
+def test_the_page_says_what_the_runs_decide(core):
+    core["training_seconds"] = 2400.0
+    search = table_of(
+        [
+            row("16ch", protocol.SEARCH_SEED, math.nan, epochs=6, peak_learning_rate=rate, validation_loss=loss)
+            for rate, loss in zip(protocol.SEARCH_RATES, (1.2, 1.1, 1.0, 1.1), strict=True)
+        ]
+    )
+    page = experiment_page.page(pd.concat([core, search]))
+    found = verdicts.confirmatory(core).iloc[0]
+    difference = f"{found['difference']:+.1f} | {found['low']:+.1f} to {found['high']:+.1f}"
+    assert f"| MobileNet | a | grouped, 16ch - ordinary, matched | 3 | {difference}" in page
+    assert "| negative | fails |" in page
+    accuracies = verdicts.accuracies(core, "MobileNet", ["16ch"])["16ch"]
+    assert f"{', '.join(f'{value:.2f}' for value in accuracies)} | 1, 2, 3 | {accuracies.mean():.2f} | 100 |" in page
+    assert "0.001: 1.200, 0.002: 1.100, 0.004: 1.000, 0.008: 1.100 | 0.004 |" in page
+    assert "No question is answered yet" not in page
+    width = verdicts.equivalent_width(core)
+    assert f"{width.times:.1f} times its own" in page
