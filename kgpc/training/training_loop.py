@@ -100,7 +100,8 @@ class Run(keras.callbacks.Callback):
         if last or now - self.looked >= _SECONDS_BETWEEN_LOOKS:
             self.looked = now
             mean = float(logs["loss"])  # of the epoch so far: if one step is not finite, it is not
-            if last or not math.isfinite(mean):
+            # Processes that train together have to stop after the same step, and look at different moments.
+            if last or (not math.isfinite(mean) and self.batches.processes == 1):
                 variables.synchronize(self.model)
                 # Here and not at the end of the epoch, before which Keras' own validation uses the same variables.
                 self.step_losses = self.losses.fetch(self.steps)
