@@ -134,12 +134,11 @@ class Run(keras.callbacks.Callback):
         state = self.state
         if self.validation.fill:
             variables.average_over_devices(self.model)
+            result = evaluation_of(self.model, self.validation)
+            logs = {**logs, "val_loss": result.loss, "val_accuracy": result.accuracy}
         now = variables.state_of(self.model)
         if not all_finite(now.variables):
             self._stop(self.steps, float(self.step_losses[-1]))
-        if self.validation.fill:
-            result = evaluation_of(self.model, self.validation)
-            logs = {**logs, "val_loss": result.loss, "val_accuracy": result.accuracy}
         # What is minimized may be another loss than the plain one that is reported.
         logs = {**logs, "loss": logs.get("cross_entropy", logs["loss"])}
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
