@@ -311,5 +311,5 @@ def _train(model, run):
     except BaseException:
         if run.checkpoints:
             # With these weights `fit` knows it again.
-            variables.assign(variables.of_network(model), run.state.variables)
+            variables.assign(variables.of_network(model), run.stored)
         raise

@@ -47,7 +47,7 @@ def identity(model, data, recipe):
             "sha256": _network_digest(model, recipe),
         },
         "data": {
-            "name": getattr(data, "name", ""),
+            "name": str(getattr(data, "name", "")),
             "training_images": len(data.y_train),
             # The same letters, whether an accent is a character of its own or not.
             "class_names": [unicodedata.normalize("NFC", str(name)) for name in data.class_names],

@@ -61,6 +61,7 @@ class Run(keras.callbacks.Callback):
         super().__init__()
         self.recipe, self.batches, self.validation, self.losses = recipe, batches, validation, losses
         self.state, self.checkpoints, self.progress = state, checkpoints, progress
+        self.stored = state.variables  # in the newest file, if there are files
         self.steps, self.step_losses, self.rate = 0, None, None
         self.started, self.looked, self.note = None, -math.inf, ""
 
@@ -153,6 +154,7 @@ class Run(keras.callbacks.Callback):
             state.best_epoch, state.best = epoch + 1, variables.values(self.model.weights)
         if self.checkpoints:
             self.checkpoints.save(state)
+            self.stored = state.variables
             write_products(self.checkpoints, state, self.model if improved else None)
 
     def on_train_end(self, logs=None):
