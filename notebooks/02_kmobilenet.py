@@ -482,7 +482,7 @@ plots.show(
 # **Batch normalization.** In training it uses the mean and variance of the batch; for prediction it keeps moving
 # averages of them. Its *momentum* says over how many steps these reach back, about 1/(1 − momentum). The published 0.99
 # makes that a hundred steps: nothing beside the tens of thousands of steps of the paper's training, but more than the
-# whole training in the quick profile, which has 52, so that the averages would lag far behind the weights. So that
+# whole training in the quick profile, which has 48, so that the averages would lag far behind the weights. So that
 # profile has 0.8, or five steps of 64 images, in all four networks. No weight learns differently for it, because
 # training never looks at the averages.
 #

@@ -154,6 +154,23 @@ def test_readme_says_how_much_smaller_the_network_is():
     assert f"up to {100 * (dense - grouped) // dense}% fewer parameters" in read("README.md")
 
 
+def test_the_headline_says_what_it_holds_for_and_costs():
+    rows = kgpc.paper.published().query("dataset == 'CIFAR-10' and label == 'JP35B14'").set_index("channels_per_group")
+    rows = rows["test_accuracy_percent"]
+    lost = rows[rows.index.isna()].iloc[0] - rows[16]
+    options = {"classes": 1000, "weights": None}
+    sizes = [
+        kgpc.flops.trainable_parameters(kgpc.applications.kMobileNet(scheme=scheme, **options))
+        for scheme in (None, kgpc.D6(16))
+    ]
+    left = round(100 * sizes[1] / sizes[0])
+    for name in ("README.md", "docs/index.md"):
+        text = " ".join(read(name).split())
+        assert f"{lost:.1f} points of accuracy on CIFAR-10 as published" in text
+    assert f"With 1000 classes {left}% of its parameters stay" in " ".join(read("README.md").split())
+    assert f"{100 - left}% with 1000 classes" in " ".join(read("docs/index.md").split())
+
+
 @pytest.mark.skipif(not NOTEBOOKS, reason="there are no notebooks yet")
 def test_readme_names_every_notebook():
     assert re.findall(r"^\| `notebooks/(\w+)\.ipynb`", read("README.md"), flags=re.MULTILINE) == [
