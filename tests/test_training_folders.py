@@ -204,6 +204,29 @@ def test_fingerprints_tell_arrays_apart_and_rounding_not():
         identity.unlike(one, one[:2])
 
 
+def wired(first, second, names=None):
+    """Three equal layers, of which the last ones read what they are told to."""
+    tensors = [keras.Input((8, 8, 3))]
+    for source in (0, first, second):
+        name = None if names is None else f"{names}{len(tensors)}"
+        tensors.append(keras.layers.Conv2D(3, 1, name=name)(tensors[source]))
+    inner = keras.layers.Add()(tensors[1:])
+    return keras.Model(tensors[0], keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(inner)))
+
+
+def test_networks_of_the_same_layers_differ_by_who_reads_whom():
+    digest = identity._network_digest(wired(1, 2), RECIPE)
+    assert identity._network_digest(wired(1, 2), RECIPE) == identity._network_digest(wired(1, 2, "a"), RECIPE) == digest
+    assert len({identity._network_digest(wired(*sources), RECIPE) for sources in ((0, 0), (0, 1), (1, 1), (1, 2))}) == 4
+    nested = []
+    for sources in ((1, 2), (0, 0), (1, 2)):
+        inputs = keras.Input((8, 8, 3))
+        nested.append(identity._network_digest(keras.Model(inputs, wired(*sources)(inputs)), RECIPE))
+    assert nested[0] == nested[2] != nested[1]
+    sequential = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    assert len(identity._network_digest(sequential, RECIPE)) == 64
+
+
 # Two at once
 
 

@@ -115,3 +115,14 @@ def test_weights_that_are_no_numbers_stop_the_training_before_they_are_kept(data
     assert "A weight is infinite or not a number after step 5 in epoch 2" in str(error)
     assert "The network has the weights of epoch 1, the best so far" in str(error)
     assert not np.array_equal(weights[0], initial[0])
+
+
+def test_answers_that_are_no_numbers_are_wrong_and_refused(data):
+    recipe = RECIPE.replace(epochs=1)
+    model = training.build(small_network, recipe)
+    model.layers[-1].bias.assign([np.nan, 0, 0])
+    data.x_test, data.y_test = data.x_train, data.y_train
+    with pytest.raises(ValueError, match="`model` must answer with numbers. Received: .* for 60 of 60 images"):
+        training.evaluate(model, data, recipe)
+    with pytest.raises(ValueError, match="`model` must have finite weights. Received: .*/bias with 1 that are"):
+        training.fit(model, data, recipe)

@@ -275,6 +275,9 @@ class Batches(keras.utils.PyDataset):
         return order
 
     def __getitem__(self, number):
+        # Beyond the last batch an IndexError, with which Python ends a loop over a sequence.
+        if not 0 <= check_integer("number", number) < len(self):
+            raise IndexError(f"`number` must be in [0, {len(self)}). Received: number={number}.")
         epoch, size = self.epoch, self.recipe.batch_size
         order = self.order(epoch)
         items, total = np.arange(number * size, (number + 1) * size), len(order) * self.copies

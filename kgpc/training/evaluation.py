@@ -17,7 +17,8 @@ class Evaluation:
         accuracy: float, fraction of the images whose class has the highest probability.
         loss: float, mean cross-entropy in nats; a probability below 1e-7 counts as 1e-7.
         images: int, their number.
-        predictions: int64 array `(n,)`, the class with the highest probability, in the order of the images.
+        predictions: int64 array `(n,)`, the class with the highest probability, in the order of the images; -1 where
+            a probability is not a number, which `evaluate` refuses.
         correct: bool array `(n,)`.
     """
 
@@ -44,8 +45,8 @@ def evaluate(model, data, recipe, part="test"):
         `Evaluation`.
 
     Raises:
-        TypeError, ValueError: if network, data and recipe do not fit together, there are no images to test on, or
-            `part` is something else.
+        TypeError, ValueError: if network, data and recipe do not fit together, there are no images to test on, `part`
+            is something else, or what the network answers are no numbers.
 
     Example:
 
@@ -62,14 +63,21 @@ def evaluate(model, data, recipe, part="test"):
     indices = np.arange(len(labels)) if part == "test" else split(labels, recipe)[1]
     if not len(indices):
         raise ValueError("`data` must have test images to be tested on. Received: data.x_test of length 0.")
-    return evaluation_of(model, Batches(images, labels, recipe, training=False, indices=indices, fill=True))
+    result = evaluation_of(model, Batches(images, labels, recipe, training=False, indices=indices, fill=True))
+    undefined = int(np.sum(result.predictions < 0))
+    if undefined:
+        raise ValueError(
+            "`model` must answer with numbers. "
+            f"Received: probabilities that are infinite or not a number for {undefined} of {result.images} images."
+        )
+    return result
 
 
 def evaluation_of(model, batches):
-    """The `Evaluation` of a network on batches that are filled up."""
+    """The `Evaluation` of a network on batches that are filled up; an answer that is no number is wrong."""
     labels = np.concatenate([np.asarray(batches.labels)[batches.indices]] * batches.copies)
     probabilities = np.asarray(model.predict(batches, verbose=0), np.float64)[: len(labels)]
-    predictions = probabilities.argmax(axis=1)
+    predictions = np.where(np.isfinite(probabilities).all(axis=1), probabilities.argmax(axis=1), -1)
     of_label = probabilities[np.arange(len(labels)), labels]
     return Evaluation(
         accuracy=float(np.mean(predictions == labels)),

@@ -22,6 +22,9 @@ _WHOLE_BYTES = 2**30
 _SPREAD_IMAGES = 512
 _IMAGES_AT_A_TIME = 256
 
+# Options with names of layers, which may be automatic.
+_WITH_NAMES = ("name", "layers", "input_layers", "output_layers")
+
 # Initial weights are drawn with functions whose last bits differ between processors. This is a hundred times as much,
 # and less than any change that somebody makes.
 _ROUNDING = 1e-5
@@ -86,7 +89,7 @@ def _network_digest(model, recipe):
     """A digest of layers, their options and the shapes of the variables; automatic names and numbers do not count."""
     layers = []
     for layer in model._flatten_layers(include_self=False):
-        config = {key: value for key, value in layer.get_config().items() if key not in ("name", "layers")}
+        config = {key: value for key, value in layer.get_config().items() if key not in _WITH_NAMES}
         if isinstance(layer, keras.layers.BatchNormalization) and recipe.batch_norm_momentum is not None:
             config["momentum"] = recipe.batch_norm_momentum  # whether it has been set already or not
         layers.append((type(layer).__name__, config))
@@ -94,8 +97,40 @@ def _network_digest(model, recipe):
         (re.sub(r"_\d+$", "", variable.name), list(variable.shape), keras.backend.standardize_dtype(variable.dtype))
         for variable in variables.of_network(model)
     ]
-    text = json.dumps([layers, shapes], default=lambda value: type(value).__name__, sort_keys=True)
+    content = [layers, shapes, list(_wiring(model))]
+    text = json.dumps(content, default=lambda value: type(value).__name__, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _wiring(model):
+    """Of each layer of a functional network, and of those inside its layers, which layers it reads from, by number."""
+    # A layer, or a network whose class has a constructor of its own, says nothing about it.
+    if not (isinstance(model, keras.Model) and hasattr(model, "operations")):
+        return
+    try:
+        config = model.get_config()
+    except NotImplementedError:
+        return
+    if not isinstance(config.get("layers"), list):
+        return
+    numbers = {layer["config"].get("name"): number for number, layer in enumerate(config["layers"])}
+    for layer in config["layers"]:
+        yield list(_read_by(layer.get("inbound_nodes", []), numbers))
+    yield list(_read_by([config.get("input_layers"), config.get("output_layers")], numbers))
+    for layer in model.layers:
+        yield from _wiring(layer)
+
+
+def _read_by(value, numbers):
+    """Names of layers in a nested value of a configuration, as numbers, each with the number of its call and output."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        if len(value) == 3 and isinstance(value[0], str) and value[0] in numbers:
+            yield [numbers[value[0]], *value[1:]]
+        else:
+            for item in value:
+                yield from _read_by(item, numbers)
 
 
 def fingerprints(arrays):
