@@ -183,9 +183,10 @@ def products_are_current(checkpoints, state):
     """Whether a folder has what follows from a state, or there is nothing yet that could follow."""
     if not state.epoch:
         return True
+    table = _table(state)
     try:
         with (checkpoints.folder / HISTORY_FILE).open(encoding="utf-8", newline="") as file:
-            return file.read() == _table(state) and (checkpoints.folder / BEST_WEIGHTS_FILE).is_file()
+            return file.read(len(table) + 1) == table and (checkpoints.folder / BEST_WEIGHTS_FILE).is_file()
     except (OSError, ValueError):
         return False
 
