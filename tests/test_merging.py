@@ -160,6 +160,19 @@ def test_what_the_twin_learns_the_model_knows(images):
     np.testing.assert_allclose(twin(images), model(images), atol=1e-6)
 
 
+def test_the_model_is_saved_as_before_its_twin_was_made(images, tmp_path):
+    model = dense_block()
+    before = model.get_config()
+    training_twin(model)
+    assert model.get_config() == before
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(again(images), model(images))
+    assert {type(layer) for layer in training_twin(again).layers} == {
+        type(layer) for layer in training_twin(model).layers
+    }
+
+
 def second_reader():
     inputs = keras.Input((4, 4, 12))
     x = layers.BatchNormalization(merge=True, name="bn")(inputs)
