@@ -54,7 +54,7 @@ def extract_archive(path, folder, sha256=None, max_bytes=MAX_BYTES, max_files=MA
 
     Raises:
         FileNotFoundError: if there is no archive at `path`.
-        FileExistsError: if `folder` exists and is not an empty folder.
+        FileExistsError: if `folder` exists and is not an empty folder, or lies in a file.
         TypeError: if `path` or `folder` is no path, `sha256` no str, or a limit no int.
         ValueError: if an argument is out of range.
         ArchiveError: a ValueError, if the checksum differs, the file is no regular file or no archive, damaged, cut off
@@ -72,13 +72,17 @@ def extract_archive(path, folder, sha256=None, max_bytes=MAX_BYTES, max_files=MA
     # A pipe would let us wait for ever.
     if not path.is_file():
         raise ArchiveError(f"{path} is no regular file, so no archive.")
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    empty = folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
+    if os.path.lexists(folder) and not empty:
         raise FileExistsError(f"`folder` must not exist yet, or be empty. Received: folder={str(folder)!r}.")
     if sha256 is not None:
         actual = sha256_of(path)
         if actual != sha256.lower():
             raise ArchiveError(f"{path} is another archive or damaged: its SHA-256 is {actual}, expected {sha256}.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise FileExistsError(f"`folder` must lie in a folder. Received: folder={str(folder)!r}.") from error
     unpacked = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         _unpack(path, unpacked, max_bytes, max_files)
