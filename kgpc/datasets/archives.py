@@ -15,7 +15,8 @@ import tempfile
 import zipfile
 import zlib
 
-from kgpc.datasets.arguments import check_int, check_path
+from kgpc.arguments import integer, text
+from kgpc.datasets.arguments import check_path
 from kgpc.datasets.tar_archives import ArchiveError, Budget, tar_entries
 
 # What the largest of the paper's archives needs, with room to spare.
@@ -62,10 +63,8 @@ def extract_archive(path, folder, sha256=None, max_bytes=MAX_BYTES, max_files=MA
             device, appears twice, has a name that this system cannot write, or exceeds a limit.
     """
     path, folder = check_path("path", path), check_path("folder", folder)
-    max_bytes, max_files = check_int("max_bytes", max_bytes, 0), check_int("max_files", max_files, 0)
-    if sha256 is not None and not isinstance(sha256, str):
-        raise TypeError(f"`sha256` must be a str or None. Received: sha256={sha256!r} of type {type(sha256).__name__}.")
-    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+    max_bytes, max_files = integer("max_bytes", max_bytes, 0), integer("max_files", max_files, 0)
+    if text("sha256", sha256, optional=True) is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ValueError(f"`sha256` must have 64 hexadecimal digits. Received: sha256={sha256!r}.")
     if not path.exists():
         raise FileNotFoundError(f"There is no archive {path}.")
