@@ -15,7 +15,7 @@ from keras import layers
 from kgpc.applications import checks, common
 from kgpc.blocks import pointwise
 from kgpc.grouping import D6, check_scheme
-from kgpc.layers import BatchNormalization, DepthwiseConv2D, ZeroPadding2D
+from kgpc.layers import BatchNormalization, DepthwiseConv2D
 
 
 class Stage(NamedTuple):
@@ -291,7 +291,7 @@ def _padding(size, kernel_size):
 
 
 def _pad(x, kernel_size, name):
-    return ZeroPadding2D((_padding(x.shape[1], kernel_size), _padding(x.shape[2], kernel_size)), name=name)(x)
+    return layers.ZeroPadding2D((_padding(x.shape[1], kernel_size), _padding(x.shape[2], kernel_size)), name=name)(x)
 
 
 def _stem(x, filters, stride, prefix):

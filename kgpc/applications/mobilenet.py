@@ -10,7 +10,7 @@ from keras import layers
 from kgpc.applications import checks, common
 from kgpc.blocks import pointwise
 from kgpc.grouping import D6, positive_integer
-from kgpc.layers import BatchNormalization, CopyChannels, DepthwiseConv2D, ZeroPadding2D
+from kgpc.layers import BatchNormalization, CopyChannels, DepthwiseConv2D
 
 # (filters, stride) of the 13 depthwise separable blocks: table 1 of MobileNet without its stem.
 BLOCKS = (
@@ -191,7 +191,7 @@ def _stem(x, alpha, stride, activation, branches):
 
 
 def _stem_branch(x, filters, stride, activation, name):
-    x = ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)
     x = layers.Conv2D(filters, 3, strides=stride, padding="valid", use_bias=False, name=name)(x)
     x = BatchNormalization(name=f"{name}_bn")(x)
     return common.activation(x, activation, f"{name}_relu")
@@ -199,7 +199,7 @@ def _stem_branch(x, filters, stride, activation, name):
 
 def _depthwise(x, index, stride, depth_multiplier, activation):
     if stride != 1:
-        x = ZeroPadding2D(((0, 1), (0, 1)), name=f"conv_pad_{index}")(x)
+        x = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"conv_pad_{index}")(x)
     x = DepthwiseConv2D(
         3,
         strides=stride,

@@ -12,7 +12,7 @@ from keras import layers
 from kgpc.applications import checks, common
 from kgpc.blocks import pointwise
 from kgpc.grouping import D6
-from kgpc.layers import BatchNormalization, DepthwiseConv2D, ZeroPadding2D
+from kgpc.layers import BatchNormalization, DepthwiseConv2D
 
 
 class Block(typing.NamedTuple):
@@ -300,7 +300,7 @@ def _padded(x, kernel_size, stride, name):
         return x, "same"
     after = kernel_size // 2
     pads = [(after - 1 if size % 2 == 0 else after, after) for size in x.shape[1:3]]
-    return ZeroPadding2D(pads, name=name)(x), "valid"
+    return layers.ZeroPadding2D(pads, name=name)(x), "valid"
 
 
 def _inverted_residual(x, index, block, alpha, scheme):
