@@ -348,9 +348,10 @@ def current_python():
         missing.append("kgpc")  # find_spec would find it in any case: this script lies beside it
     if missing:
         raise SetupError(
-            "--here uses %s as it is, which lacks: %s.\nInstall them: python -m pip install --editable "
-            '".[cai,datasets,notebooks,site,test]"\n(in an environment made from environment.yml: python -m pip install '
-            "--no-deps --editable .)" % (sys.executable, ", ".join(missing))
+            "--here uses %s as it is, which lacks: %s.\n"
+            'Install them: python -m pip install --editable ".[cai,datasets,notebooks,site,test]"\n'
+            "(in an environment made from environment.yml: python -m pip install --no-deps --editable .)"
+            % (sys.executable, ", ".join(missing))
         )
     return sys.executable
 
