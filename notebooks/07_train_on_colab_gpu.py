@@ -276,7 +276,7 @@ if PROFILE == "quick":
 
 # %% tags=["nbval-check-output"]
 if PROFILE == "quick":
-    print("What is left:", ", ".join(sorted(path.name for path in folder.iterdir())))
+    print("What is left:", ", ".join(sorted(path.name for path in folder.glob("[!.]*"))))
 
 # %% [markdown]
 # `state-000001.npz` is the state after the first epoch, `state-000000.npz` the one before it, in case a disk damages
@@ -408,7 +408,7 @@ loaded = keras.saving.load_model(path)
 images = training.prepare(data.x_test[np.arange(100)], recipe)
 difference = np.abs(keras.ops.convert_to_numpy(loaded(images) - model(images))).max()
 print(f"largest difference of 100 x {len(data.class_names)} probabilities: {difference:.0e}")
-print("files:", ", ".join(sorted(path.name for path in folder.iterdir())))
+print("files:", ", ".join(sorted(path.name for path in folder.glob("[!.]*"))))
 
 # %% [markdown]
 # `history.csv` has Table 3, `run.json` says which recipe, network and data the folder belongs to. For predictions alone

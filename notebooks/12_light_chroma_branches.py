@@ -368,6 +368,13 @@ for dataset, of_dataset in rows.groupby("group", sort=False):
 # that see both, in one branch or two, 1,789 images cannot decide**. Two runs of the same network, 20% L + 80% AB, are
 # in the figure: they differ by half a point, which another run alone can do. What is certain is the saving.
 #
+# **What these test images are.** The crops of Cropped-PlantDoc were divided at random, not by photograph: leaves of one
+# photograph are on both sides. So the accuracies are not those on new photographs, and the paper's comparison with
+# 62.06% for Inception V3 by the authors of PlantDoc, 15 points lower, is one between divisions as much as between
+# networks: one branch in Lab reaches 76.02% here. The networks in the figure share a division and can be compared. (And
+# in one of the authors' notebooks images in Lab are padded with zeros, which is no neutral colour there but a saturated
+# one.) Notebook [09](09_reproduce_the_tables.ipynb) lists what else the published accuracies rest on.
+#
 # ## 4. kMobileNet with two branches
 #
 # kMobileNet offers the same for its stem, its only ordinary convolution: `l_ratio` and `ab_ratio`.
