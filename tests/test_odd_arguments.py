@@ -9,7 +9,6 @@ import functools
 import importlib
 import inspect
 import math
-import pkgutil
 import re
 import traceback
 import types
@@ -28,17 +27,12 @@ from kgpc import D6, applications, comparison, datasets, paper, plots, training
 
 PACKAGE, KERAS = (Path(module.__file__).parent for module in (kgpc, keras))
 
-# Rooms for other rooms: nobody calls them with what a reader typed.
-MACHINERY = {
-    "arguments",
-    "graph",
-    "keras2_hdf5",
-    "keras2_models",
-    "merging",
-    "notebooks",
-    "tensorflow_settings",
-    "wide_groups",
-}
+# The rooms that `import kgpc` offers, and the one that finds files. The others serve these rooms, and are called with
+# what was checked there. `cai` takes the arguments of older code as they were.
+ROOMS = [
+    name for name in sorted(kgpc.__all__) if inspect.ismodule(getattr(kgpc, name)) and name != "tensorflow_settings"
+]
+ROOMS += ["deploy", "resources", "timing"]
 # Results that functions return and nobody makes by hand; and Keras' own layers, with more speed or more checks.
 RESULTS = {
     "datasets.Photograph",
@@ -226,6 +220,7 @@ LEFT_OUT = {
     # Looked at when they are decoded.
     ("datasets.DecodedOnDemand", "sources"),
     ("datasets.DecodedOnDemand", "names"),
+    ("cam.gallery", "titles"),  # written as texts, whatever they are
     ("weights.load", "argument"),  # what constructors of networks call the path in their messages
 }
 
@@ -233,9 +228,7 @@ LEFT_OUT = {
 def public():
     """The public functions and classes of the package by their names below `kgpc`."""
     found = {}
-    for room in (module.name for module in pkgutil.iter_modules(kgpc.__path__)):
-        if room.startswith("_") or room in {"cai", *MACHINERY}:  # `cai` takes the arguments of older code as they were
-            continue
+    for room in ROOMS:
         module = importlib.import_module(f"kgpc.{room}")
         names = getattr(module, "__all__", None) or [
             name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
