@@ -199,7 +199,7 @@ CALLS = {
     "timing.train_step": lambda _: {"model": model(), "batch_size": 2},
     "training.Batches": lambda _: {"images": data().x_train, "labels": data().y_train, "recipe": recipe()},
     "training.Recipe": lambda _: {"epochs": 1},
-    "training.build": lambda _: {"constructor": applications.kMobileNet, "recipe": recipe()},
+    "training.build": lambda _: {"constructor": applications.kMobileNet, "recipe": recipe().replace(image_size=32)},
     "training.evaluate": lambda _: {"model": model(), "data": data(), "recipe": recipe()},
     "training.fit": lambda _: {"model": model(), "data": data(), "recipe": recipe(), "progress": False},
     "training.prepare": lambda _: {"images": data().x_test, "recipe": recipe()},
@@ -309,7 +309,16 @@ def test_what_is_wrong_is_named(name, tmp_path, monkeypatch):
     assert not found, "\n".join(found)
 
 
-def test_every_good_call_is_one_of_a_public_function():
+def test_every_good_call_is_one_of_a_public_function(tmp_path):
     assert set(CALLS) <= set(WALKED) and RESULTS | KERAS_LAYERS | LIKE_ANOTHER <= set(PUBLIC)
     for name, call in CALLS.items():
-        inspect.signature(PUBLIC[name]).bind(**call(Path("nowhere")))
+        inspect.signature(PUBLIC[name]).bind(**call(tmp_path))
+
+
+@pytest.mark.parametrize("name", sorted(set(CALLS) - LONG - {"datasets.load"}))  # it needs data that are fetched
+def test_good_calls_are_good_with_integers_of_numpy(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = arguments_of(PUBLIC[name]) | CALLS[name](tmp_path)
+    given = {argument: np.int64(value) if type(value) is int else value for argument, value in given.items()}
+    PUBLIC[name](**{argument: value for argument, value in given.items() if value is not inspect.Parameter.empty})
+    plt.close("all")
