@@ -181,6 +181,8 @@ def _findings(network):
                     found.append(_Finding(f"{path}/{part.name}", part, reason=reason))
             if isinstance(layer, keras.layers.Layer) and not graph.is_readable(layer):
                 reason = graph.why_not_copied(layer)
+                if network.is_entangled(layer):
+                    reason = "another layer uses its weights too"
                 if reason:
                     found.append(_Finding(path, layer, reason=f"shared with the original: {reason}"))
     return found

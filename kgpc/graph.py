@@ -162,12 +162,15 @@ class Network:
 
         visit(model, "", False)
         self.graphs = list(found.values())
-        self._calls = collections.Counter(id(call.operation) for graph in self.graphs for call in graph.calls)
-        self._holders = {}
-        for graph in self.graphs:
-            for call in graph.calls:
-                for part in parts(call.operation):
-                    self._holders.setdefault(id(part), call.operation)
+        called = [call.operation for graph in self.graphs for call in graph.calls]
+        self._calls = collections.Counter(map(id, called))
+        layers = {id(layer): layer for layer in called if isinstance(layer, keras.layers.Layer)}.values()
+        self._holders, self._owners = {}, collections.Counter()
+        for layer in layers:
+            for part in parts(layer):
+                self._holders.setdefault(id(part), layer)
+            if not is_readable(layer):
+                self._owners.update(map(id, layer.weights))
 
     def count(self, operation):
         """How often an operation is called; a model within the model counts once however often it is called."""
@@ -180,6 +183,10 @@ class Network:
     def called_once(self, operation):
         """Whether an operation is called once and nowhere else, so that its weights serve one purpose."""
         return self.count(operation) == 1 and self.holder(operation) is None
+
+    def is_entangled(self, layer):
+        """Whether another layer of the model has one of its weights, as a wrapper has, so that copies would part."""
+        return any(self._owners[id(weight)] > 1 for weight in layer.weights)
 
 
 def check_readable(model, argument="model"):
@@ -214,6 +221,8 @@ def why_not_copied(layer):
             return f"{part.name!r} is a model that cannot be read layer by layer"
         if "call" in vars(part):
             return f"the call of {part.name!r} was replaced"
+        if isinstance(part, keras.layers.Lambda):
+            return f"{part.name!r} calls a function that its configuration does not hold with all it needs"
         if hasattr(part, "load_assets"):
             return f"{part.name!r} has a table beside its weights"
         if _configuration_is_incomplete(type(part)):
@@ -258,7 +267,8 @@ def rewrite(network, layers=None, calls=None, share=False):
             arguments, and returns as many Keras tensors. A function that stands for several calls of one layer shares
             its weights between them if it calls the same layers each time. `pass_on` makes a call vanish.
         share: bool, whether all other layers are the model's own, so that both have the same variables, or copies.
-            Layers that cannot be copied (`why_not_copied`) are shared in either case.
+            Layers that cannot be copied (`why_not_copied`), or not without what they share among each other
+            (`Network.is_entangled`), are the model's own in either case.
 
     Returns:
         Functional `keras.Model`, not compiled.
@@ -280,7 +290,7 @@ def rewrite(network, layers=None, calls=None, share=False):
                 new = layers[id(operation)]
             elif id(operation) in entered:
                 new = build(graphs[id(operation)])
-            elif share or why_not_copied(operation):
+            elif share or network.is_entangled(operation) or why_not_copied(operation):
                 new = operation
             else:
                 new = _copy(operation)

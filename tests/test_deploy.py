@@ -285,7 +285,7 @@ LEFT_ALONE = {
     "inner model called for training": (inner_model_called_for_training, "the model around it is called with training"),
     "with a mask": (with_a_mask, "called with training=True or a mask"),
     "inside a wrapper": (inside_a_wrapper, "it is inside 'time_distributed.*', a TimeDistributed"),
-    "another dtype": (another_dtype, "computes in another dtype"),
+    "another dtype": (another_dtype, "computes in another dtype|is a Cast"),  # older Keras has a step for the cast
 }
 
 
@@ -383,7 +383,7 @@ def test_the_report_says_what_was_folded_into_what():
     assert row.folded and row.into == convolution.name and row.reason == ""
     assert report.loc["last"].reason.startswith("before it: 'shell' is a Functional; after it: 'flatten")
     shared = fold_report(with_layers_that_cannot_be_copied()).set_index("layer").loc["double"]
-    assert not shared.folded and shared.reason.startswith("shared with the original: Lambda cannot be made from")
+    assert not shared.folded and shared.reason.startswith("shared with the original: 'double' calls a function")
     assert list(fold_report(sequential(conv())).columns) == ["layer", "type", "folded", "into", "reason"]
 
 

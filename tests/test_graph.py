@@ -179,6 +179,12 @@ def test_exact_types_only():
         assert not is_exactly(other, layers.Dense)
 
 
+class NoConfiguration(layers.Layer):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+
 class CallOfItsOwn(keras.Model):
     def call(self, inputs):
         return 2 * super().call(inputs)
@@ -187,7 +193,8 @@ class CallOfItsOwn(keras.Model):
 def test_a_layer_that_cannot_be_copied_without_a_doubt_says_why():
     assert why_not_copied(layers.TimeDistributed(layers.Dense(2))) is None
     assert "no get_config of its own" in why_not_copied(layers.TimeDistributed(Scaled(units=2)))
-    assert "Lambda cannot be made from its configuration" in why_not_copied(layers.Lambda(lambda x: x))
+    assert "calls a function" in why_not_copied(layers.Lambda(lambda x: x))
+    assert "NoConfiguration cannot be made from its configuration" in why_not_copied(NoConfiguration(lambda x: x))
     assert "table" in why_not_copied(layers.StringLookup(vocabulary=["a"]))
     replaced = layers.Dense(2, name="replaced")
     replaced.call = lambda inputs: inputs
@@ -237,3 +244,32 @@ def test_the_mask_that_a_tensor_carries_is_told_from_another():
         (True, False),
         (True, True),
     ]
+
+
+class Transposed(layers.Layer):
+    """A dense layer with the kernel of another one."""
+
+    def __init__(self, other, **kwargs):
+        super().__init__(**kwargs)
+        self.other = other
+
+    def call(self, inputs):
+        return inputs @ keras.ops.transpose(self.other.kernel)
+
+
+def test_layers_that_share_weights_share_them_afterwards():
+    """A layer that a wrapper uses too, and one that reads another's kernel: copied one by one, they would part."""
+    dense, encoder = layers.Dense(3, name="dense"), layers.Dense(2, name="encoder")
+    wrapper, decoder = layers.TimeDistributed(dense, name="wrapper"), Transposed(encoder, name="decoder")
+    x = inputs = keras.Input((4, 3))
+    for layer in (dense, wrapper, encoder, decoder, layers.Dense(2, name="alone")):
+        x = layer(x)
+    model = keras.Model(inputs, x)
+    network = Network(model)
+    assert [network.is_entangled(layer) for layer in model.layers[1:]] == [True, True, True, True, False]
+    twin = rewrite(network)
+    assert twin.get_layer("wrapper").layer is twin.get_layer("dense")
+    assert twin.get_layer("decoder").other is twin.get_layer("encoder")
+    assert twin.get_layer("alone") is not model.get_layer("alone")
+    data = numbers(3, 2, 4, 3)
+    np.testing.assert_array_equal(twin(data), model(data))
