@@ -14,6 +14,7 @@ GETTERS = {
     for weight in ("kernel", "depthwise", "bias", "beta", "gamma", "moving_mean", "moving_variance")
     for kind in ("initializer", "regularizer", "constraint")
 }
+GETTERS["activity_regularizer"] = keras.regularizers.get
 
 
 def trains_on_tensorflow(training):

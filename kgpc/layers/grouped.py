@@ -88,6 +88,7 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
         kernel_initializer, bias_initializer: as in `keras.layers.Conv2D`.
         kernel_regularizer, bias_regularizer: as in `keras.layers.Conv2D`.
         kernel_constraint, bias_constraint: as in `keras.layers.Conv2D`.
+        activity_regularizer: as in `keras.layers.Conv2D`.
 
     Input shape: `(batch, height, width, channels)`. Output shape: `(batch, height, width, filters)`.
 
@@ -119,9 +120,11 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
         bias_regularizer=None,
         kernel_constraint=None,
         bias_constraint=None,
+        activity_regularizer=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        found("activity_regularizer", GETTERS["activity_regularizer"], activity_regularizer)
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.filters = positive_integer("filters", filters)
         self.groups = positive_integer("groups", groups)
         if self.filters % self.groups:

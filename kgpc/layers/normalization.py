@@ -6,7 +6,7 @@ import keras
 
 from kgpc.layers.checks import GETTERS, epsilon, flag, found, momentum
 
-_FLAGS = ("center", "scale", "synchronized", "merge")
+_FLAGS = ("center", "scale", "synchronized", "renorm", "merge")
 
 
 @keras.saving.register_keras_serializable(package="kgpc")
@@ -23,7 +23,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         **kwargs: arguments of `keras.layers.BatchNormalization`.
 
     Raises:
-        TypeError: if `merge`, `center`, `scale` or `synchronized` is not a bool, or `axis` not an integer.
+        TypeError: if `merge`, `center`, `scale`, `synchronized` or `renorm` is not a bool, or `axis` not an integer.
         ValueError: if `momentum` is not in [0, 1], `epsilon` not a finite number above 0, or an initializer,
             regularizer or constraint none that Keras knows.
     """
@@ -47,7 +47,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return {**config, "merge": True} if self.merge else config
 
     def call(self, inputs, training=None, mask=None):
-        if not self._fused(inputs, mask):
+        if not self.is_fused(inputs, mask):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
@@ -101,7 +101,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
         self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1 - self.momentum))
 
-    def _fused(self, inputs, mask):
+    def is_fused(self, inputs, mask=None):
+        """Whether TensorFlow's fused kernel normalizes these inputs, and not Keras' own code."""
         return (
             keras.backend.backend() == "tensorflow"
             and mask is None
