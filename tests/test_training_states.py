@@ -408,6 +408,11 @@ def test_what_is_no_file_is_told_apart(tmp_path):
     check_file(tmp_path / "gone")
     with pytest.raises(ValueError, match="link must be a file, but is a link"):
         check_file(tmp_path / "link", links=False)
+    check_file(tmp_path / "file", links=False)
+    os.link(tmp_path / "file", tmp_path / "second name")
+    check_file(tmp_path / "second name")
+    with pytest.raises(ValueError, match="second name must be a file with one name, but has 2"):
+        check_file(tmp_path / "second name", links=False)
 
 
 def test_the_best_epoch_is_what_the_monitor_says():

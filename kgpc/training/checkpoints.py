@@ -32,7 +32,7 @@ class FolderBusy(RuntimeError):
 
 
 def checked_folder(folder):
-    """The folder of a run as a Path; `~` is the home folder of the user.
+    """The folder of a run as a Path; a tilde at its beginning is the home folder of the user.
 
     Raises:
         TypeError: if it is no path.

@@ -64,13 +64,14 @@ def check_file(path, links=True):
 
     Args:
         path: Path; nothing need be there.
-        links: bool, whether it may be a link to a file.
+        links: bool, whether it may be a link to a file, or a file with a second name elsewhere.
 
     Raises:
         ValueError: if it is there and no file.
     """
     try:
-        mode = path.stat().st_mode if links else path.lstat().st_mode
+        status = path.stat() if links else path.lstat()
+        mode = status.st_mode
     except FileNotFoundError:
         if not path.is_symlink():
             return
@@ -79,7 +80,9 @@ def check_file(path, links=True):
         kind = f"not accessible ({error.strerror})"
     else:
         if stat.S_ISREG(mode):
-            return
+            if links or status.st_nlink <= 1:
+                return
+            raise ValueError(f"{path} must be a file with one name, but has {status.st_nlink}. Remove it.")
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFLNK: "a link"}
         kind = kinds.get(stat.S_IFMT(mode), "something special")
     raise ValueError(f"{path} must be a file, but is {kind}. Remove it, or choose another folder.")

@@ -125,7 +125,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
     - `state-<epoch>.npz`: the last two states, from which a run goes on;
     - `best.weights.h5`: best weights so far, for `model.load_weights`;
     - `history.csv`: one line for each epoch;
-    - `.fit.lock`: keeps two processes from training there at the same time; the second one is refused.
+    - ``.fit.lock``: keeps two processes from training there at the same time; the second one is refused.
 
     A folder is only used for the run that it belongs to: with the same recipe, the same layers, the same training
     images (all of them, where they are an array of up to 1 GiB; else 512, evenly spread), labels and class names, and
