@@ -1,10 +1,9 @@
 """Batch normalization."""
 
-import numbers
-
 import keras
 
-from kgpc.layers.checks import GETTERS, epsilon, flag, found, momentum
+from kgpc.arguments import boolean, integer, number
+from kgpc.layers.checks import GETTERS, found
 
 _FLAGS = ("center", "scale", "synchronized", "renorm", "merge")
 
@@ -23,19 +22,18 @@ class BatchNormalization(keras.layers.BatchNormalization):
         **kwargs: arguments of `keras.layers.BatchNormalization`.
 
     Raises:
-        TypeError: if `merge`, `center`, `scale`, `synchronized` or `renorm` is not a bool, or `axis` not an integer.
+        TypeError: if `merge`, `center`, `scale`, `synchronized` or `renorm` is not a bool, `axis` not an integer, or
+            `momentum` or `epsilon` not a number.
         ValueError: if `momentum` is not in [0, 1], `epsilon` not a finite number above 0, or an initializer,
             regularizer or constraint none that Keras knows.
     """
 
     def __init__(self, *, merge=False, **kwargs):
         for name in _FLAGS:
-            flag(name, {"merge": merge, **kwargs}.get(name, False))
-        axis = kwargs.get("axis", -1)
-        if isinstance(axis, bool) or not isinstance(axis, numbers.Integral):
-            raise TypeError(f"`axis` must be an integer. Received: axis={axis!r} ({type(axis).__name__}).")
-        momentum("momentum", kwargs.get("momentum", 0.99))
-        epsilon("epsilon", kwargs.get("epsilon", 1e-3))
+            boolean(name, {"merge": merge, **kwargs}.get(name, False))
+        integer("axis", kwargs.get("axis", -1))
+        number("momentum", kwargs.get("momentum", 0.99), 0, 1)
+        number("epsilon", kwargs.get("epsilon", 1e-3), above=0)
         for name in kwargs.keys() & GETTERS.keys():
             found(name, GETTERS[name], kwargs[name])
         super().__init__(**kwargs)
