@@ -296,7 +296,28 @@ def test_a_model_with_open_image_sizes_takes_any_size():
         ({"images": np.zeros((1, 12, 10, 1), "float32")}, ValueError, "`images` must be a batch"),
         ({"images": np.zeros((0, 12, 10, 3), "float32")}, ValueError, "at least one image"),
         ({"images": np.zeros((1, 12, 10, 3), "uint8")}, TypeError, "`images` must be floating-point.*dtype uint8"),
-        ({"images": "cat.jpg"}, TypeError, "`images` must be floating-point numbers"),
+        ({"images": "cat.jpg"}, TypeError, "`images` must be floating-point numbers.*Received: images='cat.jpg'"),
+        ({"images": None}, TypeError, "`images` must be floating-point numbers.*Received: images=None"),
+        ({"images": [[1.0], [2.0, 3.0]]}, TypeError, r"`images` must be.*Received: images=\[\[1.0\], \[2.0, 3.0\]\]"),
+        ({"images": {"a": 1.0}}, TypeError, "`images` must be floating-point numbers.*Received: images={'a': 1.0}"),
+        ({"images": np.full((1, 12, 10, 3), 1j)}, TypeError, "`images` must be floating-point numbers"),
+        ({"images": np.full((1, 12, 10, 3), 1e300)}, ValueError, "`images` must hold finite numbers"),
+        ({"images": 1.5}, ValueError, r"`images` must be a batch.*Received: images of shape \(\)"),
+        ({"class_index": [[0, 1], [2]]}, TypeError, "`class_index` must be an integer.*Received: class_index="),
+        ({"class_index": {}}, TypeError, r"`class_index` must be an integer.*Received: class_index=\{\}"),
+        ({"class_index": np.nan}, TypeError, "`class_index` must be an integer.*Received: class_index=nan"),
+        ({"class_index": 10**30}, TypeError, "`class_index` must be an integer.*Received: class_index=1000"),
+        ({"class_index": np.array([True] * 3)}, TypeError, "`class_index` must be an integer"),
+        ({"layer": ["stem"]}, ValueError, r"`layer` must be the name of a layer.*Received: layer=\['stem'\]"),
+        ({"layer": ""}, ValueError, "`layer` must be the name of a layer.*Received: layer=''"),
+        ({"batch_size": True}, TypeError, "`batch_size` must be an integer.*Received: batch_size=True"),
+        ({"batch_size": "8"}, TypeError, "`batch_size` must be an integer.*Received: batch_size='8'"),
+        ({"batch_size": None}, TypeError, "`batch_size` must be an integer.*Received: batch_size=None"),
+        ({"batch_size": np.inf}, TypeError, "`batch_size` must be an integer.*Received: batch_size=inf"),
+        ({"batch_size": -np.int64(1)}, ValueError, "`batch_size` must be at least 1.*Received: batch_size=-1"),
+        ({"model": None}, TypeError, "`model` must be a functional Keras model.*Received: model=None"),
+        ({"model": layers.Dense(2)}, TypeError, "`model` must be a functional Keras model.*Received: model=<Dense"),
+        ({"model": keras.Sequential([layers.Dense(2)])}, ValueError, "`model` must know the shape of its input"),
         ({"images": np.full((1, 12, 10, 3), np.nan)}, ValueError, "`images` must hold finite numbers"),
         ({"layer": "no_such_layer"}, ValueError, "`layer` must be the name of a layer of 'small'; .*'no_such"),
         ({"layer": 3}, ValueError, "`layer` must be the name of a layer"),
@@ -329,7 +350,7 @@ def test_a_layer_without_a_gradient_is_refused():
 
 
 def test_a_backend_without_gradients_is_refused(monkeypatch):
-    monkeypatch.setattr(cam, "_GRADIENTS", {})
+    monkeypatch.setattr(cam.gradients, "_GRADIENTS", {})
     model = small_model()
     with pytest.raises(NotImplementedError, match="Grad-CAM needs the backend tensorflow, jax or torch"):
         cam.grad_cam(model, images_for(model), 0)
@@ -340,8 +361,11 @@ def test_models_without_the_parts_are_refused():
     for head in (nonlinear_head, flat_head, max_pooling_head):
         with pytest.raises(ValueError, match="A class activation map is not defined for 'small'.*Use `grad_cam`"):
             cam.class_activation_map(small_model(head), images, 0)
-    with pytest.raises(ValueError, match="`model` must end in a dense layer or a 1x1 convolution.*ends in 'features'"):
-        cam.class_activation_map(small_model(lambda x: x), images, 0)
+    with pytest.raises(ValueError, match="`model` must end in a dense layer or a 1x1 convolution.*ends in 'pool'"):
+        cam.class_activation_map(small_model(layers.GlobalAveragePooling2D(name="pool")), images, 0)
+    for function in (cam.class_activation_map, cam.grad_cam):
+        with pytest.raises(ValueError, match=r"`model` must have an output of shape \(batch, classes\).*6, 5, 8\)"):
+            function(small_model(lambda x: x), images, 0)
     with pytest.raises(ValueError, match="`classifier` must be a dense layer.*classifier='pool', a GlobalAverage"):
         cam.class_activation_map(small_model(), images, 0, layer="stem", classifier="pool")
     with pytest.raises(ValueError, match="`classifier` must be the name of a layer"):
@@ -408,6 +432,19 @@ def test_an_overlay_takes_floats_and_grey_images():
         ({"heat": np.full((3, 3), np.nan)}, ValueError, r"`heat` must be in \[0, 1\]"),
         ({"alpha": 1.5}, ValueError, r"`alpha` must be in \[0, 1\]. Received: alpha=1.5"),
         ({"alpha": "half"}, TypeError, "`alpha` must be a number"),
+        ({"alpha": np.nan}, ValueError, "`alpha` must be in.*Received: alpha=nan"),
+        ({"alpha": True}, TypeError, "`alpha` must be a number.*Received: alpha=True"),
+        ({"alpha": None}, TypeError, "`alpha` must be a number.*Received: alpha=None"),
+        ({"alpha": [0.5]}, TypeError, r"`alpha` must be a number.*Received: alpha=\[0.5\]"),
+        ({"image": None}, TypeError, "`image` must be uint8.*Received: image=None"),
+        ({"image": "cat.jpg"}, TypeError, "`image` must be uint8.*Received: image='cat.jpg'"),
+        ({"image": [[1], [2, 3]]}, TypeError, r"`image` must be uint8.*Received: image=\[\[1\], \[2, 3\]\]"),
+        ({"heat": None}, TypeError, "`heat` must be an array.*Received: heat=None"),
+        ({"heat": "map"}, TypeError, "`heat` must be an array.*Received: heat='map'"),
+        ({"heat": 0.5}, ValueError, r"`heat` must be an array.*Received: heat of shape \(\)"),
+        ({"heat": np.full((3, 3), np.inf)}, ValueError, r"`heat` must be in \[0, 1\]"),
+        ({"colormap": ["gray"]}, ValueError, r"`colormap` must be the name.*Received: colormap=\['gray'\]"),
+        ({"colormap": 3}, ValueError, "`colormap` must be the name.*Received: colormap=3"),
         ({"colormap": "no_such_map"}, ValueError, "`colormap` must be the name of a matplotlib colormap.*no_such_map"),
         ({"colormap": None}, ValueError, "`colormap` must be the name"),
     ],
@@ -451,6 +488,18 @@ def test_a_gallery_of_one_image_and_without_titles():
         ({"maps": np.zeros((3, 3), "float32")}, ValueError, r"`maps` must be an array \(n, map height, map width\)"),
         ({"titles": ["a"]}, ValueError, "`titles` must be one text for each of the 3 images"),
         ({"titles": "abc"}, ValueError, "`titles` must be one text for each of the 3 images"),
+        ({"titles": 3}, ValueError, "`titles` must be one text for each of the 3 images. Received: titles=3"),
+        ({"titles": {"a", "b", "c"}}, ValueError, "`titles` must be one text for each of the 3 images"),
+        ({"titles": np.zeros((3, 2))}, ValueError, "`titles` must be one text for each of the 3 images"),
+        ({"images": None}, TypeError, "`images` must be a batch of images. Received: images=None"),
+        ({"images": 3}, TypeError, "`images` must be a batch of images. Received: images=3"),
+        ({"images": "abc"}, TypeError, "`images` must be uint8.*Received: images='a'"),
+        ({"images": np.zeros((3, 9, 12, 4))}, ValueError, "`images` must be of shape"),
+        ({"maps": None}, TypeError, "`maps` must be an array.*Received: maps=None"),
+        ({"maps": [[[0.5]], [[1.5]], [[0.0]]]}, ValueError, r"`maps` must be in \[0, 1\].*from 0.0 to 1.5"),
+        ({"columns": True}, TypeError, "`columns` must be an integer.*Received: columns=True"),
+        ({"columns": "4"}, TypeError, "`columns` must be an integer.*Received: columns='4'"),
+        ({"colormap": None}, ValueError, "`colormap` must be the name.*Received: colormap=None"),
         ({"columns": 0}, ValueError, "`columns` must be at least 1"),
         ({"columns": 1.5}, TypeError, "`columns` must be an integer"),
         ({"alpha": 7}, ValueError, "`alpha` must be in"),

@@ -109,7 +109,7 @@ def split(labels, recipe):
         if recipe.validation_split == "every nth of each class":
             chosen.append(part[:: round(1 / fraction)])
         elif recipe.validation_split == "random of each class":
-            chosen.append(part[datasets.stratified_indices(np.zeros(len(part)), count, seed=recipe.seed)])
+            chosen.append(part[datasets.stratified_indices(np.zeros(len(part), np.int64), count, seed=recipe.seed)])
         else:
             chosen.append(part[:count])
     validation = np.sort(np.concatenate(chosen)).astype(np.int64)

@@ -5,8 +5,9 @@ import gc
 
 import keras
 
+from kgpc.merging import training_twin
 from kgpc.training.argument_checks import check_number
-from kgpc.training.step_losses import keep_step_losses
+from kgpc.training.step_losses import keep_step_losses, share_step_losses
 
 # Steps up to which optimizing the graph takes longer than it saves.
 _SHORT_TRAINING = 200
@@ -47,14 +48,41 @@ def compile_network(model, recipe, steps, weighted):
     strategy = getattr(model, "distribute_strategy", None)
     # All that has variables belongs to the devices that the network is on.
     with strategy.scope() if strategy is not None else contextlib.nullcontext():
-        loss, metrics = "sparse_categorical_crossentropy", [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
-        if recipe.label_smoothing:
-            loss = _smoothed_cross_entropy(recipe.label_smoothing)
-            metrics.append(keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"))
-        model.compile(_optimizer(model, recipe), loss, **{"weighted_metrics" if weighted else "metrics": metrics})
+        model.compile(_optimizer(model, recipe), **_loss_and_metrics(recipe, weighted))
         # A first training step that has to make variables is traced twice by TensorFlow, which takes seconds.
         model.optimizer.build(model.trainable_variables)
         return keep_step_losses(model, steps)
+
+
+def trained_network(model, recipe, steps, losses, weighted):
+    """What a compiled network is trained as: itself, or its twin where that is worth making.
+
+    Args:
+        model: Keras model, from `compile_network`.
+        recipe: `Recipe`.
+        steps: int, of an epoch.
+        losses: `StepLosses` of the network.
+        weighted: bool, whether the images of validation have weights.
+
+    Returns:
+        `model`, or a model with the same variables, optimizer and kept losses (`kgpc.merging.training_twin`).
+    """
+    strategy = getattr(model, "distribute_strategy", None)
+    if recipe.epochs * steps <= _SHORT_TRAINING or (strategy is not None and strategy.num_replicas_in_sync > 1):
+        return model
+    twin = training_twin(model)
+    if twin is not model:
+        twin.compile(model.optimizer, **_loss_and_metrics(recipe, weighted))
+        share_step_losses(twin, losses)
+    return twin
+
+
+def _loss_and_metrics(recipe, weighted):
+    loss, metrics = "sparse_categorical_crossentropy", [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+    if recipe.label_smoothing:
+        loss = _smoothed_cross_entropy(recipe.label_smoothing)
+        metrics.append(keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"))
+    return {"loss": loss, "weighted_metrics" if weighted else "metrics": metrics}
 
 
 def _optimizer(model, recipe):

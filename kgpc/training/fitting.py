@@ -22,6 +22,7 @@ from kgpc.training.compilation import (
     graph_optimization,
     rare_garbage_collection,
     set_batch_norm_momentum,
+    trained_network,
 )
 from kgpc.training.fitting_checks import check_data, check_labels, check_model, finite_weights
 from kgpc.training.identity import fingerprints, identity, versions
@@ -206,7 +207,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
             variables.restore(model, state)
         run = Run(recipe, batches, validation, losses, state, checkpoints, progress)
         if state.epoch < recipe.epochs:
-            _train(model, run)
+            _train(model, trained_network(model, recipe, len(batches), losses, weighted=processes > 1), run)
         else:
             run.nothing_to_do()
     variables.assign(model.weights, state.best)
@@ -288,22 +289,30 @@ def _write_missing_products(model, state, checkpoints):
     write_products(checkpoints, state, model)
 
 
-def _train(model, run):
-    """Trains from the state of a run; where it is interrupted, the network gets that of the last complete epoch."""
-    steps = len(run.batches)
+def _train(model, trained, run):
+    """Trains from the state of a run; where it is interrupted, the network gets that of the last complete epoch.
+
+    Args:
+        model: compiled Keras model, the one of the run.
+        trained: `model`, or its twin.
+        run: `Run`.
+    """
+    steps, epochs = len(run.batches), run.recipe.epochs
+    callbacks = Callbacks([run], add_history=True, model=trained, epochs=epochs, steps=steps)
+    run.set_model(model)
     try:
         with (
             variables.synchronized(model),
-            graph_optimization(run.recipe.epochs * steps),
+            graph_optimization(epochs * steps),
             rare_garbage_collection(),
         ):
-            model.fit(
+            trained.fit(
                 run.batches,
-                epochs=run.recipe.epochs,
+                epochs=epochs,
                 initial_epoch=run.state.epoch,
                 shuffle=False,
                 verbose=0,
-                callbacks=Callbacks([run], add_history=True, model=model, epochs=run.recipe.epochs, steps=steps),
+                callbacks=callbacks,
                 validation_data=None if run.validation.fill else run.validation,
             )
     except NonFiniteLoss:

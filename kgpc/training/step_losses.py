@@ -57,6 +57,11 @@ def keep_step_losses(model, steps):
         `StepLosses`.
     """
     losses = StepLosses(steps)
+    share_step_losses(model, losses)
+    return losses
+
+
+def share_step_losses(model, losses):
+    """Makes a compiled network keep the loss of each step in the `StepLosses` of another one."""
     # Not by the model's own `__setattr__`, which would list it a second time, as a metric that somebody added.
     object.__setattr__(model, "_loss_tracker", losses)
-    return losses

@@ -1,0 +1,215 @@
+"""The end of a model: its last feature maps, and the classifier that reads them."""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from kgpc.cam.arguments import to_numpy
+from kgpc.cam.unrolled import Unrolled, Value
+from kgpc.graph import is_exactly
+from kgpc.layers import Activation
+
+# What may stand between global pooling and a linear classifier, and between the classifier and the output.
+_AFTER_POOLING = (keras.layers.Dropout, keras.layers.Reshape, keras.layers.Flatten)
+_AFTER_CLASSIFIER = (
+    keras.layers.Activation,
+    Activation,
+    keras.layers.Softmax,
+    keras.layers.Reshape,
+    keras.layers.Flatten,
+)
+_GLOBAL_POOLINGS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A dense layer or a 1x1 convolution that gives each class its logit.
+
+    One output unit decides between two classes: class 1 where its logit is above 0, class 0 elsewhere, whose logit is
+    the negative one.
+
+    Attributes:
+        layer: the layer.
+        input: `Value` that it reads.
+    """
+
+    layer: keras.layers.Layer
+    input: Value
+
+    @property
+    def classes(self):
+        """How many classes it tells apart."""
+        return max(2, self._kernel().shape[-1])
+
+    @property
+    def one_unit(self):
+        """Whether it has one output unit."""
+        return self._kernel().shape[-1] == 1
+
+    @property
+    def reads_one_vector(self):
+        """Whether it reads one number of each map, rather than each position of the maps for itself."""
+        shape = self.input.shape[1:]
+        return None not in shape and math.prod(shape) == shape[-1]
+
+    def _kernel(self):
+        """Tensor (maps, units), float32."""
+        kernel = ops.cast(ops.convert_to_tensor(self.layer.kernel), "float32")
+        if getattr(self.layer, "quantization_mode", None) == "int8":
+            kernel = kernel / ops.cast(ops.convert_to_tensor(self.layer.kernel_scale), "float32")
+        return ops.reshape(kernel, (-1, kernel.shape[-1]))
+
+    def kernel(self):
+        """The weight of each map for each class, array (maps, classes), float32."""
+        kernel = to_numpy(self._kernel())
+        return np.concatenate([-kernel, kernel], axis=1) if self.one_unit else kernel
+
+    def logits(self, inputs):
+        """What it computes before its activation, tensor (images, classes), of the tensor that it reads."""
+        inputs = ops.reshape(ops.cast(inputs, "float32"), (inputs.shape[0], -1))
+        logits = ops.matmul(inputs, self._kernel())
+        if self.layer.bias is not None:
+            logits = logits + ops.cast(ops.convert_to_tensor(self.layer.bias), "float32")
+        return ops.concatenate([-logits, logits], axis=-1) if self.one_unit else logits
+
+
+def check_model(model):
+    """`Unrolled` of a model with one input, images, and one output, a number for each class."""
+    unrolled = Unrolled(model)
+    if len(unrolled.inputs) != 1 or len(unrolled.outputs) != 1:
+        raise ValueError(
+            "`model` must have one input, the images, and one output. Received: "
+            f"{model.name!r} with {len(unrolled.inputs)} inputs and {len(unrolled.outputs)} outputs."
+        )
+    shape = unrolled.outputs[0].shape
+    if len(shape) < 2 or shape[-1] is None or any(size != 1 for size in shape[1:-1]):
+        raise ValueError(
+            f"`model` must have an output of shape (batch, classes). Received: {model.name!r}, whose output has shape "
+            f"{shape}."
+        )
+    return unrolled
+
+
+def _as_classifier(step):
+    """The classifier that a step is, or None."""
+    layer = step.operation
+    pixelwise = is_exactly(layer, keras.layers.Conv2D) and (
+        set(layer.kernel_size) == {1} and layer.groups == 1 and layer.data_format == "channels_last"
+    )
+    if not (pixelwise or is_exactly(layer, keras.layers.Dense)) or len(step.inputs) != 1:
+        return None
+    mode, low_rank = getattr(layer, "quantization_mode", None), getattr(layer, "lora_enabled", False)
+    if mode not in (None, "int8", "float8") or (mode == "int8" and low_rank):
+        raise ValueError(
+            f"`model` must have a classifier that is not quantized, or with int8 and without LoRA. Received: "
+            f"{step.name!r}, quantized with {mode}{' and with LoRA' if low_rank else ''}."
+        )
+    return Classifier(layer, step.inputs[0])
+
+
+def classifier_at_the_end(unrolled):
+    """The classifier that a model ends in, or None."""
+    step = unrolled.outputs[0].step
+    while step is not None and is_exactly(step.operation, *_AFTER_CLASSIFIER) and len(step.inputs) == 1:
+        step = step.inputs[0].step
+    found = None if step is None else _as_classifier(step)
+    return found if found is not None and found.reads_one_vector else None
+
+
+def linear_head(unrolled):
+    """The maps before global average pooling, and the classifier that is linear on the pooled maps."""
+    name = unrolled.model.name
+    classifier = classifier_at_the_end(unrolled)
+    if classifier is None:
+        raise ValueError(
+            "`model` must end in a dense layer or a 1x1 convolution as its classifier. "
+            f"Received: {name!r}, which ends in {unrolled.outputs[0].name!r}."
+        )
+    step = classifier.input.step
+    while step is not None and is_exactly(step.operation, *_AFTER_POOLING) and len(step.inputs) == 1:
+        step = step.inputs[0].step
+    if step is None or not is_exactly(step.operation, keras.layers.GlobalAveragePooling2D):
+        raise ValueError(
+            f"A class activation map is not defined for {name!r}: its classifier {classifier.layer.name!r} reads the "
+            f"output of {classifier.input.name if step is None else step.name!r}, not globally averaged feature maps. "
+            "Use `grad_cam`, which works for all."
+        )
+    return _channels_last(step, step.inputs[0]), classifier
+
+
+def last_feature_maps(unrolled):
+    """The last maps with positions: what global pooling reads, or the last tensor of images of more than one pixel."""
+    name, value = unrolled.model.name, unrolled.outputs[0]
+    while True:
+        step = value.step
+        if step is None or len(step.inputs) != 1:
+            raise ValueError(
+                f"`layer` must be given for {name!r}: on the way back from its output, {value.name!r} comes before any "
+                "feature maps."
+            )
+        value = step.inputs[0]
+        if is_exactly(step.operation, *_GLOBAL_POOLINGS):
+            return _channels_last(step, value)
+        if len(value.shape) == 4 and value.shape[1:3] != (1, 1):
+            if step.is_closed():
+                raise ValueError(
+                    f"`layer` must be given for {name!r}: the last feature maps are inside {step.name!r}, a "
+                    f"{type(step.operation).__name__} whose layers cannot be read from outside."
+                )
+            return _channels_last(step, value)
+
+
+def _channels_last(step, maps):
+    """Returns maps, refusing those that a step reads with their channels first."""
+    if getattr(step.operation, "data_format", None) == "channels_first":
+        raise ValueError(
+            "`model` must have feature maps (batch, height, width, channels). "
+            f"Received: {step.name!r} with data_format='channels_first'."
+        )
+    return maps
+
+
+def _named_value(unrolled, argument, name):
+    found = unrolled.named.get(name, []) if isinstance(name, str) else []
+    if not found and isinstance(name, str):
+        # A layer of a model within the model, by its name alone.
+        found = [value for path, values in unrolled.named.items() if path.endswith(f"/{name}") for value in values]
+    model = unrolled.model
+    if not found:
+        last = ", ".join(repr(layer) for layer in list(unrolled.named)[-8:])
+        raise ValueError(
+            f"`{argument}` must be the name of a layer of {model.name!r}; its last ones are {last}. "
+            f"Received: {argument}={name!r}."
+        )
+    if len(found) > 1:
+        raise ValueError(
+            f"`{argument}` must be a layer that is called once. Received: {argument}={name!r}, which is called "
+            f"{len(found)} times in {model.name!r}: {', '.join(sorted({value.name for value in found}))}."
+        )
+    return found[0]
+
+
+def feature_maps(unrolled, name):
+    """The output of a layer with feature maps, by its name."""
+    maps = _named_value(unrolled, "layer", name)
+    if len(maps.shape) != 4:
+        raise ValueError(
+            "`layer` must be a layer with feature maps (batch, height, width, channels). "
+            f"Received: layer={name!r}, whose output has shape {maps.shape}."
+        )
+    return maps if maps.step is None else _channels_last(maps.step, maps)
+
+
+def named_classifier(unrolled, name):
+    """A classifier by its name."""
+    value = _named_value(unrolled, "classifier", name)
+    classifier = None if value.step is None else _as_classifier(value.step)
+    if classifier is None:
+        kind = "InputLayer" if value.step is None else type(value.step.operation).__name__
+        raise ValueError(
+            f"`classifier` must be a dense layer or a 1x1 convolution. Received: classifier={name!r}, a {kind}."
+        )
+    return classifier
