@@ -8,6 +8,8 @@ too old must get as far as the message that says so.
 from __future__ import print_function
 
 import argparse
+import ast
+import binascii
 import hashlib
 import os
 import platform
@@ -23,6 +25,8 @@ MODULES = (
     "cv2", "furo", "h5py", "ipykernel", "jupytext", "keras", "matplotlib", "myst_nb", "nbclient", "nbval", "pandas",
     "playwright", "tensorflow", "tensorflow_datasets",
 )  # fmt: skip
+
+HINT = "The folder .venv beside start.py needs about 3 GB on a disk that can be written; --here makes none"
 
 COMMANDS = """\
 commands:
@@ -61,18 +65,88 @@ def python_of(folder, windows=(os.name == "nt")):
     return os.path.join(folder, "Scripts", "python.exe") if windows else os.path.join(folder, "bin", "python")
 
 
+# Settings that say where packages come from and how to get there. All others of pip would change what is installed
+# (PIP_CONSTRAINT, PIP_PRE, PIP_NO_DEPS ...) or where (PIP_TARGET, PIP_PREFIX, PIP_PYTHON ...).
+PIP_SETTINGS = (
+    "CACHE_DIR", "CERT", "CLIENT_CERT", "DEFAULT_TIMEOUT", "DISABLE_PIP_VERSION_CHECK", "EXTRA_INDEX_URL",
+    "FIND_LINKS", "INDEX_URL", "KEYRING_PROVIDER", "NO_CACHE_DIR", "NO_INDEX", "NO_INPUT", "PROXY", "RESUME_RETRIES",
+    "RETRIES", "TIMEOUT", "TRUSTED_HOST",
+)  # fmt: skip
+# Settings of Python about characters, speed and noise. Others bring in code (PYTHONPATH, PYTHONSTARTUP, which kernels
+# run), take checks away (PYTHONOPTIMIZE), or mix their messages into what is read here (PYTHONVERBOSE).
+PYTHON_SETTINGS = (
+    "PYTHONCOERCECLOCALE", "PYTHONDONTWRITEBYTECODE", "PYTHONFAULTHANDLER", "PYTHONHASHSEED", "PYTHONIOENCODING",
+    "PYTHONLEGACYWINDOWSFSENCODING", "PYTHONLEGACYWINDOWSSTDIO", "PYTHONPYCACHEPREFIX", "PYTHONUNBUFFERED",
+    "PYTHONUTF8",
+)  # fmt: skip
+# Of other programs, what would change results: how Keras and TensorFlow compute, where kernels, their start-up code and
+# the settings of figures come from, what pytest does. Devices, threads, data folders and log levels stay as they are.
+UNWANTED = (
+    "DIST_EXTRA_CONFIG", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_CONFIG_PATH", "JUPYTER_DATA_DIR", "JUPYTER_PATH",
+    "JUPYTER_PREFER_ENV_PATH", "KERAS_BACKEND", "KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED",
+    "MATPLOTLIBRC", "MPLBACKEND", "PYTEST_ADDOPTS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_PLUGINS",
+    "SETUPTOOLS_USE_DISTUTILS", "TF2_BEHAVIOR", "TF_USE_LEGACY_KERAS", "__PYVENV_LAUNCHER__",
+)  # fmt: skip
+
+
+def is_unwanted(name):
+    """Returns whether a variable of the environment would change what is installed or computed, or where."""
+    upper = name.upper()  # Windows knows no case
+    if upper.startswith("PIP_"):
+        return upper != "PIP_CONFIG_FILE" and upper[len("PIP_") :] not in PIP_SETTINGS
+    if upper.startswith("PYTHON"):
+        return upper not in PYTHON_SETTINGS
+    return upper in UNWANTED
+
+
 def clean_environ():
-    """Returns the process environment without what would bring in packages from elsewhere or hide figures."""
-    unwanted = ("MPLBACKEND", "PYTHONHOME", "PYTHONPATH")
-    environ = {name: value for name, value in os.environ.items() if name not in unwanted}
+    """Returns the process environment without what would change what is installed or computed, or where."""
+    environ = {name: value for name, value in os.environ.items() if not is_unwanted(name)}
     environ["PIP_USER"] = "0"  # `pip install --user`, where it is configured, fails in a virtual environment
     environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    environ["KERAS_BACKEND"] = "tensorflow"  # what is installed; keras.json may name another
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up messages bury ours
     # As kgpc.tensorflow_settings does, but before a notebook or test imports Keras.
     environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
     if platform.machine().lower() in ("x86_64", "amd64"):
         environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     return environ
+
+
+def pip_environ(python):
+    """Returns the environment for pip: of its configuration files, too, only what says where packages come from.
+
+    Args:
+        python: path of an interpreter that has pip.
+    """
+    environ = clean_environ()
+    listing = "import runpy, sys; sys.argv = ['pip', 'config', 'list']; runpy.run_module('pip', run_name='__main__')"
+    code, output = evaluate(python, listing)
+    if code == 0:
+        environ.update(settings_of_files(output, environ))
+    environ["PIP_CONFIG_FILE"] = os.devnull  # which makes pip read no configuration file
+    return environ
+
+
+def settings_of_files(listing, environ):
+    """Returns the variables that stand for the wanted settings in pip's configuration files.
+
+    Args:
+        listing: what `pip config list` prints: lines such as `global.index-url='https://host/simple'`.
+        environ: dict, the variables there are, which count more.
+    """
+    found = {}
+    for section in ("global", "install"):  # the second one counts more
+        for line in listing.splitlines():
+            key, equals, text = line.partition("=")
+            before, dot, name = key.partition(".")
+            name = name.upper().replace("-", "_")
+            if before == section and equals and dot and name in PIP_SETTINGS and "PIP_" + name not in environ:
+                try:
+                    found["PIP_" + name] = str(ast.literal_eval(text))
+                except (SyntaxError, ValueError):
+                    continue
+    return found
 
 
 def call(command):
@@ -89,14 +163,15 @@ def call(command):
 def evaluate(python, code):
     """Runs a line of code silently and returns (exit code, stripped output with errors)."""
     process = subprocess.run(
-        [python, "-c", code],
-        cwd=ROOT,
-        env=clean_environ(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        universal_newlines=True,
+        [python, "-c", code], cwd=ROOT, env=clean_environ(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    return process.returncode, process.stdout.strip()
+    return process.returncode, process.stdout.decode("utf-8", "replace").replace("\r\n", "\n").strip()
+
+
+def create_file(path):
+    """Makes a file where nothing is, never through a link that somebody left there, and returns its descriptor."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.open(path, flags, 0o666)
 
 
 class Environment:
@@ -124,26 +199,32 @@ class Environment:
 
     def state(self):
         """Returns what the state file says, or None where there is none."""
-        try:
-            with open(self.state_file, encoding="utf-8") as stream:
-                return stream.read().strip()
-        except FileNotFoundError:
+        if not os.path.isfile(self.state_file):  # nor a pipe, for whose other end reading would wait
             return None
+        with open(self.state_file, "rb") as stream:
+            return stream.read().decode("utf-8", "surrogateescape").strip()
 
     def write_state(self, state):
         """Writes the state file, whole or not at all."""
-        with open(self.state_file + ".new", "w", encoding="utf-8") as stream:
-            stream.write(state + "\n")
-        os.replace(self.state_file + ".new", self.state_file)
+        unfinished = "%s.%s" % (self.state_file, binascii.hexlify(os.urandom(8)).decode("ascii"))
+        try:
+            with open(create_file(unfinished), "wb") as stream:
+                stream.write((state + "\n").encode("utf-8", "surrogateescape"))
+            os.replace(unfinished, self.state_file)
+        except BaseException:
+            if os.path.lexists(unfinished):
+                os.unlink(unfinished)
+            raise
 
     def has_working_pip(self):
         """Returns whether the environment's interpreter runs, is of our version, and has pip."""
         if not os.path.exists(self.python):
             return False
-        return evaluate(self.python, "import pip, sys; print(*sys.version_info[:2])") == (
-            0,
-            "%d %d" % tuple(sys.version_info[:2]),
-        )
+        try:
+            found = evaluate(self.python, "import pip, sys; print(*sys.version_info[:2])")
+        except OSError:  # the system does not run it
+            return False
+        return found == (0, "%d %d" % tuple(sys.version_info[:2]))
 
     def set_up(self):
         """Makes the environment, or completes or renews it; returns at once where there is nothing to do.
@@ -167,7 +248,7 @@ class Environment:
         if state is None or not self.has_working_pip():
             self.create()
         self.write_state("")
-        self.pip("installing packages", "install", "--editable", ".[datasets,notebooks,site,test]")
+        self.pip("installing packages", "install", "--editable", ".[cai,datasets,notebooks,site,test]")
         self.choose_opencv()
         self.write_state(self.wanted_state())
         print("The environment is ready (%d s)." % (time.time() - started))
@@ -221,8 +302,11 @@ class Environment:
         if not on_terminal:
             print("  %s ..." % what)
             sys.stdout.flush()
-        with open(self.log_file, "wb") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=clean_environ(), stdout=log, stderr=subprocess.STDOUT)
+        environ = pip_environ(command[0]) if command[1:3] == ["-m", "pip"] else clean_environ()
+        if os.path.lexists(self.log_file):
+            os.unlink(self.log_file)
+        with open(create_file(self.log_file), "wb") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=subprocess.STDOUT)
             try:
                 while process.poll() is None:
                     if on_terminal:
@@ -239,6 +323,9 @@ class Environment:
         if process.returncode != 0:
             with open(self.log_file, encoding="utf-8", errors="replace") as log:
                 tail = log.read().strip().splitlines()[-15:]
+            free = shutil.disk_usage(self.folder).free // 10**6
+            if free < 100:  # then the output may be lost as well
+                tail.append("The disk is full: %d MB are free for %s. (%s)" % (free, self.folder, HINT))
             raise SetupError(
                 "This failed: %s\n\n%s\n\nAll of its output: %s\nRun the same command again to go on from here."
                 % (" ".join(command), "\n".join(tail), self.log_file)
@@ -261,9 +348,10 @@ def current_python():
         missing.append("kgpc")  # find_spec would find it in any case: this script lies beside it
     if missing:
         raise SetupError(
-            "--here uses %s as it is, which lacks: %s.\nInstall them: python -m pip install --editable "
-            '".[datasets,notebooks,site,test]"\n(in an environment made from environment.yml: python -m pip install '
-            "--no-deps --editable .)" % (sys.executable, ", ".join(missing))
+            "--here uses %s as it is, which lacks: %s.\n"
+            'Install them: python -m pip install --editable ".[cai,datasets,notebooks,site,test]"\n'
+            "(in an environment made from environment.yml: python -m pip install --no-deps --editable .)"
+            % (sys.executable, ", ".join(missing))
         )
     return sys.executable
 
@@ -311,7 +399,13 @@ def main(arguments=None):
     if problem:
         print(problem, file=sys.stderr)
         return 2
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a folder's name may have letters that a terminal has not
     options, rest = parse(arguments)
+    dropped = sorted(name for name in os.environ if is_unwanted(name))
+    if dropped:
+        print("Set aside, because it changes results or places: %s." % ", ".join(dropped), file=sys.stderr)
     try:
         if options.here:
             python = current_python()
@@ -323,9 +417,22 @@ def main(arguments=None):
     except SetupError as error:
         print("\n%s" % error, file=sys.stderr)
         return 2
+    except OSError as error:
+        forget_output()
+        print("\nThis cannot be written or run: %s. (%s)" % (error, HINT), file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
         return 130
+
+
+def forget_output():
+    """Where the standard output cannot be written, keeps Python from failing once more at its end."""
+    try:
+        sys.stdout.flush()
+    except (AttributeError, OSError, ValueError):
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

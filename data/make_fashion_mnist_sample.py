@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -59,12 +60,15 @@ def npz_bytes(arrays):
 
 def write_file(path, content):
     """Writes beside the file and renames, so that a file with this name is always a whole one."""
-    part = path.with_name(path.name + ".part")
+    # A new file of its own name: nobody else writes it, and it is no link that somebody put there.
+    handle, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        part.write_bytes(content)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(part, 0o644)
         os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        Path(part).unlink(missing_ok=True)
 
 
 def main(arguments=None):

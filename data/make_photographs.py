@@ -13,7 +13,9 @@ import argparse
 import hashlib
 import json
 import os
+import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import cv2
@@ -22,6 +24,8 @@ import numpy as np
 FOLDER = "photographs"
 HEIGHT = 300
 MAX_BYTES = 1_300_000
+# More than the largest of the originals, so that not everything has to be unpacked to see that it is another file.
+MAX_ORIGINAL_BYTES = 2**21
 SCIKIT_IMAGE = "scikit-image 0.26.0, skimage.data.{}; originally {}"
 
 # One entry for each photograph. `crop` is (top, left, height, width) in pixels of the original, done before resizing.
@@ -99,14 +103,21 @@ PHOTOGRAPHS = (
 
 def originals_in(wheel):
     """The bytes of the pictures in a wheel of scikit-image, by file name; each is checked."""
+    if not zipfile.is_zipfile(wheel):
+        raise SystemExit(f"{wheel} is damaged or no wheel.")
     contents = {}
     with zipfile.ZipFile(wheel) as archive:
         for photograph in PHOTOGRAPHS:
             name = photograph["original"]
             try:
-                content = archive.read(f"skimage/data/{name}")
+                with archive.open(f"skimage/data/{name}") as file:
+                    content = file.read(MAX_ORIGINAL_BYTES + 1)
             except KeyError:
                 raise SystemExit(f"{wheel} is not the wheel of scikit-image: it has no skimage/data/{name}.") from None
+            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+                raise SystemExit(f"{wheel} is damaged: {name} cannot be read from it ({error}).") from None
+            if len(content) > MAX_ORIGINAL_BYTES:
+                raise SystemExit(f"{name} in {wheel} is another picture: it has more than {MAX_ORIGINAL_BYTES} bytes.")
             actual = hashlib.sha256(content).hexdigest()
             if actual != photograph["original_sha256"]:
                 raise SystemExit(
@@ -128,12 +139,15 @@ def shrink(content, crop):
 
 def write_file(path, content):
     """Writes beside the file and renames, so that a file with this name is always a whole one."""
-    part = path.with_name(path.name + ".part")
+    # A new file of its own name: nobody else writes it, and it is no link that somebody put there.
+    handle, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        part.write_bytes(content)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(part, 0o644)
         os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        Path(part).unlink(missing_ok=True)
 
 
 def main(arguments=None):

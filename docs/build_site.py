@@ -4,8 +4,10 @@
     python docs/build_site.py [FOLDER]
 
 The sources are first laid out in a folder of their own, in the places that they have in the repository, so that links
-between them lead where they lead there. `docs/index.md` becomes the landing page; `notebooks` and `docs` are taken as
-they are found, and every module of the package gets a page.
+between them lead where they lead there. `docs/index.md` becomes the landing page; `docs` is taken as it is found, and
+`notebooks` as far as `notebook_content` lets it; every module of the package gets a page.
+
+A folder that is there already is replaced only where this command made it, which a file in it says.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import notebook_content
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -35,6 +38,7 @@ SOURCES = (
     "notebooks/*.ipynb",
 )
 THUMBNAIL_PIXELS = 480
+MARKER = ".made-by-kgpc-build-site"  # in every folder that may be deleted
 FORM_TITLE = re.compile(r"^# @title (.*?)(?: \{display-mode.*\})?\n")
 
 
@@ -128,12 +132,10 @@ def name_folded_cells(notebook):
 
 def thumbnail(notebook):
     """Returns the first figure of a notebook as a small HTML image, or an empty text where it has none."""
-    from PIL import Image
-
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
-                picture = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).convert("RGB")
+                picture = notebook_content.png(output.data["image/png"]).convert("RGB")
                 picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
                 stored = io.BytesIO()
                 picture.save(stored, format="png", optimize=True)
@@ -229,16 +231,54 @@ def landing_page(notebooks):
 # The site
 
 
-def lay_out(folder):
-    """Writes all sources of the site into a folder, which is emptied first."""
+def check_replaceable(folder):
+    """Checks that a folder may be written anew: it is not there, is empty, or was made by this command.
+
+    Raises:
+        ValueError: if it holds something else, or is no folder.
+    """
+    if folder.is_dir() and not folder.is_symlink():
+        if (folder / MARKER).is_file() or not any(folder.iterdir()):
+            return
+        raise ValueError(
+            f"{folder} has files that this command did not make, so it is not replaced. Name another folder, or delete "
+            "it yourself."
+        )
+    if folder.exists() or folder.is_symlink():
+        raise ValueError(f"{folder} is no folder. Name another one.")
+
+
+def renew(folder):
+    """Makes an empty folder in place of the one that this command made earlier; see `check_replaceable`."""
+    check_replaceable(folder)
     if folder.exists():
         shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / MARKER).touch()
+
+
+def check_page(path):
+    """Checks that a page is a file of the repository, and no settings stand at its head.
+
+    Raises:
+        ValueError: if it leads elsewhere, or begins with settings, which could have its code executed.
+    """
+    if not path.resolve().is_relative_to(ROOT):
+        raise ValueError(f"{path} leads to a file outside the repository. It is not put onto the site.")
+    if path.suffix == ".md" and path.read_text(encoding="utf-8").lstrip("\ufeff").startswith("---"):
+        raise ValueError(f"{path} begins with settings (---). Pages of the site have none.")
+
+
+def lay_out(folder):
+    """Writes all sources of the site into a new folder."""
+    folder.mkdir()
     notebooks = {}
     for path in sorted(path for pattern in SOURCES for path in ROOT.glob(pattern)):
         target = folder / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
+        check_page(path)
         if path.suffix == ".ipynb":
-            notebooks[path.stem] = nbformat.read(path, as_version=4)
+            notebooks[path.stem] = notebook_content.shown(nbformat.read(path, as_version=4), path.name)
             name_folded_cells(notebooks[path.stem])
             nbformat.write(notebooks[path.stem], target)
         elif path != DOCS / "index.md":
@@ -251,27 +291,40 @@ def build(folder):
     """Builds the site into a folder; what lies there is replaced.
 
     Args:
-        folder: Path; beside it, sources and intermediate files are kept in folders of similar names.
+        folder: Path; beside it, sources and intermediate files are kept in a folder of the same name with `-work`.
 
     Returns:
-        int, exit code of Sphinx; a warning is an error.
+        int, exit code of Sphinx; a warning is an error, and the site that was there before then stays.
+
+    Raises:
+        ValueError: if a folder has files that were not made here, or something must not be put onto the site.
     """
     from sphinx.cmd.build import build_main
 
-    sources, doctrees = (folder.with_name(f"{folder.name}-{what}") for what in ("sources", "doctrees"))
+    check_replaceable(folder)
+    work = folder.with_name(f"{folder.name}-work")
+    renew(work)
+    # MyST-NB has a folder of its own beside that of the pages, so they are made in here first.
+    sources, pages = work / "sources", work / "pages"
     lay_out(sources)
-    if folder.exists():
-        shutil.rmtree(folder)
     options = ["--quiet", "--fail-on-warning", "--keep-going", "--fresh-env", "--conf-dir", str(DOCS)]
-    return build_main([*options, "--doctree-dir", str(doctrees), str(sources), str(folder)])
+    code = build_main([*options, "--doctree-dir", str(work / "doctrees"), str(sources), str(pages)])
+    if code == 0:
+        renew(folder)
+        shutil.copytree(pages, folder, dirs_exist_ok=True)
+    return code
 
 
 def main(arguments=None):
     """Runs the command line and returns the exit code."""
     parser = argparse.ArgumentParser(prog="build_site.py", description="Build the site of the collection.")
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "site", help="default: build/site")
-    folder = parser.parse_args(arguments).folder.absolute()
-    code = build(folder)
+    folder = parser.parse_args(arguments).folder.resolve()
+    try:
+        code = build(folder)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
     if code == 0:
         print(f"The site: {folder / 'index.html'}")
     return code

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 from docutils import nodes
+from sphinx.errors import ExtensionError
 from sphinx.util import inspect
 
 import kgpc
@@ -87,8 +88,24 @@ def mark_examples(app, what, name, obj, options, lines):
                 lines[index] += ":"  # what follows is a block of code
 
 
+def refuse_files_from_outside(app, env):
+    """Stops before a file that lies elsewhere than the sources is copied, to which a link or a picture leads."""
+    sources = Path(app.srcdir).resolve()
+    # Where MyST-NB puts the pictures of notebooks.
+    allowed = sources, Path(app.outdir).resolve().parent / "jupyter_execute"
+    outside = [
+        f"{', '.join(sorted(pages))}: {name}"
+        for files in (env.images, env.dlfiles)
+        for name, (pages, _) in files.items()
+        if not any((sources / name).resolve().is_relative_to(folder) for folder in allowed)
+    ]
+    if outside:
+        raise ExtensionError(f"These files lie outside the sources and are not put onto the site: {'; '.join(outside)}")
+
+
 def setup(app):
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", mark_examples, priority=1)  # before napoleon
     app.connect("autodoc-process-signature", sign_layers)
     app.connect("doctree-read", describe_figures)
+    app.connect("env-check-consistency", refuse_files_from_outside)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the repository's public location, which pyproject.toml names once, into every notebook.
+"""Writes what all notebooks have in common into each of them: the setup cell, and the repository's public location.
 
     python docs/stamp_notebooks.py
 
-In both files of each pair, the setup cell gets the address that it installs kgpc from where that is missing, and a link
-below the title opens the notebook in Colab. While `repository` in the table `[tool.kgpc]` is empty, the setup cells
-have no address and there is no link.
+In both files of each pair, the setup cell becomes the one of `setup_cell.py`, with the address that it installs kgpc
+from where that is missing, and a link below the title opens the notebook in Colab. The address is `repository` in the
+table `[tool.kgpc]` of pyproject.toml; while it is empty, the setup cells have no address and there is no link.
 """
 
 import argparse
@@ -23,6 +23,9 @@ BRANCH = "main"
 # Text, not the usual picture: that one would be fetched from elsewhere by a reader who may be offline.
 LABEL = "▶ Open in Colab"
 ADDRESS = re.compile(r"^REPOSITORY = .*$", flags=re.MULTILINE)
+SETUP = (Path(__file__).with_name("setup_cell.py")).read_text(encoding="utf-8").strip()
+# In a script the cell ends where the next one begins.
+SETUP_CELL = re.compile(rf"^{re.escape(SETUP.partition(' (')[0])}\b.*?(?=\n+# %%|\Z)", flags=re.MULTILINE | re.DOTALL)
 
 
 def repository_of(pyproject):
@@ -79,10 +82,20 @@ def stamp_title(text, link, comment=""):
     return stamped
 
 
-def stamp_setup(text, repository):
-    """Returns a text in which the line `REPOSITORY = ...`, where there is one, names the repository."""
+def setup_cell(repository):
+    """Returns the code of the setup cell, which is the same in all notebooks, for a repository."""
     comment = "where kgpc can be cloned from" + ("" if repository else "; empty while it has no public address")
-    return ADDRESS.sub(lambda _: f"REPOSITORY = {json.dumps(repository)}  # {comment}", text)
+    return ADDRESS.sub(lambda _: f"REPOSITORY = {json.dumps(repository)}  # {comment}", SETUP)
+
+
+def stamp_setup(text, repository):
+    """Returns a text in which the setup cell, where there is one, is that of `setup_cell`.
+
+    Args:
+        text: str, the code of a cell, or a script.
+        repository: str, public location of the repository, or empty.
+    """
+    return SETUP_CELL.sub(lambda _: setup_cell(repository), text)
 
 
 def stamped_notebook(text, repository, name):
@@ -101,7 +114,7 @@ def stamped_script(text, repository, name):
 
 
 def stamp(folder, repository):
-    """Writes the repository's location into both files of every pair in a folder.
+    """Writes the setup cell and the repository's location into both files of every pair in a folder.
 
     Args:
         folder: Path.
@@ -133,7 +146,8 @@ def stamp(folder, repository):
 def main(arguments=None):
     """Runs the command line and returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="stamp_notebooks.py", description="Write the repository of pyproject.toml into the notebooks."
+        prog="stamp_notebooks.py",
+        description="Write the setup cell, and the repository of pyproject.toml, into the notebooks.",
     )
     parser.parse_args(arguments)
     try:

@@ -2,8 +2,11 @@
 
 The schemes (`D6`, `D6v3`, `Grouped`, `GroupedV3`) are importable from here; models live in `kgpc.applications`,
 counting in `kgpc.flops`, published numbers in `kgpc.paper`, released weights in `kgpc.released`, class activation maps
-in `kgpc.cam`, image data in `kgpc.datasets`, training in `kgpc.training`.
+in `kgpc.cam`, image data in `kgpc.datasets`, training in `kgpc.training`. Modules that few programs need, such as
+`kgpc.cai`, `kgpc.deploy` and `kgpc.timing`, are imported when they are first asked for.
 """
+
+import importlib
 
 # Before everything that imports TensorFlow, which reads its settings once.
 from kgpc import tensorflow_settings  # isort: split
@@ -49,3 +52,17 @@ __all__ = [
     "training",
     "weights",
 ]
+
+# Imported when they are asked for: few programs need them, and `import kgpc` should not take longer for them.
+_LATER = ("cai", "deploy", "timing")
+
+
+def __getattr__(name):
+    """Imports a module of the package that is asked for as an attribute."""
+    if name in _LATER:
+        return importlib.import_module(f"kgpc.{name}")
+    raise AttributeError(f"module 'kgpc' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_LATER})

@@ -5,25 +5,24 @@ imports itself, so that executing notebooks, which `start.py` does by running th
 """
 
 import argparse
-import importlib.util
+import importlib
 import os
 import sys
+import types
 from pathlib import Path
 
 
-def _notebook_runner():
-    """The module `kgpc.notebooks`; where this file is run as a script, without importing the package around it."""
+def _module(name):
+    """A module of kgpc; where this file is run as a script, without importing the package around it."""
     if __package__:
-        from kgpc import notebooks
-
-        return notebooks
-    specification = importlib.util.spec_from_file_location("notebooks", Path(__file__).with_name("notebooks.py"))
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+        return importlib.import_module(f"{__package__}.{name}")
+    package = types.ModuleType("kgpc_without_imports")
+    package.__path__ = [str(Path(__file__).parent)]
+    sys.modules.setdefault(package.__name__, package)
+    return importlib.import_module(f"{package.__name__}.{name}")
 
 
-notebooks = _notebook_runner()
+files, notebooks = _module("files"), _module("notebooks")
 
 
 def parser():
@@ -34,6 +33,7 @@ def parser():
     _add_table(commands)
     _add_rerun(commands)
     _add_compare(commands)
+    _add_papers_notebooks(commands)
     return parser
 
 
@@ -50,8 +50,8 @@ def _add_notebooks(commands):
         default=notebooks.DEFAULT_PROFILE,
         help="quick (default): data that comes along, minutes; paper: the real data and recipe, for a GPU",
     )
-    command.add_argument("--folder", type=Path, default=Path("notebooks"), help="where they lie (default: notebooks)")
-    command.add_argument("--output", type=Path, default=Path("results"), help="where they go (default: results)")
+    command.add_argument("--folder", default="notebooks", help="where they lie (default: notebooks)")
+    command.add_argument("--output", default="results", help="where they go (default: results)")
     command.add_argument(
         "--jobs",
         type=_at_least_one,
@@ -81,9 +81,14 @@ def execute_notebooks(options):
     if options.update and options.jobs is not None:
         parser().error("--update executes one notebook after the other: leave out --jobs")
     suffixes = (".ipynb", ".py") if options.update else (".ipynb",)
-    paths = notebooks.find_notebooks(options.folder.absolute(), options.names, suffixes)
-    output = options.output.absolute()
+    folder, output = (_path(f"--{name}", getattr(options, name)).absolute() for name in ("folder", "output"))
+    paths = notebooks.find_notebooks(folder, options.names, suffixes)
     output.mkdir(parents=True, exist_ok=True)
+    if not options.update and output.samefile(folder):
+        raise notebooks.UserError(
+            "--output must be another folder than that of the notebooks, which would be overwritten. "
+            "(--update stores outputs in place.)"
+        )
     os.environ["KGPC_RESULTS"] = str(output)
     try:
         if options.update:
@@ -95,34 +100,45 @@ def execute_notebooks(options):
     return 0
 
 
+def _path(option, value):
+    """The path that an option has."""
+    try:
+        return files.path_argument(option, value)
+    except ValueError as error:
+        raise notebooks.UserError(error) from error
+
+
+def _target(option, value):
+    """The path of a file that an option asks to write, None without one; refused before the work."""
+    if value is None:
+        return None
+    path = _path(option, value)
+    files.check_target(option, path)
+    return path
+
+
 def _add_table(commands):
     command = commands.add_parser(
         "table",
         help="compare the published parameters and flops with ours",
         description="Count every published model and print the counts beside the published ones; 1 if a row differs.",
     )
-    command.add_argument("--output", type=Path, metavar="PAGE", help="write a Markdown page instead of printing")
+    command.add_argument("--output", metavar="PAGE", help="write a Markdown page instead of printing")
     command.set_defaults(function=compare_counts)
 
 
 def compare_counts(options):
     """Prints the published counts beside ours, or writes them as a Markdown page; 1 if a row differs."""
+    page = _target("--output", options.output)
     from kgpc import paper
 
     comparison = paper.compare_counts()
-    if options.output is None:
+    if page is None:
         print(paper.as_text(comparison).to_string(index=False))
     else:
-        _write(options.output, paper.counts_page(comparison))
+        files.write(page, paper.counts_page(comparison))
     print(paper.summary(comparison))
     return 0 if comparison["parameters_equal"].all() and comparison["flops_equal"].dropna().all() else 1
-
-
-def _write(path, text):
-    """Writes a file beside its place and renames it."""
-    unfinished = path.with_name(path.name + ".new")
-    unfinished.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(unfinished, path)
 
 
 def _add_rerun(commands):
@@ -206,33 +222,60 @@ def _add_compare(commands):
         "the profile quick also the variants of each family against each other.",
     )
     command.add_argument("folder", metavar="FOLDER", help="what --output of rerun was")
-    command.add_argument("--save", type=Path, metavar="FILE", help="also write the results of all runs, a CSV file")
-    command.add_argument("--page", type=Path, metavar="PAGE", help="also write a Markdown page about the quick profile")
+    command.add_argument("--save", metavar="FILE", help="also write the results of all runs, a CSV file")
+    command.add_argument("--page", metavar="PAGE", help="also write a Markdown page about the quick profile")
     command.set_defaults(function=compare)
 
 
 def compare(options):
     """Prints published against rerun, and variants against each other."""
+    save, page = _target("--save", options.save), _target("--page", options.page)
     from kgpc import paper
+    from kgpc.paper.run_table import read_results
 
     try:
-        results = paper.results(options.folder)
+        results, left_out = read_results(options.folder, argument="FOLDER")
     except (ModuleNotFoundError, ValueError) as error:  # a URL without what reads it
         raise notebooks.UserError(error) from error
+    for reason in left_out:
+        print(reason, file=sys.stderr)
     if results.empty:
         raise notebooks.UserError(f"There is no complete run in {options.folder}.")
     print(paper.compare(results).to_string(index=False, float_format="{:.2f}".format))
     if (results["profile"] == "quick").any():
         print()
         print(paper.compare_variants(results).to_string(index=False, float_format="{:.2f}".format))
-    if options.save:
-        _write(options.save, results.to_csv(index=False, lineterminator="\n"))
-    if options.page:
+    if save:
+        files.write(save, results.to_csv(index=False, lineterminator="\n"))
+    if page:
         try:
-            page = paper.quick_page(results, options.save.stem if options.save else "quick-fashion-mnist")
+            text = paper.quick_page(results, save.stem if save else "quick-fashion-mnist")
         except ValueError as error:
             raise notebooks.UserError(error) from error
-        _write(options.page, page)
+        files.write(page, text)
+    return 0
+
+
+def _add_papers_notebooks(commands):
+    command = commands.add_parser(
+        "papers-notebooks",
+        help="list the authors' own notebooks with the published rows that come from them",
+        description="List the notebooks of the papers: which published rows come from each, and what it takes to run "
+        'it. The page "Run the papers\' notebooks" of the documentation says what to change in them.',
+    )
+    command.add_argument("--markdown", action="store_true", help="print the table as the page has it")
+    command.set_defaults(function=list_papers_notebooks)
+
+
+def list_papers_notebooks(options):
+    """Prints the table of the authors' notebooks."""
+    from kgpc.paper import papers_notebooks
+
+    table = papers_notebooks.authors_notebooks()
+    if options.markdown:
+        print(papers_notebooks.as_markdown(table), end="")
+    else:
+        print(papers_notebooks.as_text(table).to_string(index=False))
     return 0
 
 
@@ -245,15 +288,31 @@ def main(arguments=None):
     Returns:
         int, exit code: 0, 1 if a notebook or a run failed, a count differs or something is amiss, 130 if interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show is no reason to stop
     options = parser().parse_args(arguments)
     try:
-        return options.function(options)
-    except (OSError, notebooks.UserError) as error:
+        code = options.function(options)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # not later, when an error has no name
+        return code
+    except (OSError, notebooks.UserError, files.FileError) as error:
+        _forget_output()
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
+
+
+def _forget_output():
+    """Where nobody reads the output any more, or its disk is full, keeps Python from failing once more at its end."""
+    try:
+        sys.stdout.flush()
+    except (AttributeError, OSError, ValueError):
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

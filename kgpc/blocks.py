@@ -3,7 +3,7 @@
 import keras
 
 from kgpc.grouping import check_scheme, ordinary_plan
-from kgpc.layers import Activation, BatchNormalization, CopyChannels, GroupedPointwiseConv2D, InterleaveChannels
+from kgpc.layers import Activation, BatchNormalization, CopyChannels, GroupedPointwiseConv2D, InterleaveChannels, checks
 
 
 def pointwise(
@@ -45,25 +45,32 @@ def pointwise(
     Returns:
         Keras tensor (batch, height, width, filters).
 
+    The layers are "channels_last", whatever `keras.config.image_data_format()` says.
+
     Raises:
-        ValueError: if `scheme` is not a scheme, or `filters` is smaller than 1, or the channels of `x` are not known.
-        TypeError: if `filters` is not an integer.
+        ValueError: if an argument is out of its range, `scheme` is not a scheme, or the channels of `x` are not known.
+        TypeError: if `filters` is not an integer, `name` not a str, or a bool anything else.
 
     Reference: Schwarz Schuler et al. 2022, section 3, doi:10.13164/mendel.2022.1.023; for the enhanced scheme
     doi:10.3390/e24091264.
     """
     check_scheme(scheme)
-    if len(x.shape) != 4 or x.shape[-1] is None:
-        raise ValueError(
-            "`x` must be a tensor (batch, height, width, channels) with a known number of channels. "
-            f"Received: x of shape {tuple(x.shape)}."
-        )
+    _check_input_and_name(x, name)
+    for argument, value in (("batch_norm", batch_norm), ("batch_norm_scale", batch_norm_scale), ("use_bias", use_bias)):
+        checks.flag(argument, value)
+    checks.found("activation", keras.activations.get, activation)
+    checks.found("kernel_initializer", keras.initializers.get, kernel_initializer)
+    checks.found("kernel_regularizer", keras.regularizers.get, kernel_regularizer)
+    checks.momentum("momentum", momentum)
+    checks.epsilon("epsilon", epsilon)
     plan = ordinary_plan(x.shape[-1], filters) if scheme is None else scheme.plan(x.shape[-1], filters)
 
     def unit(x, convolution):
         unit_name = name + convolution.suffix
         common = {
-            "use_bias": use_bias,
+            "use_bias": bool(use_bias),
+            # Not what the global setting says when the layer is made: `x` has its channels last.
+            "data_format": "channels_last",
             "kernel_initializer": kernel_initializer,
             "kernel_regularizer": kernel_regularizer,
             "name": f"{unit_name}_conv",
@@ -73,9 +80,9 @@ def pointwise(
         else:
             x = GroupedPointwiseConv2D(convolution.filters, convolution.groups, **common)(x)
         if batch_norm:
-            x = BatchNormalization(scale=batch_norm_scale, momentum=momentum, epsilon=epsilon, name=f"{unit_name}_bn")(
-                x
-            )
+            x = BatchNormalization(
+                scale=bool(batch_norm_scale), momentum=momentum, epsilon=epsilon, name=f"{unit_name}_bn"
+            )(x)
         return x if activation is None else Activation(activation, name=unit_name)(x)
 
     def stage(x, stage_plan):
@@ -93,3 +100,17 @@ def pointwise(
     if plan.second is None:
         return mixed
     return keras.layers.Add(name=name + plan.add_suffix)([stage(mixed, plan.second), first])
+
+
+def _check_input_and_name(x, name):
+    shape = getattr(x, "shape", None)
+    if shape is None or len(shape) != 4 or shape[-1] is None:
+        received = f"x={x!r}" if shape is None else f"x of shape {tuple(shape)}"
+        raise ValueError(
+            "`x` must be a tensor (batch, height, width, channels) with a known number of channels. "
+            f"Received: {received}."
+        )
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be a str. Received: name={name!r} ({type(name).__name__}).")
+    if not name or "/" in name:
+        raise ValueError(f'`name` must not be empty, and without "/". Received: name={name!r}.')

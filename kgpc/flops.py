@@ -11,11 +11,20 @@ import math
 import keras
 import pandas as pd
 
+from kgpc.arguments import received
 from kgpc.layers import GroupedPointwiseConv2D
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, GroupedPointwiseConv2D)
 _GLOBAL_AVERAGES = (keras.layers.GlobalAveragePooling2D,)
 _WINDOW_POOLINGS = (keras.layers.AveragePooling2D, keras.layers.MaxPooling2D)
+# What else may hold weights: layers of this kind multiply no matrix, so they count nothing.
+_WITHOUT_PRODUCTS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.Normalization,
+    keras.layers.PReLU,
+)
 
 # Float operations per output element; what is not listed (ReLU, sigmoid, ...) counts 0 in the paper's convention.
 _ACTIVATION_OPERATIONS = {"silu": 1, "hard_silu": 2, "hard_sigmoid": 1, "softmax": 5}
@@ -78,7 +87,8 @@ def _with_classifier(counts):
     if last is None:
         return counts
     count = counts[last]
-    if count.kind == "Dense" or (count.part == "pointwise" and count.output_shape[:2] == (1, 1)):
+    # Of a 1x1 map at most the channels are more than 1, wherever their axis is.
+    if count.kind == "Dense" or (count.part == "pointwise" and count.output_shape.count(1) >= 2):
         counts[last] = dataclasses.replace(count, part="classifier")
     return counts
 
@@ -87,9 +97,16 @@ def _layer_macs(operation, input_shape, output_shape):
     if isinstance(operation, keras.layers.DepthwiseConv2D):
         return _elements(output_shape) * math.prod(operation.kernel_size)
     if isinstance(operation, _CONVOLUTIONS):
-        return _elements(output_shape) * math.prod(_kernel_size(operation)) * (input_shape[-1] // operation.groups)
+        channels = input_shape[1 if getattr(operation, "data_format", None) == "channels_first" else -1]
+        return _elements(output_shape) * math.prod(_kernel_size(operation)) * (channels // operation.groups)
     if isinstance(operation, keras.layers.Dense):
         return _elements(output_shape) * input_shape[-1]
+    if getattr(operation, "weights", None) and not isinstance(operation, _WITHOUT_PRODUCTS):
+        raise ValueError(
+            "`model` must have no layers with weights but Conv2D, DepthwiseConv2D, GroupedPointwiseConv2D, Dense and "
+            f"normalizations: others cannot be counted. Received: the layer {operation.name!r} "
+            f"({type(operation).__name__})."
+        )
     return 0
 
 
@@ -122,7 +139,8 @@ def layer_counts(model):
 
     Raises:
         TypeError: if `model` is not a functional or sequential Keras model.
-        ValueError: if its image size is not fixed.
+        ValueError: if its image size is not fixed, or a layer multiplies in a way that is not known here, such as a
+            transposed or separable convolution.
     """
     return _with_classifier(_layer_counts(model))
 
@@ -131,8 +149,12 @@ def _layer_counts(model):
     """As `layer_counts`, with no layer named the classifier."""
     if isinstance(model, keras.Sequential) and model.built:
         model = model._functional
-    if not hasattr(model, "operations"):
-        raise TypeError(f"`model` must be a functional or sequential Keras model. Received: model={model!r}.")
+    if isinstance(model, keras.Sequential):
+        raise ValueError(
+            f"`model` must have been built with a fixed image size to be counted. {received('model', model)}"
+        )
+    if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
+        raise TypeError(f"`model` must be a functional or sequential Keras model. {received('model', model)}")
     # The graph's own nodes: a layer that other models use too has nodes that are not this model's.
     nodes = {id(node) for depth in model._nodes_by_depth.values() for node in depth}
     counts = []
@@ -192,7 +214,15 @@ def trainable_parameters(model):
 
     Returns:
         int.
+
+    Raises:
+        TypeError: if `model` is not a Keras model or layer.
+        ValueError: if it was not built, and therefore has no weights yet.
     """
+    if not isinstance(model, keras.layers.Layer):
+        raise TypeError(f"`model` must be a Keras model or layer. {received('model', model)}")
+    if not model.built:
+        raise ValueError(f"`model` must have been built, or it has no weights yet. {received('model', model)}")
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 

@@ -13,27 +13,12 @@ Interleaved Grouped Filters without Divisibility Constraints", Entropy 24(9), do
 import abc
 import dataclasses
 import math
-import numbers
 
+from kgpc.arguments import boolean, integer, positive_integer, received, shown, text
 
-def positive_integer(name, value):
-    """Returns `value` as an int where it is an integer of at least 1.
-
-    Args:
-        name: str, name of the argument, for the message.
-        value: what was received.
-
-    Raises:
-        TypeError: if it is not an integer.
-        ValueError: if it is smaller than 1.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(
-            f"`{name}` must be an integer of at least 1. Received: {name}={value!r} ({type(value).__name__})."
-        )
-    if value < 1:
-        raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}.")
-    return int(value)
+# Above these an answer would only cost time: no tensor has so many channels, and an order is a list of all of them.
+_MOST_CHANNELS = 2**31 - 1
+_MOST_ORDERED_CHANNELS = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +29,27 @@ class Convolution:
         suffix: str, what is appended to the name of the unit.
         in_channels: int, channels it reads.
         filters: int, channels it writes.
-        groups: int, number of groups; 1 is an ordinary convolution.
+        groups: int, number of groups, which divides both; 1 is an ordinary convolution.
+
+    Raises:
+        TypeError: if `suffix` is not a str, or a number is not an integer.
+        ValueError: if a number is smaller than 1, or `groups` does not divide `in_channels` and `filters`.
     """
 
     suffix: str
     in_channels: int
     filters: int
     groups: int
+
+    def __post_init__(self):
+        text("suffix", self.suffix)
+        for name in ("in_channels", "filters", "groups"):
+            object.__setattr__(self, name, positive_integer(name, getattr(self, name)))
+        if self.in_channels % self.groups or self.filters % self.groups:
+            raise ValueError(
+                f"`groups` must divide in_channels={self.in_channels} and filters={self.filters}. "
+                f"Received: groups={self.groups}."
+            )
 
     @property
     def channels_per_group(self):
@@ -71,11 +70,23 @@ class Stage:
         copied_channels: int, copies of the first channels that are appended to the input first (0: none).
         paths: tuple of `Convolution`. A second path reads the first `paths[1].in_channels` channels only.
         suffix: str, what is appended to the name of the unit for the concatenation.
+
+    Raises:
+        TypeError: if an argument is of another type.
+        ValueError: if `copied_channels` is negative, or `paths` is empty.
     """
 
     copied_channels: int
     paths: tuple[Convolution, ...]
     suffix: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "copied_channels", integer("copied_channels", self.copied_channels, smallest=0))
+        if not isinstance(self.paths, tuple) or not all(isinstance(path, Convolution) for path in self.paths):
+            raise TypeError(f"`paths` must be a tuple of `Convolution`. {received('paths', self.paths)}")
+        if not self.paths:
+            raise ValueError("`paths` must hold at least one `Convolution`. Received: paths=().")
+        text("suffix", self.suffix)
 
     @property
     def groups(self):
@@ -106,6 +117,10 @@ class Plan:
         second: `Stage` or None, the convolution L that reads the interleaved output of K; its output is added to that
             of K.
         add_suffix: str, what is appended to the name of the unit for the addition.
+
+    Raises:
+        TypeError: if an argument is of another type.
+        ValueError: if a number is smaller than 1.
     """
 
     in_channels: int
@@ -115,6 +130,16 @@ class Plan:
     interleave_suffix: str = ""
     second: Stage | None = None
     add_suffix: str = ""
+
+    def __post_init__(self):
+        for name in ("in_channels", "filters", "interleave_step"):
+            object.__setattr__(self, name, positive_integer(name, getattr(self, name)))
+        if not isinstance(self.first, Stage):
+            raise TypeError(f"`first` must be a `Stage`. {received('first', self.first)}")
+        if self.second is not None and not isinstance(self.second, Stage):
+            raise TypeError(f"`second` must be a `Stage` or None. {received('second', self.second)}")
+        for name in ("interleave_suffix", "add_suffix"):
+            text(name, getattr(self, name))
 
     @property
     def stages(self):
@@ -151,8 +176,12 @@ class Plan:
 
         Returns:
             int, number of trainable parameters.
+
+        Raises:
+            TypeError: if an argument is not a bool.
         """
-        per_channel = int(use_bias) + int(batch_norm) * (1 + int(batch_norm_scale))
+        use_bias, batch_norm = boolean("use_bias", use_bias), boolean("batch_norm", batch_norm)
+        per_channel = use_bias + batch_norm * (1 + boolean("batch_norm_scale", batch_norm_scale))
         return sum(stage.weights + per_channel * stage.filters for stage in self.stages)
 
 
@@ -180,17 +209,20 @@ class Scheme(abc.ABC):
         """Says how a pointwise convolution is computed under this scheme.
 
         Args:
-            in_channels: int >= 1, channels of the input.
-            filters: int >= 1, channels of the output.
+            in_channels: int in 1 ... 2**31 - 1, channels of the input.
+            filters: int in 1 ... 2**31 - 1, channels of the output.
 
         Returns:
             A `Plan`.
 
         Raises:
             TypeError: if a number is not an integer.
-            ValueError: if a number is smaller than 1.
+            ValueError: if a number is outside its range.
         """
-        return self._plan(positive_integer("in_channels", in_channels), positive_integer("filters", filters))
+        return self._plan(
+            positive_integer("in_channels", in_channels, _MOST_CHANNELS),
+            positive_integer("filters", filters, _MOST_CHANNELS),
+        )
 
     @abc.abstractmethod
     def _plan(self, in_channels, filters):
@@ -209,7 +241,7 @@ def ordinary_plan(in_channels, filters, suffix=""):
         A `Plan` with one group.
 
     Raises:
-        TypeError: if a number is not an integer.
+        TypeError: if a number is not an integer, or `suffix` not a str.
         ValueError: if a number is smaller than 1.
     """
     in_channels, filters = positive_integer("in_channels", in_channels), positive_integer("filters", filters)
@@ -217,9 +249,28 @@ def ordinary_plan(in_channels, filters, suffix=""):
 
 
 def largest_common_divisor(first, second, at_most):
-    """Largest integer <= `at_most` that divides both `first` and `second`; 1 where `at_most` is smaller than 1."""
-    common = math.gcd(first, second)
-    return max((divisor for divisor in range(1, min(common, at_most) + 1) if common % divisor == 0), default=1)
+    """Largest integer <= `at_most` that divides both `first` and `second`; 1 where `at_most` is smaller than 1.
+
+    Args:
+        first: int in 1 ... 2**31 - 1.
+        second: int in 1 ... 2**31 - 1.
+        at_most: int.
+
+    Returns:
+        int.
+
+    Raises:
+        TypeError: if a number is not an integer.
+        ValueError: if `first` or `second` is outside its range.
+    """
+    common = math.gcd(
+        positive_integer("first", first, _MOST_CHANNELS), positive_integer("second", second, _MOST_CHANNELS)
+    )
+    at_most = integer("at_most", at_most)
+    # Divisors come in pairs whose product is `common`, so one of each pair is at most its square root.
+    smaller = [divisor for divisor in range(1, math.isqrt(common) + 1) if common % divisor == 0]
+    divisors = smaller + [common // divisor for divisor in smaller]
+    return max((divisor for divisor in divisors if divisor <= at_most), default=1)
 
 
 class D6(Scheme):
@@ -361,7 +412,7 @@ def interleaved_order(channels, step):
     """Order in which interleaving with a step reads the input channels.
 
     Args:
-        channels: int >= 1, number of channels.
+        channels: int in 1 ... 2**22, number of channels.
         step: int >= 1, distance in the input between channels that end up side by side; it need not divide `channels`.
 
     Returns:
@@ -369,14 +420,15 @@ def interleaved_order(channels, step):
 
     Raises:
         TypeError: if a number is not an integer.
-        ValueError: if a number is smaller than 1.
+        ValueError: if a number is smaller than 1, or `channels` above 2**22.
 
     Example:
 
     >>> interleaved_order(6, 2)
     [0, 2, 4, 1, 3, 5]
     """
-    channels, step = positive_integer("channels", channels), positive_integer("step", step)
+    channels = positive_integer("channels", channels, _MOST_ORDERED_CHANNELS)
+    step = positive_integer("step", step)
     return [channel for start in range(min(step, channels)) for channel in range(start, channels, step)]
 
 
@@ -390,5 +442,5 @@ def check_scheme(scheme):
         return scheme
     raise ValueError(
         "`scheme` must be a value such as kgpc.D6(16), kgpc.D6v3(16), kgpc.Grouped(16) or kgpc.GroupedV3(16), "
-        f"or None for ordinary pointwise convolutions. Received: scheme={scheme!r}."
+        f"or None for ordinary pointwise convolutions. Received: scheme={shown(scheme)}."
     )

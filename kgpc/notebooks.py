@@ -6,6 +6,7 @@ it as a file, so that executing notebooks need not begin with importing TensorFl
 
 import atexit
 import contextlib
+import numbers
 import os
 import queue
 import shutil
@@ -14,16 +15,46 @@ import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 
-DEFAULT_PROFILE = "quick"  # the one that the notebooks set themselves
-PROFILES = (DEFAULT_PROFILE, "paper")
+from . import files
+from .notebook_files import (
+    DEFAULT_PROFILE,
+    PROFILES,
+    UserError,
+    check_notebook,
+    check_profile,
+    find_notebooks,
+    format_table,
+    is_volatile,
+    normalise,
+    read_notebook,
+    refuse_local_paths,
+    set_profile,
+    write,
+)
+
+__all__ = [
+    "DEFAULT_PROFILE",
+    "PROFILES",
+    "Display",
+    "Execution",
+    "UserError",
+    "default_jobs",
+    "execute",
+    "find_notebooks",
+    "format_table",
+    "is_volatile",
+    "normalise",
+    "read_notebook",
+    "refuse_local_paths",
+    "run",
+    "set_profile",
+    "update",
+    "write",
+]
+
 TAG_ALONE = "measures-time"  # of a cell: nothing else may run meanwhile
 TABLE = "comparison.csv"  # written by notebook 02 into the folder that the variable KGPC_RESULTS names
-
-
-class UserError(Exception):
-    """Something the user can put right; the message is shown without a traceback."""
 
 
 class Display:
@@ -35,7 +66,7 @@ class Display:
 
     def __init__(self):
         self.running = []
-        self.on_terminal = sys.stdout.isatty()
+        self.on_terminal = sys.stdout is not None and sys.stdout.isatty()
 
     def begin(self, execution):
         """Shows that a notebook has begun."""
@@ -65,45 +96,23 @@ class Display:
         print(f"\r{line[:width]:{width}}", end="", flush=True)
 
 
-def find_notebooks(folder, names, suffixes=(".ipynb",)):
-    """Returns the paths of notebooks, without suffix, in the order of their names.
-
-    Args:
-        folder: Path, where the notebooks lie.
-        names: list of str, stems such as `"01_theory"` (a folder and a suffix are ignored); empty for all notebooks.
-        suffixes: tuple of str, file name suffixes that make a notebook.
-
-    Raises:
-        UserError: if there is no notebook, or none of one of the names.
-    """
-    found = sorted({path.stem for path in folder.glob("*") if path.suffix in suffixes})
-    if not found:
-        raise UserError(f"No notebooks in {folder}. Run this in a clone of the repository.")
-    wanted = [Path(name).stem for name in names]
-    unknown = [name for name in wanted if name not in found]
-    if unknown:
-        raise UserError(f"No notebook named {', '.join(unknown)} in {folder}. There are: {', '.join(found)}.")
-    return [folder / stem for stem in found if not wanted or stem in wanted]
+def _check_jobs(jobs):
+    if isinstance(jobs, bool) or not isinstance(jobs, numbers.Integral):
+        raise TypeError(f"`jobs` must be an int of at least 1. Received: jobs={jobs!r} of type {type(jobs).__name__}.")
+    if jobs < 1:
+        raise ValueError(f"`jobs` must be at least 1. Received: jobs={jobs}.")
 
 
-def set_profile(notebook, profile):
-    """Adds a cell after the one tagged `parameters` that sets `PROFILE`, as papermill does.
+def _check_paths(paths):
+    """The paths of notebooks, checked."""
+    if not isinstance(paths, (list, tuple)) or not paths:
+        raise TypeError(f"`paths` must be a list of paths, one at least. Received: paths={paths!r}.")
+    return [files.path_argument("paths", path) for path in paths]
 
-    Args:
-        notebook: nbformat NotebookNode, changed in place.
-        profile: str, one of `PROFILES`.
 
-    Raises:
-        UserError: if no cell has the tag.
-    """
-    import nbformat
-
-    for index, cell in enumerate(notebook.cells):
-        if "parameters" in cell.metadata.get("tags", []):
-            injected = nbformat.v4.new_code_cell(f'PROFILE = "{profile}"', metadata={"tags": ["injected-parameters"]})
-            notebook.cells.insert(index + 1, injected)
-            return
-    raise UserError("The notebook has no cell tagged 'parameters', so its profile cannot be set.")
+def _file(path, suffix):
+    """A file of the pair of a notebook, whose name may have dots."""
+    return path.with_name(path.name + suffix)
 
 
 class Execution:
@@ -113,9 +122,16 @@ class Execution:
         notebook: nbformat NotebookNode; outputs are stored in it, also those before an error.
         folder: Path, the notebook's folder.
         title: str, shown with the progress and in errors.
+
+    Raises:
+        TypeError, ValueError: if an argument is something else.
     """
 
     def __init__(self, notebook, folder, title):
+        check_notebook(notebook)
+        folder = files.path_argument("folder", folder)
+        if not isinstance(title, str):
+            raise TypeError(f"`title` must be a str. Received: title={title!r} of type {type(title).__name__}.")
         self.notebook, self.folder, self.title = notebook, folder, title
         self.cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
         self.done, self.last_cell, self.error, self.worker = 0, None, None, None
@@ -204,8 +220,14 @@ def execute(executions, jobs=1, store=None):
         store: function that gets each `Execution` that is over, also one that failed or was ended; or None.
 
     Raises:
+        TypeError, ValueError: if an argument is something else.
         UserError: if a cell fails (unless it is tagged `raises-exception`) or a kernel dies.
     """
+    _check_jobs(jobs)
+    if not isinstance(executions, (list, tuple)) or not all(isinstance(each, Execution) for each in executions):
+        raise TypeError(f"`executions` must be a list of Execution. Received: executions={executions!r}.")
+    if store is not None and not callable(store):
+        raise TypeError(f"`store` must be a function or None. Received: store={store!r}.")
     waiting = list(executions)
     if jobs > 1:
         waiting.sort(key=lambda execution: execution.measures_time)
@@ -243,20 +265,15 @@ def _last_lines(file, count=5):
     return "".join(f"\n{line}" for line in file.read().decode(errors="replace").splitlines()[-count:])
 
 
-def write(notebook, path):
-    """Writes a notebook beside its place and renames it, so that an interruption leaves the old file."""
-    import nbformat
-
-    unfinished = path.with_name(path.name + ".new")
-    nbformat.write(notebook, unfinished)
-    os.replace(unfinished, path)
-
-
 def default_jobs(profile):
     """Returns how many notebooks may run at a time if nobody says it.
 
     In the quick profile a notebook keeps little more than one core busy: two. A GPU, and the paper profile, want one.
+
+    Args:
+        profile: str, one of `PROFILES`.
     """
+    check_profile(profile)
     return 2 if profile == DEFAULT_PROFILE and (os.cpu_count() or 1) > 1 and not shutil.which("nvidia-smi") else 1
 
 
@@ -268,15 +285,23 @@ def run(paths, profile, output, jobs=None):
         profile: str, one of `PROFILES`.
         output: Path, folder for the executed notebooks and what they write.
         jobs: int >= 1, how many may run at a time; None for `default_jobs`.
-    """
-    import nbformat
 
+    Raises:
+        TypeError, ValueError: if an argument is something else.
+        UserError: if a notebook is damaged, a cell fails or a kernel dies.
+    """
+    paths, output = _check_paths(paths), files.path_argument("output", output)
+    check_profile(profile)
+    if jobs is not None:
+        _check_jobs(jobs)
+    if not output.is_dir():
+        raise ValueError(f"`output` must be a folder that exists. Received: output={str(output)!r}.")
     table = output / TABLE
     table.unlink(missing_ok=True)  # so that what is shown at the end is of this run
     width = max(len(path.name) for path in paths)
     executions = []
     for path in paths:
-        notebook = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+        notebook = read_notebook(_file(path, ".ipynb"))
         if profile != DEFAULT_PROFILE:
             set_profile(notebook, profile)
         executions.append(Execution(notebook, path.parent, path.name.ljust(width)))
@@ -299,14 +324,6 @@ def _summary(executions, jobs, seconds):
     return f"{text}, up to {jobs} at a time, so seconds in them say little{exception}. (--jobs 1: one after the other.)"
 
 
-def format_table(path):
-    """Returns a CSV file as text with aligned columns."""
-    import pandas
-
-    frame = pandas.read_csv(path, dtype=str, keep_default_na=False)
-    return frame.to_string(index=False)
-
-
 def update(paths):
     """Executes notebooks in their quick profile in place: stores the outputs, and makes both files of a pair agree.
 
@@ -314,57 +331,29 @@ def update(paths):
         paths: list of Path, notebooks without their suffix.
 
     Raises:
-        UserError: also if an output names a folder of this machine.
+        TypeError, ValueError: if an argument is something else.
+        UserError: if a notebook or script is damaged, a cell fails, or an output names a folder of this machine.
     """
-    import nbformat
     from jupytext.cli import jupytext
 
+    paths = _check_paths(paths)
     width = max(len(path.name) for path in paths)
     for path in paths:
-        script, stored = path.with_suffix(".py"), path.with_suffix(".ipynb")
-        newest = max((file for file in (script, stored) if file.is_file()), key=lambda file: file.stat().st_mtime)
+        script, stored = _file(path, ".py"), _file(path, ".ipynb")
+        present = [file for file in (script, stored) if os.path.lexists(file)]
+        if not present:
+            raise UserError(f"There is neither {script} nor {stored.name}.")
+        # Before Jupytext makes both of them as damaged as one is.
+        if stored in present:
+            read_notebook(stored)
+        if script in present and files.has_conflict(files.read_text(script)):
+            raise UserError(f"The script {script} has conflict markers of a merge (<<<<<<<): take one of the sides.")
+        newest = max(present, key=lambda file: file.stat().st_mtime)
         if jupytext(["--quiet", "--sync", str(newest)]) or not (script.is_file() and stored.is_file()):
             raise UserError(f"{newest} has no pair. Make it one: jupytext --set-formats ipynb,py:percent {newest}")
-        notebook = nbformat.read(stored, as_version=4)
+        notebook = read_notebook(stored)
         execute([Execution(notebook, path.parent, path.name.ljust(width))])
         normalise(notebook)
         refuse_local_paths(notebook, path.name)
         write(notebook, stored)
         os.utime(script)  # Jupytext complains about a script that is older than its notebook
-
-
-def normalise(notebook):
-    """Removes from a notebook what differs between machines and runs without a meaning for the reader.
-
-    Args:
-        notebook: nbformat NotebookNode, changed in place.
-    """
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook.metadata["language_info"] = {"name": "python"}
-    notebook.metadata.pop("widgets", None)  # random identifiers; a widget is drawn anew when its cell runs
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not is_volatile(output)]
-            for output in cell.outputs:
-                if output.output_type == "error":  # shown on purpose; the frames lie in folders of this machine
-                    output.traceback = [f"{output.ename}: {output.evalue}"]
-
-
-def is_volatile(output):
-    """Returns whether an output is a message of a library (standard error) or a widget without its state."""
-    if output.output_type == "stream":
-        return output.name == "stderr"
-    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
-
-
-def refuse_local_paths(notebook, title):
-    """Raises a UserError if an output names the repository's folder, the home folder or the one for temporary files."""
-    folders = {str(Path.cwd()), str(Path.home()), str(Path(tempfile.gettempdir())), sys.prefix}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            texts = [output.get("text", ""), output.get("evalue", ""), *output.get("data", {}).values()]
-            for folder in folders:
-                if any(folder + os.sep in str(text) for text in texts):
-                    raise UserError(
-                        f"An output of {title} names {folder}, which means nothing elsewhere:\n\n{cell.source}"
-                    )

@@ -173,6 +173,12 @@ def _differing(run, arguments):
     ]
 
 
+def is_name(name):
+    """Whether a text is the name of released weights: a dataset or the label of a run."""
+    labels = {_key(run.label) for run in runs()}
+    return _key(name) in labels | {_key(text) for pair in DATASETS.items() for text in pair}
+
+
 def find(name, family, *, scheme=None, arguments=None, classes=None):
     """Finds the released checkpoint that a name stands for, given the model that it is for.
 
@@ -209,7 +215,10 @@ def find(name, family, *, scheme=None, arguments=None, classes=None):
             stacklevel=2,
         )
     if not found:
-        model = "".join([f"{family}, scheme={scheme}", *(f", {key}={value!r}" for key, value in arguments.items())])
+        # Only what tells runs apart.
+        known = {key for run in of_family for key in run.arguments}
+        shown = (f", {key}={value!r}" for key, value in arguments.items() if key in known or not of_family)
+        model = "".join([f"{family}, scheme={scheme}", *shown])
         elsewhere = [run for run in of_family if _key(run.label) == _key(name) or _key(run.dataset) == _key(dataset)]
         raise ValueError(_choices(name, model, named or elsewhere or of_scheme or of_family))
     run = min(found, key=lambda run: run.epochs)

@@ -5,7 +5,10 @@ inside the package, as `kgpc/_data`. Every module that reads a shipped file asks
 """
 
 import importlib.resources
+import os
 from pathlib import Path, PureWindowsPath
+
+from kgpc.arguments import received, shown
 
 
 def _package_folder():
@@ -32,20 +35,21 @@ def data_path(name):
     'errata.csv'
     """
     if not isinstance(name, str):
-        raise TypeError(f"`name` must be a str. Received: name={name!r} of type {type(name).__name__}.")
+        raise TypeError(f"`name` must be a str. {received('name', name)}")
     # The Windows flavour knows both kinds of separator and drive letters, so the rule is the same on every system.
     relative = PureWindowsPath(name)
     if not relative.parts or relative.anchor or ".." in relative.parts:
-        raise ValueError(f"`name` must be a relative path inside the data folder. Received: name={name!r}.")
+        raise ValueError(f"`name` must be a relative path inside the data folder. Received: name={shown(name)}.")
 
     package = _package_folder()
     installed, checkout = package / "_data", package.parent / "data"
     # An installed package must not pick up an unrelated folder called `data` that happens to lie beside it.
     folder = installed if installed.is_dir() else checkout
     path = folder.joinpath(*relative.parts)
-    if not path.is_file():
+    # Not Path.is_file(), which reports some names that no file can have, such as one too long, as errors of the system.
+    if not os.path.isfile(path):
         looked = str(path)
         if folder == checkout:
             looked += f" (a checkout) and {installed.joinpath(*relative.parts)} (a wheel)"
-        raise FileNotFoundError(f"The data file {name!r} of kgpc is missing. Looked for: {looked}.")
+        raise FileNotFoundError(f"The data file {shown(name)} of kgpc is missing. Looked for: {looked}.")
     return path

@@ -4,24 +4,52 @@ All sides are timed in turns within one run, and medians are compared: whatever 
 alike.
 """
 
+import math
 import statistics
 import time
 
 import keras
 import numpy as np
 
-from kgpc.grouping import positive_integer
+from kgpc.arguments import integer, mapping, number, positive_integer, received, shown
+
+# More than this is no measurement but a machine without memory.
+_MOST_BYTES = 2**34
 
 
-def _batch(model, batch_size):
-    shape = model.input.shape[1:]
+def _bytes(name, value, used):
+    """Refuses an argument whose arrays would fill the memory of an ordinary machine."""
+    if used > _MOST_BYTES:
+        raise ValueError(
+            f"`{name}` must leave an array below {_MOST_BYTES / 2**30:.0f} GiB. Received: {name}={shown(value)}, "
+            f"{used / 2**30:.3g} GiB."
+        )
+
+
+def _checked_shapes(model):
+    """Shapes of the input and the output of a model without the batch axis; both must be fixed."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a Keras model. {received('model', model)}")
+    # Subclassed models have no such attributes, and models that were not built refuse to tell.
+    inputs, outputs = (getattr(model, name, None) for name in ("input", "output"))
+    if not hasattr(inputs, "shape") or not hasattr(outputs, "shape"):
+        raise ValueError(
+            "`model` must be a functional or sequential Keras model that was built, with one input and one output. "
+            + received("model", model)
+        )
+    shape = tuple(inputs.shape[1:])
     if None in shape:
         raise ValueError(
             f"`model` must have been built with a fixed image size to be timed. Received: input shape {shape}."
         )
-    rng = np.random.default_rng(0)
-    images = rng.random((positive_integer("batch_size", batch_size), *shape), dtype="float32")
-    return images, keras.utils.to_categorical(np.arange(batch_size) % model.output.shape[-1], model.output.shape[-1])
+    return shape, tuple(outputs.shape[1:])
+
+
+def _images(shape, batch_size):
+    """A batch of random images."""
+    batch_size = positive_integer("batch_size", batch_size)
+    _bytes("batch_size", batch_size, 4 * batch_size * math.prod(shape))
+    return np.random.default_rng(0).random((batch_size, *shape), dtype="float32")
 
 
 def train_step(model, batch_size, learning_rate=1e-4):
@@ -30,15 +58,24 @@ def train_step(model, batch_size, learning_rate=1e-4):
     Args:
         model: a Keras classifier with a softmax, built with a fixed image size. Its weights change.
         batch_size: int >= 1, images in the batch.
-        learning_rate: float, of RMSprop.
+        learning_rate: float > 0, of RMSprop.
 
     Returns:
         Function without arguments that runs one step and waits for its end.
 
     Raises:
-        ValueError: if the image size of the model is open, or `batch_size` is smaller than 1.
+        TypeError: if `model` is not a Keras model, or a number is of another type.
+        ValueError: if `model` is not a classifier with an image size, `batch_size` is smaller than 1 or needs 16 GiB,
+            or `learning_rate` is not positive and finite.
     """
-    images, labels = _batch(model, batch_size)
+    shape, output = _checked_shapes(model)
+    if len(output) != 1:
+        raise ValueError(
+            f"`model` must be a classifier: its output must have the shape (classes,). Received: output shape {output}."
+        )
+    learning_rate = number("learning_rate", learning_rate, above=0)
+    images = _images(shape, batch_size)
+    labels = keras.utils.to_categorical(np.arange(batch_size) % output[0], output[0])
     # Without XLA, which makes these models several times slower on a processor.
     model.compile(keras.optimizers.RMSprop(learning_rate), "categorical_crossentropy", jit_compile=False)
     if keras.backend.backend() != "tensorflow":
@@ -71,9 +108,10 @@ def predict_step(model, batch_size):
         Function without arguments that predicts and waits for the end.
 
     Raises:
-        ValueError: if the image size of the model is open, or `batch_size` is smaller than 1.
+        TypeError: if `model` is not a Keras model, or `batch_size` is not an integer.
+        ValueError: if the image size of the model is open, or `batch_size` is smaller than 1 or needs 16 GiB.
     """
-    images, _ = _batch(model, batch_size)
+    images = _images(_checked_shapes(model)[0], batch_size)
     if keras.backend.backend() != "tensorflow":
         return lambda: model.predict_on_batch(images)
     import tensorflow as tf
@@ -96,11 +134,14 @@ def in_turns(steps, rounds=7, warmup=2):
         dict of name -> median seconds.
 
     Raises:
-        ValueError: if `rounds` is smaller than 1 or `steps` is empty.
+        TypeError: if `steps` is not a dict of functions, or a number is not an integer.
+        ValueError: if `steps` is empty, `rounds` is smaller than 1, or `warmup` is negative.
     """
-    positive_integer("rounds", rounds)
-    if not steps:
-        raise ValueError("`steps` must name at least one function. Received: steps={}.")
+    mapping("steps", steps, "functions without arguments")
+    for name, step in steps.items():
+        if not callable(step):
+            raise TypeError(f"`steps` must hold functions. {received(f'steps[{name!r}]', step)}")
+    rounds, warmup = positive_integer("rounds", rounds), integer("warmup", warmup, smallest=0)
     seconds = {name: [] for name in steps}
     for step in steps.values():
         for _ in range(warmup):
@@ -115,7 +156,6 @@ def in_turns(steps, rounds=7, warmup=2):
 
 def _fastest(step, rounds, warmup=2):
     """Seconds of the fastest run: what a limit is measured by, for whatever else the machine does only slows it."""
-    positive_integer("rounds", rounds)
     return min(in_turns({"step": step}, rounds=1, warmup=0 if number else warmup)["step"] for number in range(rounds))
 
 
@@ -143,9 +183,13 @@ def memory_bandwidth(megabytes=256, rounds=7):
         Bytes per second, read and written bytes together.
 
     Raises:
-        TypeError, ValueError: if a number is no positive integer.
+        TypeError: if a number is not an integer.
+        ValueError: if a number is smaller than 1, or `megabytes` above 16384.
     """
-    elements = positive_integer("megabytes", megabytes) * 2**20 // 4
+    positive_integer("rounds", rounds)
+    megabytes = positive_integer("megabytes", megabytes)
+    _bytes("megabytes", megabytes, megabytes * 2**20)
+    elements = megabytes * 2**20 // 4
     values = keras.ops.ones((elements // 1024, 1024), "float32")
     step = _compiled(lambda x: x + 1.0)
     return 2 * 4 * elements / _fastest(lambda: keras.ops.convert_to_numpy(step(values)[:1]), rounds)
@@ -162,8 +206,12 @@ def matrix_product_rate(size=2048, rounds=7):
         Floating point operations per second; a multiplication and the addition after it are two.
 
     Raises:
-        TypeError, ValueError: if a number is no positive integer.
+        TypeError: if a number is not an integer.
+        ValueError: if a number is smaller than 1, or `size` above 65536.
     """
-    matrix = keras.ops.ones((positive_integer("size", size), size), "float32")
+    positive_integer("rounds", rounds)
+    size = positive_integer("size", size)
+    _bytes("size", size, 4 * size**2)
+    matrix = keras.ops.ones((size, size), "float32")
     step = _compiled(lambda x: keras.ops.matmul(x, x))
     return 2 * size**3 / _fastest(lambda: keras.ops.convert_to_numpy(step(matrix)[:1]), rounds)

@@ -1,163 +1,259 @@
-"""Loading weight files in the HDF5 layout of Keras 2, such as the authors' released checkpoints, into today's models.
+"""Loading trained weights into a model: one door for all kinds of files, and one table of all weights with a name.
 
-This module knows no architecture: layers are matched by name, and layers that were never named by class, shape and
-order. `kgpc.keras2_hdf5` reads the files, `kgpc.released` knows the released ones by name.
+A file is compared with the model completely (layers, names, shapes, types, values) before the first weight is assigned,
+so that one that does not fit leaves the model as it was. This module knows no architecture: `kgpc.matching` finds out
+which array belongs to which weight, `kgpc.released` and `kgpc.included` know weights by name.
 """
 
-import re
+import contextlib
+import os
+import pathlib
+import zipfile
+import zlib
 
-import keras
+import h5py
+import numpy as np
+import pandas as pd
 
-from kgpc.keras2_hdf5 import read_keras2_hdf5
-from kgpc.layers import GroupedPointwiseConv2D
+from kgpc import hdf5, included, keras2_hdf5, keras3_hdf5, matching, released, weight_archives
+from kgpc.matching import construction_order
 
-# Keras 2 numbers layers that were given no name: conv2d, conv2d_1, ...
-_AUTOMATIC_NAME = re.compile(r"(conv2d|depthwise_conv2d|batch_normalization|dense)(?:_(\d+))?")
-_AUTOMATIC_CLASSES = {
-    "conv2d": (keras.layers.Conv2D, GroupedPointwiseConv2D),
-    "depthwise_conv2d": (keras.layers.DepthwiseConv2D,),
-    "batch_normalization": (keras.layers.BatchNormalization,),
-    "dense": (keras.layers.Dense,),
-}
+__all__ = ["construction_order", "existing_file", "load", "load_included", "table"]
 
-
-def construction_order(model):
-    """Operations of a functional model in the order in which its graph was written down: branch after branch.
-
-    `model.layers` is sorted by depth and mixes branches; automatic names count in order of construction.
-
-    Args:
-        model: a functional Keras model.
-
-    Returns:
-        List of Keras operations, each after the ones it reads, earlier inputs of a merge first.
-
-    Raises:
-        TypeError: if the model is not a functional one.
-    """
-    if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
-        raise TypeError(f"`model` must be a functional Keras model. Received: model={model!r}.")
-    order, done = [], set()
-    stack = [(tensor._keras_history, False) for tensor in reversed(model.outputs)]
-    while stack:
-        history, parents_done = stack.pop()
-        # A layer that is called several times has a node for each call.
-        node = history.operation._inbound_nodes[history.node_index]
-        if parents_done:
-            if history.operation not in order:
-                order.append(history.operation)
-        elif id(node) not in done:
-            done.add(id(node))
-            stack.append((history, True))
-            stack.extend((tensor._keras_history, False) for tensor in reversed(node.input_tensors))
-    return order
+# What cannot be negative: `BatchNormalization` and `Normalization` take its root.
+_VARIANCES = ("moving_variance", "variance")
+_DAMAGE = (*hdf5.DAMAGE, zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error)
 
 
-def _current_name(stored_name):
-    """Keras 3 allows no slash in a name: `expanded_conv/depthwise/BatchNorm` is `expanded_conv_depthwise_bn`."""
-    # The papers on light and chroma branches called the classifier so, and only its softmax `predictions`.
-    if stored_name == "preprediction":
-        return "predictions"
-    return stored_name.replace("/BatchNorm", "_bn").replace("/", "_")
+def load(model, path, include_top=True, *, argument="path"):
+    """Loads a weight file into a model: all weights or none.
 
-
-def _describe(name, shapes):
-    return f"{name} with " + ", ".join(f"{kind} {tuple(shape)}" for kind, shape in sorted(shapes.items()))
-
-
-def _shapes(layer):
-    return {weight.name: tuple(weight.shape) for weight in layer.weights}
-
-
-def _stored_shapes(stored):
-    return {kind: array.shape for kind, array in stored.arrays.items()}
-
-
-class _StoredLayers:
-    """The layers of a file, handed out one after the other: by name, or in order where the name is an automatic one."""
-
-    def __init__(self, stored, model_layers):
-        self.left = {layer.name: layer for layer in stored}
-        automatic = {layer.name: _AUTOMATIC_NAME.fullmatch(layer.name) for layer in stored}
-        automatic = {name: match for name, match in automatic.items() if match}
-        # Automatic numbers differ from one Python process to the next, so that they mean something only all together.
-        if automatic.keys() <= {layer.name for layer in model_layers}:
-            automatic = {}
-        self._named = {_current_name(layer.name): layer for layer in stored if layer.name not in automatic}
-        self._in_order = {kind: [] for kind in _AUTOMATIC_CLASSES}
-        for name, match in sorted(automatic.items(), key=lambda item: int(item[1][2] or 0)):
-            self._in_order[match[1]].append(self.left[name])
-
-    def take(self, layer):
-        """The stored layer that belongs to a layer of the model, or None."""
-        found = self._named.get(layer.name)
-        if found is None:
-            kinds = (kind for kind, classes in _AUTOMATIC_CLASSES.items() if isinstance(layer, classes))
-            queue = self._in_order.get(next(kinds, None))
-            found = queue.pop(0) if queue else None
-        if found is not None:
-            del self.left[found.name]
-        return found
-
-
-def _match(model, stored, include_top):
-    """Pairs (layer, stored layer) for all weights, or ValueError that names the first layer that differs."""
-    layers = [
-        layer
-        for layer in construction_order(model)
-        if isinstance(layer, keras.layers.Layer) and layer.weights and not isinstance(layer, keras.layers.Normalization)
-    ]
-    stored_layers = _StoredLayers(stored, layers)
-    pairs = []
-    for layer in layers:
-        found = stored_layers.take(layer)
-        if found is None:
-            names = {layer.name for layer in layers}
-            unknown = next((name for name in stored_layers.left if _current_name(name) not in names), None)
-            hint = "" if unknown is None else f" It has {unknown!r} instead, or further on."
-            raise ValueError(
-                f"The file does not fit the model: the first layer that differs is {layer.name!r}, which the file does "
-                f"not have. Model: {_describe(type(layer).__name__, _shapes(layer))}.{hint}"
-            )
-        if _stored_shapes(found) != _shapes(layer):
-            raise ValueError(
-                f"The file does not fit the model: the first layer that differs is {layer.name!r}. "
-                f"Model: {_describe(type(layer).__name__, _shapes(layer))}. "
-                f"File: {_describe(found.name, _stored_shapes(found))}."
-            )
-        pairs.append((layer, found))
-    left = list(stored_layers.left)
-    # Without the top, what the model lacks is the classifier, which is the last thing in the file.
-    if left and (include_top or left != [layer.name for layer in stored[len(stored) - len(left) :]]):
-        raise ValueError(
-            f"The file does not fit the model: the first layer that differs is {left[0]!r} of the file, which "
-            f"{model.name!r} does not have."
-        )
-    return pairs
-
-
-def load(model, path, include_top=True):
-    """Loads a Keras 2 HDF5 weight file, such as the authors' released checkpoints, into a model.
-
-    Layers are matched by name. Layers that the file names automatically (`conv2d_94`, ...) are matched by class and
-    order of construction. All shapes are compared before the first weight is assigned, so a file that does not fit
-    leaves the model as it was.
+    What the file is, its content says: a `.weights.h5` or `.keras` file of Keras 3, whose layers are matched by class,
+    number and name, or a Keras 2 HDF5 file, such as the authors' released checkpoints, whose layers are matched by
+    name, or by class and order of construction where it names them automatically (`conv2d_94`, ...). The configuration
+    in a `.keras` file is not looked at, and nothing in any file is executed. Optimizers and random states are left out.
 
     Args:
         model: a functional Keras model, for example one of `kgpc.applications`.
         path: path of the file.
         include_top: bool, False for a model without its top: the layers at the end of the file that the model does not
             have, its classifier, are then left out.
+        argument: str, what messages call `path`.
 
     Returns:
         `model`.
 
     Raises:
-        TypeError: if `model` is not a functional model or `path` not a path.
+        TypeError: if `model` is not a functional model, `path` not a path or `include_top` not a bool.
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, or does not fit the model; the message names the first layer that differs.
+        ValueError: if the file is damaged or foreign, or does not fit the model; the message names the file and the
+            first layer that differs. Also if values are not finite as the model stores them, or variances are negative.
     """
-    for layer, stored in _match(model, read_keras2_hdf5(path), include_top):
-        for weight in layer.weights:
-            weight.assign(stored.arrays[weight.name])
+    construction_order(model)
+    if not isinstance(include_top, (bool, np.bool_)):
+        raise TypeError(f"`include_top` must be True or False. Received: include_top={include_top!r}.")
+    path = existing_file(path, argument)
+    damage = _named_damage(path, argument)
+    with contextlib.ExitStack() as stack:
+        with damage():
+            archived = _is_archive(path)
+            source = keras3_hdf5.weights_in_archive(path, _archive_limit(model)) if archived else path
+            file = stack.enter_context(hdf5.opened(source))
+            keras2 = not archived and keras2_hdf5.is_keras2(file)
+            list_arrays = keras2_hdf5.stored_layers if keras2 else keras3_hdf5.stored_places
+            stored = list_arrays(file, 2000 + 10 * len(model.weights))
+        received = f"{argument}={str(path)!r}"
+        match = matching.by_name if keras2 else matching.by_place
+        with _fitting(received):
+            pairs = match(model, stored, include_top)
+        _assign(pairs, damage, received)
     return model
+
+
+def load_included(model, card, include_top=True):
+    """Loads weights that come along into the model that their card describes: all weights or none.
+
+    Args:
+        model: a functional Keras model.
+        card: a `kgpc.included.Card`.
+        include_top: bool, as in `load`.
+
+    Returns:
+        `model`.
+
+    Raises:
+        FileNotFoundError: if the file of the card is missing.
+        ValueError: if its content is not that of the card's checksum, or does not fit the model.
+    """
+    damage = _named_damage(card.path, "weights")
+    with damage():
+        stored = weight_archives.stored_arrays(card)
+    received = f"weights={card.name!r}, {card.path.name}"
+    with _fitting(received):
+        pairs = matching.by_full_name(model, stored, include_top)
+    _assign(pairs, damage, received)
+    return model
+
+
+def existing_file(path, argument="path"):
+    """`path` as a `pathlib.Path` where it is an ordinary file; anything else could keep a reader waiting.
+
+    Raises:
+        TypeError: if it is not a path.
+        FileNotFoundError: if there is no such file.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"`{argument}` must be a path. Received: {argument}={path!r} ({type(path).__name__}).")
+    path = pathlib.Path(path)
+    try:
+        if path.is_file():
+            return path
+        kind = "a folder" if path.is_dir() else "no ordinary file" if path.exists() else "not there"
+    except (OSError, ValueError):  # A name that is too long, or has a zero byte.
+        kind = "no name that a file can have"
+    raise FileNotFoundError(
+        f"`{argument}` must be the path of a weight file. Received: {argument}={os.fspath(path)!r}, which is {kind}."
+    )
+
+
+def _is_archive(path):
+    """Whether a file is a zip archive rather than HDF5; ValueError where it is neither."""
+    if path.stat().st_size == 0:
+        raise ValueError("the file is empty")
+    if h5py.is_hdf5(path):
+        return False
+    if zipfile.is_zipfile(path):
+        return True
+    with open(path, "rb") as file:
+        start = file.read(64).lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        raise ValueError("it is a pointer of Git LFS, in place of the file itself")
+    if start.startswith((b"<!doctype", b"<html")):
+        raise ValueError("it is a web page, in place of the file itself")
+    raise ValueError("it is neither an HDF5 file nor a `.keras` archive")
+
+
+def _archive_limit(model):
+    """Bytes that a compressed weight file of a model may have: in float64, with several numbers of an optimizer."""
+    return 64 * sum(int(np.prod(weight.shape)) for weight in model.weights) + 2**24
+
+
+def _named_damage(path, argument):
+    """Context manager that says which file is damaged or foreign, and what to do."""
+
+    @contextlib.contextmanager
+    def named():
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except _DAMAGE as error:
+            raise ValueError(
+                f"`{argument}` must be an undamaged weight file: a `.keras` or `.weights.h5` file of Keras 3, or an "
+                f"HDF5 file in the layout of Keras 2. Received: {argument}={str(path)!r} ({error}). "
+                "Nothing was loaded. Copy, download or save the file again."
+            ) from error
+
+    return named
+
+
+@contextlib.contextmanager
+def _fitting(received):
+    """Context manager that adds the file's name, and what to do, to what does not fit."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Received: {received}. Nothing was loaded. Build the model with the arguments that the weights "
+            "were saved with, or take another file."
+        ) from None
+
+
+def _assign(pairs, damage, received):
+    """Reads all arrays, compares their values with what a model can hold, and only then assigns them."""
+    with damage():
+        arrays = [pair.array.read() for pair in pairs]
+    with _fitting(received):
+        values = [_checked(pair, array) for pair, array in zip(pairs, arrays, strict=True)]
+    for pair, value in zip(pairs, values, strict=True):
+        pair.variable.assign(value)
+
+
+def _checked(pair, array):
+    """The numbers of an array in the type of its weight, or ValueError where that cannot hold them."""
+    name = f"{pair.variable.name!r} of the layer {pair.layer!r}"
+    dtype = np.dtype(pair.variable.dtype)
+    if (pair.array.dtype[0] in "iu") != (dtype.kind in "iu"):
+        raise ValueError(f"The file does not fit the model: {name} is {dtype} in the model, {pair.array.dtype} there.")
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if array.size and not (limits.min <= int(array.min()) and int(array.max()) <= limits.max):
+            raise ValueError(f"The file does not fit the model: {name} holds numbers that do not fit in {dtype}.")
+        return array.astype(dtype)
+    with np.errstate(all="ignore"):
+        value = array.astype(dtype)
+        finite, kept, negative = np.isfinite(array).all(), np.isfinite(value).all(), (value < 0).any()
+    if not finite:
+        count = int(array.size - np.isfinite(array).sum())
+        raise ValueError(
+            f"The weights are damaged: {name} holds NaN or infinity in {count} of {array.size} places, as after a "
+            "training that diverged."
+        )
+    if not kept:
+        raise ValueError(
+            f"The file does not fit the model: {name} holds up to {abs(array).max():.3g}, too much for {dtype}."
+        )
+    if negative and pair.variable.name in _VARIANCES:
+        raise ValueError(f"The weights are damaged: {name} holds negative variances.")
+    return value
+
+
+def table():
+    """All weights that `weights=` knows by name: those that come along, then the authors' released checkpoints.
+
+    Returns:
+        `pandas.DataFrame`, one row for each file: `name` (what to pass), `kind` ("included" or "released"), `network`,
+        `scheme`, `arguments`, `dataset`, `classes`, `epochs`, `seed`, `image_size` (pixels), `images` (values of the
+        images that the network expects), `test_acc_pct` (percent of test images, measured with that very file; empty
+        where it was not measured), `size_bytes` (empty for released files), `checksum` (SHA-256, or git's blob id).
+
+    Raises:
+        ValueError: if a card that comes along is damaged; the message names it.
+    """
+    columns = ("dataset", "classes", "epochs", "image_size", "images")
+    rows = [
+        {
+            "name": card.name,
+            "kind": "included",
+            "network": card.family,
+            "scheme": card.scheme,
+            "arguments": _as_text(card.arguments),
+            **{column: getattr(card, column) for column in columns},
+            "seed": card.seed,
+            "test_acc_pct": 100 * card.test_accuracy,
+            "size_bytes": card.path.stat().st_size if card.path.is_file() else None,
+            "checksum": card.sha256,
+        }
+        for card in included.cards()
+    ] + [
+        {
+            "name": run.label,
+            "kind": "released",
+            "network": run.family,
+            "scheme": run.scheme,
+            "arguments": _as_text(run.arguments),
+            **{column: getattr(run, column) for column in columns},
+            "seed": None,
+            "test_acc_pct": None,
+            "size_bytes": None,
+            "checksum": run.blob_id,
+        }
+        for run in released.runs()
+    ]
+    frame = pd.DataFrame(rows)
+    counts = {name: "Int64" for name in ("seed", "size_bytes")}
+    return frame.astype({**counts, "test_acc_pct": "float64"})
+
+
+def _as_text(arguments):
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())

@@ -136,7 +136,8 @@ def convolve_in_training(inputs, kernel):
 
         return convolve(inputs, kernel), gradient
 
-    return compute(inputs, kernel)
+    # A variable would be taken for more than an argument.
+    return compute(inputs, tf.convert_to_tensor(kernel))
 
 
 def _shape(inputs, kernel):

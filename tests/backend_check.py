@@ -4,8 +4,9 @@ A backend is chosen once for each process, so tests/test_backends.py runs this i
 
     python backend_check.py FOLDER
 
-For each `<name>.keras` in the folder, `<name>.npz` holds `input`, `output` and `atol`. One line per check is printed;
-the first that fails ends with an error.
+For each `<name>.keras` in the folder, `<name>.npz` holds `input`, `output` and `atol`; for each `random-<seed>.keras`
+it holds `input`, `labels`, and of a training step on TensorFlow the `loss` and all weights after it, `after/<number>`.
+One line per check is printed; the first that fails ends with an error.
 """
 
 import os
@@ -26,6 +27,23 @@ def check_outputs(path):
     np.testing.assert_allclose(actual, vectors["output"], rtol=0, atol=vectors["atol"])
     largest = np.abs(actual - vectors["output"]).max()
     print(f"{path.stem}: largest difference {largest:.1e}, allowed {vectors['atol']:.1e}")
+
+
+def check_step(path):
+    """Gradients and moving statistics, by what a step of gradient descent makes of the weights."""
+    model = keras.saving.load_model(path)
+    before = model.get_weights()
+    vectors = np.load(path.with_suffix(".npz"))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    loss = model.train_on_batch(vectors["input"], vectors["labels"])
+    np.testing.assert_allclose(loss, vectors["loss"], rtol=1e-4)
+    expected = [vectors[f"after/{number:03d}"] for number in range(len(before))]
+    largest = max(np.abs(new - old).max() for new, old in zip(expected, before, strict=True))
+    for weight, new, old, actual in zip(model.weights, expected, before, model.get_weights(), strict=True):
+        # A bias before a normalization has no gradient but the rounding of a sum over all pixels.
+        tolerance = 1e-4 * np.abs(new - old).max() + 1e-5 * largest + 2e-7 * np.abs(old).max()
+        np.testing.assert_allclose(actual, new, rtol=0, atol=tolerance, err_msg=weight.path)
+    print(f"{path.stem}: {len(before)} weights as after the step of TensorFlow")
 
 
 def check_training_step():
@@ -51,7 +69,7 @@ def check_training_step():
 def main():
     assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
     for path in sorted(pathlib.Path(sys.argv[1]).glob("*.keras")):
-        check_outputs(path)
+        (check_step if path.stem.startswith("random-") else check_outputs)(path)
     check_training_step()
     print(f"{keras.backend.backend()}: all checks passed")
 

@@ -10,11 +10,13 @@ import sys
 import keras
 import numpy as np
 import pytest
+from random_networks import random_images, random_network
 
 import kgpc
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "shared" / "golden"
 CARRIED = pathlib.Path(__file__).resolve().parent / "data" / "blocks"
+RANDOM = 8
 SCHEMES = {"D6": kgpc.D6, "D6v3": kgpc.D6v3, "kT3": kgpc.Grouped}
 
 
@@ -63,6 +65,19 @@ def save_kmobilenet(folder):
         save(folder, name, model, images, model.predict(images, verbose=0), 1e-5)
 
 
+def save_random_network(folder, seed):
+    """A random network, and what a training step on TensorFlow makes of its weights."""
+    model = random_network(seed)
+    images = random_images(model, seed)
+    labels = np.random.default_rng(seed).normal(size=(len(images), 3)).astype("float32")
+    model.save(folder / f"random-{seed}.keras")
+    # A step of plain gradient descent: the weights change by their gradients.
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    loss = model.train_on_batch(images, labels)
+    after = {f"after/{number:03d}": value for number, value in enumerate(model.get_weights())}
+    np.savez(folder / f"random-{seed}.npz", input=images, labels=labels, loss=loss, **after)
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
@@ -70,6 +85,8 @@ def saved(tmp_path_factory):
     save_block(folder, entries["block_d6_16ch_128to64"])
     save_block(folder, entries["block_d6v3_16ch_97to64"])
     save_kmobilenet(folder)
+    for seed in range(RANDOM):
+        save_random_network(folder, seed)
     return folder
 
 
@@ -83,3 +100,4 @@ def test_models_load_compute_and_train_on_another_backend(backend, saved, root):
     assert process.returncode == 0, process.stderr[-3000:]
     assert process.stdout.endswith(f"{backend}: all checks passed\n")
     assert process.stdout.count("largest difference") == 3
+    assert process.stdout.count("the step of TensorFlow") == RANDOM

@@ -83,6 +83,75 @@ def test_groups_alone_never_mix_and_interleaving_with_a_second_convolution_does(
     assert reached(kgpc.D6(4)) == 16
 
 
+@pytest.mark.parametrize("scheme", [None, kgpc.D6(4), kgpc.D6v3(4), kgpc.D6(64)], ids=str)
+def test_channels_are_last_whatever_the_global_layout_is(scheme):
+    """An ordinary convolution and groups alike, when the block is made and when it is called."""
+
+    def make():
+        x = keras.Input((2, 3, 18))
+        return keras.Model(x, pointwise(x, 10, scheme, name="unit", activation="swish"))
+
+    expected = make()
+    images = np.random.default_rng(0).normal(size=(2, 2, 3, 18)).astype("float32")
+    before = expected(images).numpy()
+    try:
+        keras.config.set_image_data_format("channels_first")
+        model = make()
+        assert model.output.shape == (None, 2, 3, 10)
+        model.set_weights(expected.get_weights())
+        np.testing.assert_array_equal(model(images), before)
+        np.testing.assert_array_equal(expected(images), before)
+        assert [layer.get_config() for layer in model.layers[1:]] == [
+            layer.get_config() for layer in expected.layers[1:]
+        ]
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+WRONG = {
+    "filters": [0, -1, 2.5, "8", None, True, np.nan],
+    "scheme": ["D6", 16, kgpc.D6, True],
+    "name": [None, 3, "", "a/b"],
+    "activation": ["swosh", 5],
+    "batch_norm": ["no", 0, None],
+    "batch_norm_scale": ["no", 1, None],
+    "use_bias": ["no", 2, None],
+    "kernel_initializer": ["ones_and_zeros", 5],
+    "kernel_regularizer": ["l3", 5],
+    "momentum": [np.nan, -1, 1.01, np.inf, "0.9", None, True],
+    "epsilon": [np.nan, -1, 0, 0.0, np.inf, "0.001", None, True],
+    "x": ["images", None, 3],
+}
+
+
+@pytest.mark.parametrize("argument, value", [(name, value) for name, values in WRONG.items() for value in values])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_a_wrong_argument_is_named_with_its_value(argument, value, batch_norm):
+    right = {"x": keras.Input((2, 2, 8)), "filters": 8, "scheme": None, "name": "unit", "batch_norm": batch_norm}
+    with pytest.raises((TypeError, ValueError)) as caught:
+        pointwise(**{**right, argument: value})
+    message = str(caught.value)
+    assert message.startswith(f"`{argument}` ") and f"Received: {argument}={value!r}" in message, message
+
+
+def test_numbers_of_numpy_are_numbers():
+    x = keras.Input((2, 2, 8))
+    y = pointwise(
+        x,
+        np.int64(6),
+        None,
+        name="unit",
+        batch_norm=np.bool_(True),
+        use_bias=np.bool_(False),
+        momentum=np.float32(0.5),
+        epsilon=np.float64(1e-4),
+    )
+    model = keras.Model(x, y)
+    assert y.shape == (None, 2, 2, 6)
+    assert model.get_layer("unit_bn").momentum == 0.5 and model.get_layer("unit_conv").use_bias is False
+    assert keras.Model.from_config(model.get_config()).count_params() == model.count_params()
+
+
 @pytest.mark.parametrize(
     "shape, arguments, error, message",
     [

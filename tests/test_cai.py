@@ -214,7 +214,8 @@ def test_the_old_call_for_a_heat_map_runs_as_it_stands():
 )
 def test_old_names_of_the_schemes(prefix, scheme, channels):
     for count in channels:
-        assert getattr(cai.layers, f"{prefix}_{count}ch")() == scheme(count)
+        number = getattr(cai.layers, f"{prefix}_{count}ch")()
+        assert type(number) is int and cai.layers.scheme_of(number) == scheme(count)
     named = [name for name in vars(cai.layers) if name.startswith(f"{prefix}_")]
     assert sorted(named) == sorted(f"{prefix}_{count}ch" for count in channels)
 
@@ -226,6 +227,13 @@ def test_old_integers_are_those_of_the_published_runs():
         assert cai.layers.scheme_of(int(row.ktype)) == scheme
     assert cai.layers.scheme_of(-1) is None
     assert cai.layers.scheme_of(kgpc.D6(5)) == kgpc.D6(5)
+
+
+def test_files_are_named_by_the_old_integers():
+    released = kgpc.paper.published("released_weights").query("scheme in ['D6', 'D6v3']")
+    for row in released.itertuples():
+        number = getattr(cai.layers, f"{row.scheme}_{row.channels_per_group}ch")()
+        assert f"-{number}-best_result.hdf5" in row.path
 
 
 def test_an_ordinary_scheme_never_groups():
@@ -342,3 +350,214 @@ def test_all_variants_are_there_with_help():
 def test_kgpc_does_not_import_the_old_names(root):
     code = "import sys, kgpc; assert not any(name.startswith('kgpc.cai') for name in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+
+INCEPTION = {
+    "two_paths_partial_first_block": 0,
+    "two_paths_first_block": False,
+    "two_paths_second_block": False,
+    "deep_two_paths": False,
+    "deep_two_paths_compression": 0.655,
+    "deep_two_paths_bottleneck_compression": 0.5,
+    "l_ratio": 0.5,
+    "ab_ratio": 0.5,
+    "max_mix_idx": 10,
+    "max_mix_deep_two_paths_idx": -1,
+}
+NAMED = {"model_name": "two_path_inception_v3"}
+SIGNATURES = {
+    "models.two_path_inception_v3": {
+        "include_top": True,
+        "weights": None,
+        "input_shape": (224, 224, 3),
+        "pooling": None,
+        "classes": 1000,
+        **INCEPTION,
+        **NAMED,
+    },
+    "models.compiled_two_path_inception_v3": {"input_shape": (224, 224, 3), "classes": 1000, **INCEPTION, **NAMED},
+    "inception_v3.compiled_two_path_inception_v3": {
+        "input_tensor": None,
+        "input_shape": (224, 224, 3),
+        "classes": 1000,
+        **INCEPTION,
+        **NAMED,
+        "optimizer": None,
+    },
+    "inception_v3.InceptionV3": {
+        "include_top": True,
+        "weights": "imagenet",
+        "input_tensor": None,
+        "input_shape": None,
+        "pooling": None,
+        "classes": 1000,
+    },
+    "mobilenet_v3.MobileNetV3Large": {
+        "input_shape": None,
+        "alpha": 1.0,
+        "minimalistic": False,
+        "include_top": True,
+        "weights": "imagenet",
+        "input_tensor": None,
+        "classes": 1000,
+        "pooling": None,
+        "dropout_rate": 0.2,
+    },
+    "datasets.load_dataset": {
+        "dataset": inspect.Parameter.empty,
+        "lab": False,
+        "verbose": False,
+        "bipolar": True,
+        "base_model_name": "",
+    },
+    "datasets.save_dataset_as_png": {
+        "aImages": inspect.Parameter.empty,
+        "aClasses": inspect.Parameter.empty,
+        "dest_folder_name": "img",
+        "with_horizontal_flip": False,
+        "with_vertical_flip": False,
+    },
+    "datasets.download_zip_and_extract": {
+        "url_zip_file": inspect.Parameter.empty,
+        "local_zip_file": inspect.Parameter.empty,
+        "expected_folder_name": inspect.Parameter.empty,
+        "Verbose": True,
+    },
+    "datasets.extract_subset_every": {
+        "source_folder": inspect.Parameter.empty,
+        "dest_folder": inspect.Parameter.empty,
+        "move_every": 10,
+        "shift": 0,
+        "verbose": False,
+    },
+    "datasets.test_flips_on_saved_model": {
+        "test_x": inspect.Parameter.empty,
+        "test_y": inspect.Parameter.empty,
+        "model_file_name": inspect.Parameter.empty,
+        "has_flip_x": True,
+        "has_flip_y": True,
+        "has_bw": True,
+        "center_crop": 0.0,
+    },
+    "datasets.skimage_rgb2lab_a": {"aRGB": inspect.Parameter.empty, "verbose": True},
+    "datasets.fix_bad_tfkeras_channel_order": {"aImages": inspect.Parameter.empty},
+    "models.load_kereas_model": {"filename": inspect.Parameter.empty},
+    "models.save_model": {"model": inspect.Parameter.empty, "base_name": inspect.Parameter.empty},
+    "layers.CopyChannels": {"channel_start": 0, "channel_count": 1},
+}
+
+
+@pytest.mark.parametrize("name, expected", SIGNATURES.items(), ids=SIGNATURES)
+def test_arguments_their_order_and_their_defaults(name, expected):
+    parameters = inspect.signature(called(name)).parameters.items()
+    assert [(key, parameter.default) for key, parameter in parameters][: len(expected)] == list(expected.items())
+
+
+def test_baselines_without_a_scheme_have_the_published_parameters():
+    large = without_values(lambda: cai.mobilenet_v3.MobileNetV3Large((None, None, 3), classes=10))
+    assert kgpc.flops.trainable_parameters(large) == 4_214_842
+    inception = without_values(
+        lambda: cai.inception_v3.InceptionV3(weights=None, input_shape=(None, None, 3), classes=10)
+    )
+    assert kgpc.flops.trainable_parameters(inception) == 21_788_842
+    with pytest.warns(UserWarning, match="the weights are random"):
+        without_values(lambda: cai.inception_v3.InceptionV3(False, input_shape=(75, 75, 3)))
+    small = without_values(lambda: cai.mobilenet_v3.MobileNetV3Small((32, 32, 3), classes=10))
+    assert "small" in small.name
+
+
+def test_ratios_are_ignored_where_nothing_has_two_paths():
+    def stem(**options):
+        model = without_values(
+            lambda: cai.models.two_path_inception_v3(input_shape=(75, 75, 3), max_mix_idx=-1, classes=10, **options)
+        )
+        return {layer.name: layer.filters for layer in model.layers if layer.name.endswith("_1_conv")}
+
+    assert stem(l_ratio=-1, ab_ratio=2) == stem() == {"stem_1_conv": 32}
+    assert stem(two_paths_first_block=True, l_ratio=0.2, ab_ratio=0.8) == {"light_1_conv": 6, "chroma_1_conv": 26}
+    assert stem(two_paths_first_block=True, l_ratio=0, ab_ratio=1) == {"chroma_1_conv": 32}
+    with pytest.raises(ValueError, match="`l_ratio` must be"):
+        stem(two_paths_partial_first_block=1, l_ratio=-1, ab_ratio=2)
+
+
+def test_compressions_are_ignored_where_they_do_not_act_and_else_the_published_ones():
+    def build(**options):
+        options = {"max_mix_idx": 0, "input_shape": (75, 75, 3), "classes": 10, **options}
+        return without_values(lambda: cai.models.two_path_inception_v3(**options))
+
+    halves = {"deep_two_paths_compression": 0.5, "deep_two_paths_bottleneck_compression": 0.5}
+    plain, given = build(two_paths_first_block=True), build(two_paths_first_block=True, **halves)
+    assert [layer.name for layer in plain.layers[1:]] == [layer.name for layer in given.layers[1:]]
+    second = build(two_paths_second_block=True, **{**halves, "deep_two_paths_compression": 0.655})
+    names = ("second_block_ta_conv", "l_branch_path_conv", "light_4_conv")
+    assert [second.get_layer(name).filters for name in names] == [32, 52, 126]
+    for options in (
+        {"two_paths_second_block": True},
+        {"two_paths_partial_first_block": 4},
+        {"deep_two_paths": True},
+        {"max_mix_deep_two_paths_idx": 0},
+    ):
+        with pytest.raises(ValueError, match="`deep_two_paths_compression` must be 0.655"):
+            build(**options, **halves)
+    # With 1 or 2, the second block is not in two paths whatever is said of it.
+    build(two_paths_partial_first_block=1, two_paths_second_block=True, **halves)
+    with pytest.warns(UserWarning, match="Unknown arguments are ignored: color_space"):
+        build(color_space="lab")
+    for bad in (None, "no"):
+        with pytest.raises((TypeError, ValueError), match="`max_mix_deep_two_paths_idx` must be"):
+            build(max_mix_deep_two_paths_idx=bad)
+
+
+def test_the_compiled_two_branch_network_has_its_classifier_and_optimizer():
+    options = {"input_shape": (75, 75, 3), "classes": 29, "max_mix_idx": 0, "l_ratio": 0.2, "ab_ratio": 0.8}
+    model = cai.models.compiled_two_path_inception_v3(**options, two_paths_first_block=True)
+    assert [type(layer).__name__ for layer in model.layers[-3:]] == ["GlobalAveragePooling2D", "Dense", "Activation"]
+    assert [layer.name for layer in model.layers[-2:]] == ["preprediction", "prediction"]
+    assert (model.name, model.loss) == ("two_path_inception_v3", "categorical_crossentropy")
+    assert kgpc.flops.trainable_parameters(model) == 426_219  # the row of JP27B17 with one mixed layer
+    config = model.optimizer.get_config()
+    assert type(model.optimizer) is keras.optimizers.SGD and config["nesterov"]
+    assert (round(config["learning_rate"], 6), config["momentum"]) == (0.01, 0.9)
+    plain = cai.inception_v3.compiled_two_path_inception_v3(
+        **{**options, "max_mix_idx": -1}, optimizer="sgd", deep_two_paths_compression=0.6
+    )
+    assert plain.optimizer.get_config()["momentum"] == 0
+
+
+def test_copied_channels_end_with_the_input():
+    x = np.arange(2 * 3 * 3 * 5, dtype="float32").reshape(2, 3, 3, 5)
+    for start, count, expected in ((0, 1, x[..., :1]), (1, 2, x[..., 1:3]), (3, 9, x[..., 3:])):
+        layer = cai.layers.CopyChannels(start, count)
+        np.testing.assert_array_equal(layer(x), expected)
+        assert layer.compute_output_shape(x.shape) == expected.shape
+        again = cai.layers.CopyChannels.from_config(layer.get_config())
+        assert (again.channel_start, again.channel_count) == (start, count)
+    assert cai.layers.CopyChannels(2)(keras.Input((4, 4, 3))).shape == (None, 4, 4, 1)
+    for bad in ({"channel_start": -1}, {"channel_count": 0}, {"channel_count": 1.5}):
+        with pytest.raises((TypeError, ValueError), match=f"`{next(iter(bad))}` must be an integer"):
+            cai.layers.CopyChannels(**bad)
+    with pytest.raises(ValueError, match="`channel_start` must be smaller than the 3 input channels"):
+        cai.layers.CopyChannels(3)(keras.Input((4, 4, 3)))
+
+
+def test_the_schedule_of_a_hundred_epochs():
+    rates = [cai.densenet.cyclical_smooth_lrscheduler(epoch) for epoch in (0, 49, 50, 74, 75, 99, 100, 175)]
+    assert rates == [0.01, 0.01, 0.001, 0.001, 0.0001, 0.0001, 0.01, 0.0001]
+    with pytest.raises(ValueError, match="`epoch` must be an integer of at least 0"):
+        cai.densenet.cyclical_smooth_lrscheduler(-1)
+
+
+def test_a_saved_model_is_two_files(tmp_path):
+    model = cai.mobilenet.kMobileNet(input_shape=(32, 32, 3), classes=10, alpha=0.25)
+    cai.models.save_model(model, str(tmp_path / "base"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base.h5", "base.model"]
+    images = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
+    for load in (
+        lambda model: model.load_weights(tmp_path / "base.h5"),
+        lambda model: kgpc.weights.load(model, tmp_path / "base.h5"),
+    ):
+        again = keras.models.model_from_json((tmp_path / "base.model").read_text())
+        load(again)
+        np.testing.assert_array_equal(again(images), model(images))
+    with pytest.raises(TypeError, match="`model` must be a Keras model"):
+        cai.models.save_model("model", tmp_path / "other")

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 import tomllib
 import venv
@@ -104,17 +105,6 @@ def folder(tmp_path):
     return tmp_path / "content"
 
 
-def setup_cell(repository):
-    """The code of the setup cell, which is the same in all notebooks, for a repository."""
-    (source,) = {
-        cell.source
-        for name in NOTEBOOKS
-        for cell in nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells
-        if "\nREPOSITORY = " in cell.source
-    }
-    return stamp_notebooks.stamp_setup(source, repository)
-
-
 def installed_version(colab, folder):
     """The version of kgpc that is installed, and None where none is."""
     process = colab.run(folder, "-c", "import importlib.metadata as m; print(m.version('kgpc'))")
@@ -148,13 +138,55 @@ def test_the_setup_cell_installs_from_the_repository(folder, tmp_path, project_f
         subprocess.run([*git, *arguments], check=True)
     # What pip would fetch to build the wheel is taken from here; "0" means no isolation, as odd as that looks.
     colab = Colab(tmp_path / "with hatchling", [*PREINSTALLED, "hatchling"])
-    process = colab.run(folder, "-c", setup_cell(f"file://{repository}"), PIP_NO_BUILD_ISOLATION="0")
+    process = colab.run(folder, "-c", stamp_notebooks.setup_cell(f"file://{repository}"), PIP_NO_BUILD_ISOLATION="0")
     assert process.returncode == 0, process.stderr
     assert (colab.packages / "kgpc" / "_data").is_dir()
 
 
 def test_the_setup_cell_says_what_is_missing(colab, folder):
-    process = colab.run(folder, "-c", setup_cell(""))
+    process = colab.run(folder, "-c", stamp_notebooks.setup_cell(""))
     assert process.returncode == 1
     assert "no kgpc-*.whl lies beside this notebook" in process.stderr
     assert installed_version(colab, folder) is None
+
+
+# The setup cell with a pip that only says what it was asked for
+RECORD = """
+import importlib.util
+import subprocess
+
+importlib.util.find_spec = lambda name: None
+subprocess.run = lambda command, check: print("installs", *command[4:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "printed"),
+    [
+        (["kgpc-0.9.0-py3-none-any.whl", "kgpc-0.10.0-py3-none-any.whl"], "installs --quiet kgpc-0.10.0-"),
+        (["kgpc-1.0.0-py3-none-any.whl", "kgpc-1.0.0rc2-py3-none-any.whl"], "installs --quiet kgpc-1.0.0-"),
+        (["kgpc-1.0.0-py3-none-any.whl", "kgpc-1.0.0.post1-py3-none-any.whl"], "installs --quiet kgpc-1.0.0.post1-"),
+        (
+            ["kgpc-0.1.0-py3-none-any.whl", "kgpc-0.1.0-py3-none-any (1).whl"],
+            "Passed over: kgpc-0.1.0-py3-none-any (1).whl. pip takes a wheel only by its own name, without ' (1)' and "
+            "the like.\ninstalls --quiet kgpc-0.1.0-py3-none-any.whl\n",
+        ),
+    ],
+)
+def test_the_setup_cell_takes_the_newest_wheel(folder, names, printed):
+    for name in names:
+        (folder / name).touch()
+    code = RECORD + stamp_notebooks.setup_cell("")
+    process = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith(printed)
+
+
+def test_the_setup_cell_explains_names_that_are_none(folder):
+    names = ["kgpc-0.1.0-py3-none-any (1).whl", "kgpc-copy.whl"]
+    for name in names:
+        (folder / name).touch()
+    code = RECORD + stamp_notebooks.setup_cell("")
+    process = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert process.returncode == 1 and "installs" not in process.stdout
+    assert "no kgpc-*.whl lies beside" in process.stderr and f"Passed over: {', '.join(names)}. pip" in process.stderr

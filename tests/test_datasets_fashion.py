@@ -3,6 +3,9 @@
 import gzip
 import importlib.util
 import json
+import os
+import random
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -252,10 +255,12 @@ def test_a_failed_download_says_what_works_without_a_network(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 2, 4), (0,)])
-def test_idx_files_of_any_rank_are_read(tmp_path, shape):
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_idx_files_of_any_rank_are_read(tmp_path, shape, compress):
     array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
     write_idx(tmp_path / "a", array)
-    np.testing.assert_array_equal(fashion._read_idx(tmp_path / "a"), array)
+    (tmp_path / "a").write_bytes(compress((tmp_path / "a").read_bytes()))
+    np.testing.assert_array_equal(fashion._read_idx(tmp_path / "a", shape), array)
 
 
 def test_idx_files_that_are_damaged_are_refused(tmp_path):
@@ -263,15 +268,58 @@ def test_idx_files_that_are_damaged_are_refused(tmp_path):
     write_idx(path, np.zeros((4, 4), np.uint8))
     whole = path.read_bytes()
     for content, reason in (
-        (whole[:-1], "has 15 values"),
-        (whole + b"\0", "has 17 values"),
-        (whole[:6], "not an idx file"),
-        (b"", "not an idx file"),
+        (whole[:-1], "has only 15 values, expected 16"),
+        (whole + b"\0", "has more values, expected 16"),
+        (whole[:6], r"its shape is \(\), expected \(4, 4\)"),
+        (whole[:7] + b"\5" + whole[8:], r"its shape is \(5, 4\), expected \(4, 4\)"),
+        (b"", "not an idx file of unsigned bytes with 2 axes: it begins with b''"),
         (gzip.compress(whole)[:-4], "cannot be decompressed"),
+        (gzip.compress(whole) + b"more", "cannot be decompressed"),
     ):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=reason):
-            fashion._read_idx(path)
+            fashion._read_idx(path, (4, 4))
     write_idx(path, np.zeros((4, 4), np.uint8), dtype_code=13)
     with pytest.raises(ValueError, match="not an idx file of unsigned bytes"):
-        fashion._read_idx(path)
+        fashion._read_idx(path, (4, 4))
+
+
+def test_no_more_of_an_idx_file_is_unpacked_than_its_shape_needs(tmp_path):
+    """100 MB of zeros that take 100 kB, once behind the right shape and once behind one of their own."""
+    path = tmp_path / "a"
+    for shape in ((10_000,), (100_000_000,)):
+        path.write_bytes(gzip.compress(bytes((0, 0, 8, 1)) + np.array(shape, ">u4").tobytes() + bytes(100_000_000)))
+        tracemalloc.start()
+        with pytest.raises(ValueError, match="has more values|its shape is"):
+            fashion._read_idx(path, (10_000,))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 1_000_000
+
+
+def test_pipes_and_folders_in_place_of_idx_files_are_refused_at_once(tmp_path):
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte.gz"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "train-images-idx3-ubyte.gz").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"`folder` must contain train-images-idx3-ubyte .* a regular file"):
+        fashion_mnist(tmp_path)
+
+
+def test_any_damage_to_an_idx_file_gives_its_values_or_a_value_error(tmp_path):
+    """Random damage for a moment: nothing else is raised, and the shape stays."""
+    generator = random.Random(0)
+    write_idx(tmp_path / "a", np.frombuffer(generator.randbytes(400), np.uint8).reshape(20, 20))
+    plain = (tmp_path / "a").read_bytes()
+    refused = 0
+    for whole in (plain, gzip.compress(plain)):
+        for _ in range(300):
+            content = bytearray(whole)
+            start = generator.choice((generator.randrange(24), generator.randrange(len(content))))
+            content[start : start + generator.randint(1, 9)] = generator.choice((b"", bytes(4), generator.randbytes(4)))
+            (tmp_path / "a").write_bytes(content)
+            try:
+                assert fashion._read_idx(tmp_path / "a", (20, 20)).shape == (20, 20)
+            except ValueError as error:
+                assert str(tmp_path / "a") in str(error)
+                refused += 1
+    assert refused > 200

@@ -1,18 +1,14 @@
-"""The papers' data sets: offline, with Keras' loaders replaced, tensorflow_datasets' mock data and a made PlantDoc."""
+"""The papers' data sets: offline, with Keras' loaders replaced and tensorflow_datasets' mock data."""
 
 import csv
-import io
 import sys
-import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 import pytest
 
 from kgpc import datasets
-from kgpc.datasets import ArchiveError, DecodedOnDemand, ImageWarning, papers, plantdoc
+from kgpc.datasets import DecodedOnDemand, papers
 from kgpc.resources import data_path
 
 TFDS_SETS = {"Oxford-IIIT Pet": 37, "Malaria": 2, "Colorectal histology": 8, "Plant Village": 38}
@@ -73,11 +69,17 @@ def test_case_spaces_and_punctuation_of_a_name_do_not_matter(name, other):
     [
         ({"name": "ImageNet"}, ValueError, "`name` must be one of 'CIFAR-10', .*Received: name='ImageNet'"),
         ({"name": 10}, TypeError, "`name` must be a str"),
-        ({"name": "CIFAR-10", "image_size": "32"}, TypeError, "`image_size` must be an int or None"),
-        ({"name": "CIFAR-10", "image_size": 0}, ValueError, "`image_size` must be at least 8. Received: image_size=0"),
+        ({"name": "CIFAR-10", "image_size": "32"}, TypeError, "`image_size` must be an int"),
+        (
+            {"name": "CIFAR-10", "image_size": 0},
+            ValueError,
+            r"`image_size` must be in \[8, 10000\]. Received: image_size=0",
+        ),
         ({"name": "CIFAR-10", "folder": "x"}, ValueError, "CIFAR-10 has no `folder`. Received: folder='x'"),
         ({"name": "Malaria", "archive": "x"}, ValueError, "Malaria has no `archive`"),
         ({"name": "Cropped-PlantDoc", "data_dir": "x"}, ValueError, "Cropped-PlantDoc has no `data_dir`"),
+        ({"name": "Malaria", "division": "photograph"}, ValueError, "Malaria has only the published division"),
+        ({"name": "Malaria", "division": "crop"}, ValueError, "`division` must be one of 'published', 'photograph'"),
         ({"name": "Cropped-PlantDoc", "folder": "x", "archive": "y"}, ValueError, "Only one of `folder` and `archive`"),
         ({"name": "Cropped-PlantDoc", "folder": "nowhere"}, FileNotFoundError, "`folder` must be an existing folder"),
         ({"name": "Cropped-PlantDoc", "archive": "nowhere"}, FileNotFoundError, "There is no archive nowhere"),
@@ -215,154 +217,3 @@ def test_a_random_fifth_has_about_the_published_numbers():
     assert abs(len(test) - 10_876) < 20
     assert sorted([*train, *test]) == list(range(54_303))
     np.testing.assert_array_equal(papers._random_fifth(labels)[1], test)
-
-
-# PlantDoc
-
-
-def jpeg(pixels, **options):
-    content = io.BytesIO()
-    PIL.Image.fromarray(np.asarray(pixels, np.uint8)).save(content, "JPEG", quality=100, subsampling=0, **options)
-    return content.getvalue()
-
-
-def annotation(boxes, size=(60, 40)):
-    objects = "".join(
-        f"<object><name>{name}</name><bndbox><xmin>{left}</xmin><ymin>{top}</ymin><xmax>{right}</xmax>"
-        f"<ymax>{bottom}</ymax></bndbox></object>"
-        for name, left, top, right, bottom in boxes
-    )
-    size = f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
-    return f"<annotation>{size}{objects}</annotation>".encode()
-
-
-@pytest.fixture
-def plantdoc_files():
-    """Six photographs of 60x40, left half dark, right half bright, with a box around each half."""
-    files = {}
-    for number in range(6):
-        pixels = np.full((40, 60, 3), 30 + number, np.uint8)
-        pixels[:, 30:] = 200 + number
-        name = f"{'TRAIN' if number < 4 else 'TEST'}/photo?{number}.JPG"
-        files[f"{name}.jpg"] = jpeg(pixels)
-        files[f"{name}.xml"] = annotation([("Dark leaf ", 1, 1, 30, 40), ("bright  leaf", 31, 1, 60, 40)])
-    return files
-
-
-@pytest.fixture
-def plantdoc_folder(tmp_path, plantdoc_files):
-    for name, content in plantdoc_files.items():
-        path = tmp_path / "plantdoc" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return tmp_path / "plantdoc"
-
-
-def load_plantdoc(**arguments):
-    with pytest.warns(ImageWarning, match="crops of 2 classes here; the published runs had 8883 of 29"):
-        return datasets.load("Cropped-PlantDoc", image_size=40, **arguments)
-
-
-def test_plantdoc_is_cropped_by_its_boxes(plantdoc_folder):
-    data = load_plantdoc(folder=plantdoc_folder)
-    assert data.class_names == ("Dark leaf", "bright leaf")
-    assert data.x_train.shape == (8, 40, 40, 3) and data.x_test.shape == (4, 40, 40, 3)
-    for images, labels in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
-        for image, label in zip(images, labels, strict=True):
-            assert (image[:, :5] == 0).all() and (image[:, -5:] == 0).all()  # 30x40 padded to 40x40
-            middle = image[:, 5:-5].astype(int)
-            assert middle.shape == (40, 30, 3)
-            assert ((middle > 150) == bool(label)).all()
-    again = load_plantdoc(folder=plantdoc_folder)
-    np.testing.assert_array_equal(again.x_test, data.x_test)
-
-
-def write_plantdoc_zip(path, files, comment=plantdoc.COMMIT):
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(f"PlantDoc-Object-Detection-Dataset-{plantdoc.COMMIT}/{name}", content)
-        archive.comment = comment.encode()
-    return path
-
-
-def test_an_archive_gives_the_same_as_a_folder(tmp_path, plantdoc_folder, plantdoc_files):
-    archive = write_plantdoc_zip(tmp_path / "plantdoc.zip", plantdoc_files)
-    one, other = load_plantdoc(folder=plantdoc_folder), load_plantdoc(archive=archive)
-    np.testing.assert_array_equal(one.x_train, other.x_train)
-    np.testing.assert_array_equal(one.y_test, other.y_test)
-
-
-def test_the_download_is_kept_unpacked_and_its_commit_is_checked(tmp_path, plantdoc_files, monkeypatch):
-    keras = pytest.importorskip("keras")
-    archive = tmp_path / f"plantdoc-{plantdoc.COMMIT}.zip"
-    asked = []
-
-    def get_file(name, origin, **options):
-        asked.append(origin)
-        return str(archive)
-
-    monkeypatch.setattr(keras.utils, "get_file", get_file)
-    write_plantdoc_zip(archive, plantdoc_files, comment="0" * 40)
-    with pytest.raises(ArchiveError, match=f"is not the archive of commit {plantdoc.COMMIT}"):
-        datasets.load("Cropped-PlantDoc")
-    assert not archive.exists()
-    write_plantdoc_zip(archive, plantdoc_files)
-    for _ in range(2):
-        assert len(load_plantdoc().x_train) == 8
-    assert asked == [plantdoc.URL] * 3 and plantdoc.COMMIT in plantdoc.URL
-    assert (tmp_path / f"plantdoc-{plantdoc.COMMIT}").is_dir()
-
-
-def test_a_failed_download_of_plantdoc_is_an_os_error(monkeypatch):
-    keras = pytest.importorskip("keras")
-
-    def fail(*arguments, **options):
-        raise Exception("URL fetch failure")
-
-    monkeypatch.setattr(keras.utils, "get_file", fail)
-    with pytest.raises(OSError, match="could not be downloaded .* URL fetch failure. Give `folder` or `archive`"):
-        datasets.load("Cropped-PlantDoc")
-
-
-def test_boxes_fit_the_photograph_as_the_annotation_saw_it(plantdoc_folder):
-    """A photograph that a camera marked as turned: its boxes were drawn on the unturned one."""
-    exif = PIL.Image.Exif()
-    exif[0x0112] = 6
-    pixels = np.full((40, 60, 3), 30, np.uint8)
-    pixels[:, 30:] = 200
-    (plantdoc_folder / "TRAIN" / "photo?0.JPG.jpg").write_bytes(jpeg(pixels, exif=exif))
-    data = load_plantdoc(folder=plantdoc_folder)
-    for images, labels in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
-        assert ((images[:, 20, 20, 0] > 150) == labels.astype(bool)).all()
-
-
-def test_photographs_and_boxes_that_cannot_be_used_are_named_and_the_rest_is_kept(plantdoc_folder):
-    (plantdoc_folder / "TRAIN" / "photo?1.JPG.jpg").write_bytes(b"damaged")
-    (plantdoc_folder / "TEST" / "photo?5.JPG.jpg").unlink()
-    path = plantdoc_folder / "TRAIN" / "photo?0.JPG.xml"
-    path.write_bytes(annotation([("Dark leaf", 1, 1, 30, 40), ("bright leaf", 70, 1, 80, 40)]))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        data = datasets.load("Cropped-PlantDoc", image_size=40, folder=plantdoc_folder)
-    messages = [str(warning.message) for warning in caught if warning.category is ImageWarning]
-    assert len(data.x_train) + len(data.x_test) == 7
-    assert len(messages) == 4
-    for text in ("photo?1.JPG.jpg is damaged", "no image for", "(70, 1, 80, 40) in", "has 7 crops"):
-        assert any(text in message for message in messages), text
-    assert {warning.filename for warning in caught if warning.category is ImageWarning} == {__file__}
-
-
-@pytest.mark.parametrize("content", [b"", b"<annotation>", b"<annotation><object/></annotation>"])
-def test_a_damaged_annotation_is_named(plantdoc_folder, content):
-    (plantdoc_folder / "TEST" / "photo?4.JPG.xml").write_bytes(content)
-    with pytest.raises(ValueError, match=r"The annotation .*4\.JPG\.xml is damaged"):
-        datasets.load("Cropped-PlantDoc", folder=plantdoc_folder)
-
-
-def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="is not PlantDoc's repository: it has no folders TRAIN and TEST"):
-        datasets.load("Cropped-PlantDoc", folder=tmp_path)
-    (tmp_path / "TRAIN").mkdir()
-    (tmp_path / "TEST").mkdir()
-    with pytest.raises(ValueError, match="there are no annotations"):
-        datasets.load("Cropped-PlantDoc", folder=tmp_path)

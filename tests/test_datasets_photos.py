@@ -168,10 +168,11 @@ def test_neighbouring_tiles_show_different_photographs():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"count": 0}, ValueError, "`count` must be at least 1"),
+        ({"count": 0}, ValueError, r"`count` must be in \[1, 100000\]"),
         ({"grid": 1}, ValueError, r"`grid` must be in \[2, 8\]"),
         ({"size": 101}, ValueError, r"`size` must be in \[8, 100\]"),
-        ({"part": "validation"}, ValueError, "`part` must be 'train' or 'test'"),
+        ({"part": "validation"}, ValueError, "`part` must be one of 'train', 'test'"),
+        ({"seed": -1}, ValueError, r"`seed` must be in \[0, 4294967295\]. Received: seed=-1"),
         ({"grid": 2.0}, TypeError, "`grid` must be an int"),
     ],
 )
@@ -214,6 +215,28 @@ def test_the_script_refuses_another_wheel(script, tmp_path):
     zipfile.ZipFile(wheel, "w").close()
     with pytest.raises(SystemExit, match="is not the wheel of scikit-image"):
         script.main([str(wheel)])
+    wheel.write_bytes(b"no archive")
+    with pytest.raises(SystemExit, match=r"other\.whl is damaged or no wheel"):
+        script.main([str(wheel)])
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("skimage/data/chelsea.png", bytes(script.MAX_ORIGINAL_BYTES + 1))
+    with pytest.raises(SystemExit, match="another picture: it has more than 2097152 bytes"):
+        script.main([str(wheel)])
+    content = bytearray(wheel.read_bytes())
+    content[100:120] = b"x" * 20
+    wheel.write_bytes(content)
+    with pytest.raises(SystemExit, match=r"is damaged: chelsea\.png cannot be read"):
+        script.main([str(wheel)])
+
+
+def test_the_script_writes_no_file_through_a_link(script, tmp_path):
+    (tmp_path / "outside").write_bytes(b"mine")
+    for name in ("made", "made.part"):
+        (tmp_path / name).symlink_to(tmp_path / "outside")
+    script.write_file(tmp_path / "made", b"new")
+    assert (tmp_path / "outside").read_bytes() == b"mine"
+    assert (tmp_path / "made").read_bytes() == b"new" and not (tmp_path / "made").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "made.part", "outside"]
 
 
 def test_a_picture_is_cropped_before_it_is_made_smaller(script):

@@ -84,7 +84,7 @@ def test_a_step_compiled_by_xla_has_the_same_gradients():
         np.testing.assert_allclose(value, reference, rtol=1e-5, atol=1e-5)
 
 
-def test_padding_that_is_taken_over_has_the_same_gradients():
+def test_a_padded_convolution_has_the_gradients_of_keras():
     def model(layer, padding):
         inputs = keras.Input((7, 7, 4))
         return keras.Model(inputs, layer(5, strides=2, name="depthwise")(padding(((2, 2), (2, 2)))(inputs)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kgpc import layers
+from kgpc import layers, merging
 from kgpc.grouping import interleaved_order
 
 
@@ -50,7 +50,8 @@ def test_both_computations_agree_in_value_and_gradient(images, groups):
 
     plain = run(lambda x, k: layers.grouped_matmul(x, k, groups), "float64")
     for function, dtype in (
-        (layer._convolve, "float32"),
+        (lambda x, k: layer.convolve(x, k, None), "float32"),
+        (lambda x, k: layer.convolve(x, k, None, training=True), "float32"),
         (lambda x, k: layers.grouped_matmul(x, k, groups), "float32"),
     ):
         for actual, expected in zip(run(function, dtype), plain, strict=True):
@@ -153,6 +154,117 @@ def test_layers_keep_the_precision_they_are_given(policy):
     gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
     assert all(np.isfinite(gradient.numpy().astype("float64")).all() for gradient in gradients)
     assert model.get_layer("grouped").kernel.dtype == keras.dtype_policies.get(policy).variable_dtype
+
+
+@pytest.mark.skipif(not hasattr(keras.layers.BatchNormalization(), "renorm"), reason="this Keras has no renorm")
+def test_renormalization_is_that_of_keras(images):
+    ours, theirs = (
+        cls(renorm=True, momentum=0.5) for cls in (layers.BatchNormalization, keras.layers.BatchNormalization)
+    )
+    for _ in range(2):
+        np.testing.assert_allclose(ours(images, training=True), theirs(images, training=True), atol=1e-5)
+
+
+@pytest.fixture
+def channels_first():
+    """Makes the other layout the global one when it is called, and takes it back after the test."""
+    yield lambda: keras.config.set_image_data_format("channels_first")
+    keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_layers_keep_the_layout_they_were_built_with(images, channels_first, training):
+    """Whatever the global setting says when they are called, loaded or rewritten."""
+    x = inputs = keras.Input((5, 4, 12))
+    x = layers.BatchNormalization(merge=True)(x)
+    x = layers.GroupedPointwiseConv2D(12, 4)(x)
+    x = layers.DepthwiseConv2D(3, strides=2)(layers.ZeroPadding2D(((1, 1), (1, 2)))(x))
+    x = layers.DepthwiseConv2D(5, padding="same")(layers.Activation("swish")(x))
+    x = layers.GroupedPointwiseConv2D(6, 2)(layers.CopyChannels(18)(layers.InterleaveChannels(3)(x)))
+    model = keras.Model(inputs, x)
+    for network in (model, merging.training_twin(model)):
+        expected = network(images, training=training)
+        channels_first()
+        compiled = tf.function(lambda x, network=network: network(x, training=training), autograph=False)
+        for actual in (network(images, training=training), compiled(images)):
+            np.testing.assert_allclose(actual, expected, atol=1e-5)
+        keras.config.set_image_data_format("channels_last")
+
+
+def test_files_of_earlier_versions_load(tmp_path, images):
+    """Their zero padding is a layer of ours, and normalizations know whether they are merged."""
+    inputs = keras.Input((5, 4, 12))
+    x = layers.BatchNormalization(merge=True, name="merged")(inputs)
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)), name="pad")(layers.BatchNormalization(name="plain")(x))
+    model = keras.Model(inputs, layers.DepthwiseConv2D(3, strides=2)(x))
+    configuration = model.get_layer("pad").get_config()
+    assert keras.saving.get_registered_name(layers.ZeroPadding2D) == "kgpc>ZeroPadding2D"
+    assert configuration == keras.layers.ZeroPadding2D.from_config(configuration).get_config()
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(again(images), model(images))
+    assert again.get_layer("merged").merge
+    assert "merge" not in again.get_layer("plain").get_config()
+
+
+def test_integers_of_numpy_are_integers(images):
+    three, two = np.int64(3), np.int32(2)
+    for make in (
+        lambda three, two: layers.GroupedPointwiseConv2D(6 * two, three),
+        lambda three, two: layers.DepthwiseConv2D(three, strides=two, depth_multiplier=two),
+        lambda three, two: layers.DepthwiseConv2D((three, two)),
+        lambda three, two: layers.CopyChannels(three, start=two),
+        lambda three, two: layers.InterleaveChannels(three),
+        lambda three, two: layers.BatchNormalization(axis=three),
+    ):
+        ours, theirs = make(three, two), make(3, 2)
+        shape = tuple(ours(images).shape)
+        assert shape == tuple(theirs(images).shape)
+        configs = [{**layer.get_config(), "name": None} for layer in (ours, theirs)]
+        assert json.loads(json.dumps(configs[0])) == json.loads(json.dumps(configs[1]))
+
+
+NUMBERS = [np.nan, -1, np.inf, "0.5", None, True]
+# Layer, arguments that are right, name and values that are not.
+WRONG = [
+    (layers.GroupedPointwiseConv2D, {"filters": 8}, "filters", [0, -1, 2.0, "8", None, True, np.nan]),
+    (layers.GroupedPointwiseConv2D, {"filters": 8}, "groups", [0, -1, 2.0, "2", None, True]),
+    (layers.GroupedPointwiseConv2D, {"filters": 8}, "use_bias", ["no", 0, 2, None]),
+    (layers.GroupedPointwiseConv2D, {"filters": 8}, "data_format", ["channels_first", "last", 5]),
+    (layers.GroupedPointwiseConv2D, {"filters": 8}, "kernel_initializer", ["ones_and_zeros", 5, np.nan]),
+    (layers.GroupedPointwiseConv2D, {"filters": 8}, "bias_regularizer", ["l3", 5]),
+    (layers.GroupedPointwiseConv2D, {"filters": 8}, "kernel_constraint", ["small", 5]),
+    (layers.InterleaveChannels, {}, "step", [0, -2, 1.5, "2", None, True]),
+    (layers.CopyChannels, {}, "channels", [0, -3, 1.5, "2", None, True]),
+    (layers.CopyChannels, {"channels": 3}, "start", [-1, 0.0, "", None, False]),
+    (layers.DepthwiseConv2D, {}, "kernel_size", [0, -1, 2.5, "3", None, True, (3, 3, 3), (3, 0), (2.5, 3), ()]),
+    (layers.DepthwiseConv2D, {"kernel_size": 3}, "strides", [0, 1.5, "2", None, True, (1,)]),
+    (layers.DepthwiseConv2D, {"kernel_size": 3}, "dilation_rate", [0, 1.5, None]),
+    (layers.DepthwiseConv2D, {"kernel_size": 3}, "padding", ["full", None, 1, "causal"]),
+    (layers.DepthwiseConv2D, {"kernel_size": 3}, "depth_multiplier", [0, 1.5, "2", None, True]),
+    (layers.DepthwiseConv2D, {"kernel_size": 3}, "data_format", ["last", 5]),
+    (layers.DepthwiseConv2D, {"kernel_size": 3}, "activation", ["swosh", 5]),
+    (layers.DepthwiseConv2D, {"kernel_size": 3}, "use_bias", ["yes", 1, None]),
+    (layers.DepthwiseConv2D, {"kernel_size": 3}, "depthwise_initializer", ["ones_and_zeros"]),
+    (layers.BatchNormalization, {}, "momentum", [*NUMBERS, 1.5]),
+    (layers.BatchNormalization, {}, "epsilon", [*NUMBERS, 0]),
+    (layers.BatchNormalization, {}, "axis", [1.5, "3", None, True]),
+    (layers.BatchNormalization, {}, "merge", ["no", 1, None]),
+    (layers.BatchNormalization, {}, "scale", ["no", 1, None]),
+    (layers.BatchNormalization, {}, "center", ["no", 1]),
+    (layers.BatchNormalization, {}, "gamma_initializer", ["ones_and_zeros"]),
+    (layers.Activation, {}, "activation", ["swosh", 5, np.nan]),
+]
+
+
+@pytest.mark.parametrize(
+    "make, right, name, value", [(make, right, name, value) for make, right, name, values in WRONG for value in values]
+)
+def test_a_wrong_argument_is_named_with_its_value(make, right, name, value):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        make(**{**right, name: value})
+    message = str(caught.value)
+    assert message.startswith(f"`{name}` ") and f"{name}={value!r}" in message, message
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`python -m kgpc notebooks`: executing notebooks, storing their outputs, and what goes wrong."""
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -56,6 +57,13 @@ ipywidgets.IntSlider()
 # %% tags=["raises-exception"]
 raise ValueError("shown on purpose")
 """
+
+
+@pytest.fixture(autouse=True, scope="module")
+def messages_of_absl_go_past_pytest():
+    """Jupytext sets up logging anew, which closes the streams of all handlers: that of absl may be pytest's."""
+    if "absl.logging" in sys.modules:
+        sys.modules["absl.logging"].get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture
@@ -331,6 +339,166 @@ def test_command_lines_that_are_refused(arguments, capsys):
         command_line.main(arguments)
     assert exit_code.value.code == 2
     assert "usage: python -m kgpc" in capsys.readouterr().err
+
+
+CONFLICT = '{\n "cells": [],\n<<<<<<< HEAD\n "nbformat": 4\n=======\n "nbformat": 3\n>>>>>>> other\n}\n'
+
+
+@pytest.mark.parametrize("update", [[], ["--update"]])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (CONFLICT, "has conflict markers of a merge (<<<<<<<)"),
+        ("", "is damaged, or no notebook"),
+        ("{}", "is damaged, or no notebook"),
+        ('{"cells": [], "metadata": {}, "nbformt": 4, "nbformat_minor": 5}', "it is no notebook of format 4"),
+        ('{"worksheets": [], "metadata": {}, "nbformat": 3, "nbformat_minor": 0}', "it is no notebook of format 4"),
+        ("[1, 2]", "is damaged, or no notebook"),
+        ("[" * 100_000, "is damaged, or no notebook"),
+        ('{"cells": 3, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "is damaged, or no notebook"),
+        ('{"cells": [{}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "is damaged, or no notebook"),
+        (b"\xff\xfe", "is not UTF-8"),
+    ],
+)
+def test_a_damaged_notebook_is_named_with_what_to_do(clone, capsys, content, message, update):
+    stored = add_pair(clone, "00_table", WRITES_TABLE)
+    script = stored.with_suffix(".py").read_bytes()
+    stored.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert command_line.main(["notebooks", *update]) == 1
+    error = capsys.readouterr().err.strip()
+    assert str(stored) in error and message in error and len(error.splitlines()) == 1
+    assert "git checkout -- 00_table.ipynb" in error
+    assert stored.with_suffix(".py").read_bytes() == script  # the other one of the pair is left alone
+
+
+def test_a_script_with_conflict_markers_is_named_before_the_pair_is_brought_together(clone, capsys):
+    stored = add_pair(clone, "00_table", WRITES_TABLE)
+    script, before = stored.with_suffix(".py"), stored.read_bytes()
+    script.write_text(script.read_text() + "<<<<<<< HEAD\n1\n=======\n2\n>>>>>>> other\n")
+    assert command_line.main(["notebooks", "--update"]) == 1
+    assert f"The script {script} has conflict markers" in capsys.readouterr().err
+    assert stored.read_bytes() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("update", [[], ["--update"]])
+def test_a_pipe_in_the_place_of_a_notebook_is_refused_at_once(clone, capsys, update):
+    os.mkfifo(clone / "notebooks" / "00_table.ipynb")
+    assert command_line.main(["notebooks", *update]) == 1
+    assert "00_table.ipynb must be a file, and is a named pipe" in capsys.readouterr().err
+
+
+def test_any_change_of_a_notebook_gives_one_that_can_be_run_or_is_named(tmp_path):
+    """A fuzz test of what a user can hand over: bytes of a notebook, changed at random."""
+    generator = random.Random(15)
+    path = tmp_path / "00_table.ipynb"
+    cells = [new_code_cell("1 + 1", metadata={"tags": ["parameters"]}, outputs=[new_output("stream", text="x")])]
+    nbformat.write(new_notebook(cells=cells), path)
+    good, read = path.read_bytes(), 0
+    for _ in range(150):
+        content = bytearray(good)
+        at = generator.randrange(len(content))
+        content[at : at + generator.randint(0, 9)] = generator.choice([b"", b"3", b"[]", b"null", b'"', b"\xff"])
+        path.write_bytes(bytes(content))
+        try:
+            notebook = notebooks.read_notebook(path)
+            notebooks.set_profile(notebook, "paper")
+        except notebooks.UserError as error:
+            assert str(path) in str(error) or "no cell tagged" in str(error)
+        else:
+            nbformat.validate(notebook)
+            notebooks.normalise(notebook)
+            read += 1
+    assert 0 < read < 150
+
+
+def test_a_damaged_table_is_named(clone, capsys):
+    add_pair(clone, "00_table", "# %%\nimport os, pathlib\n\n"
+             'pathlib.Path(os.environ["KGPC_RESULTS"], "comparison.csv").write_bytes(b"\\xff\\xfe")\n')  # fmt: skip
+    assert command_line.main(["notebooks"]) == 1
+    assert "The table" in (error := capsys.readouterr().err) and "comparison.csv" in error
+
+
+@pytest.mark.parametrize("output", ["", "memory://x", "~nobody-has-this-name/x"])
+@pytest.mark.parametrize("option", ["--output", "--folder"])
+def test_a_folder_that_is_none_is_refused(clone, capsys, option, output):
+    add_pair(clone, "00_table", WRITES_TABLE)
+    assert command_line.main(["notebooks", option, output]) == 1
+    error = capsys.readouterr().err.strip()
+    assert f"`{option}` must be a path" in error and len(error.splitlines()) == 1
+    assert [path.name for path in clone.iterdir()] == ["notebooks"]
+
+
+def test_the_notebooks_are_not_overwritten_by_what_is_executed(clone, capsys):
+    stored = add_pair(clone, "00_table", WRITES_TABLE)
+    before = stored.read_bytes()
+    assert command_line.main(["notebooks", "--output", "./notebooks"]) == 1
+    assert "--output must be another folder than that of the notebooks" in capsys.readouterr().err
+    assert stored.read_bytes() == before
+
+
+def test_a_name_is_found_however_its_umlaut_is_written(tmp_path):
+    (tmp_path / "01_u\u0308bung.ipynb").touch()
+    (path,) = notebooks.find_notebooks(tmp_path, ["01_\u00fcbung"])
+    assert path.name == "01_u\u0308bung"
+
+
+def test_a_name_with_a_dot_keeps_all_of_it(clone, capsys):
+    add_pair(clone, "00_v1.5", WRITES_TABLE)
+    assert command_line.main(["notebooks", "00_v1.5"]) == 1  # `.5` is taken for a suffix of the name, as documented
+    capsys.readouterr()
+    assert command_line.main(["notebooks"]) == 0
+    assert (clone / "results" / "00_v1.5.ipynb").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["table", "--output", ""], "`--output` must be a path"),
+        (["table", "--output", "nowhere/page.md"], "`--output` must be a file in a folder that exists"),
+        (["table", "--output", "notebooks"], "must be a file, and is a folder"),
+        (["compare", ".", "--save", ""], "`--save` must be a path"),
+        (["compare", ".", "--save", "nowhere/table.csv"], "`--save` must be a file in a folder that exists"),
+        (["compare", ".", "--page", "s3://bucket/page.md"], "`--page` must be a path of this computer"),
+        (["compare", ".", "--page", os.devnull], "must be a file, and is a device"),
+        (["compare", ""], "`FOLDER` must be a path"),
+        (["compare", "no-such-kind://x"], "a URL that fsspec knows"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(clone, capsys, monkeypatch, arguments, message):
+    if os.devnull in arguments and os.name == "nt":
+        pytest.skip("this system has no files for devices")
+    monkeypatch.setattr("kgpc.paper.compare_counts", None)
+    assert command_line.main(arguments) == 1
+    error = capsys.readouterr().err.strip()
+    assert message in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_an_output_that_is_full_is_one_line(clone):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, command_line.__file__, "notebooks", "--help"]
+        assert b"Traceback" not in subprocess.run(command, stdout=full, stderr=subprocess.PIPE).stderr
+    code = (
+        "import importlib.util, sys;"
+        "specification = importlib.util.spec_from_file_location('command_line', sys.argv[1]);"
+        "module = importlib.util.module_from_spec(specification); specification.loader.exec_module(module);"
+        "module.compare_counts = lambda options: print('x') or 0; sys.exit(module.main(['table']))"
+    )
+    command = [sys.executable, "-c", code, command_line.__file__]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr.strip() == "[Errno 28] No space left on device"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_a_terminal_without_umlauts_shows_them_in_another_way(clone, settings):
+    command = [sys.executable, command_line.__file__, "notebooks", "--folder", "übung", "00_ü"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, **settings})
+    assert done.returncode == 1 and b"Traceback" not in done.stderr
+    assert done.stderr.startswith(b"\nNo notebooks in ") and b"bung. Run this in a clone" in done.stderr
 
 
 def test_the_notebooks_extra_is_named_where_it_is_missing(clone, monkeypatch, capsys):

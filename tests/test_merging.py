@@ -1,54 +1,37 @@
-"""Work done by the next layer: the same outputs, gradients and statistics as layer by layer, and only in training."""
+"""The training twin: the same variables, outputs, gradients and statistics, and a graph that shows what it does."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from plain_networks import plain
 
 import kgpc
-from kgpc import layers
+from kgpc import graph, layers
+from kgpc.merging import (
+    ChannelMoments,
+    InterleavedPointwiseConv2D,
+    NormalizedPointwiseConv2D,
+    training_twin,
+)
 
 
-def dense_block(merge):
-    """Two steps of a densely connected block, as in kDenseNet: three normalizations over nested concatenations."""
+def dense_block(activation="tanh"):
+    """Three steps of a densely connected block, as in kDenseNet: normalizations over nested concatenations."""
     x = inputs = keras.Input((6, 5, 12))
     for index in range(3):
-        y = layers.BatchNormalization(merge=merge, epsilon=1e-3, momentum=0.7, name=f"bn_{index}")(x)
+        y = layers.BatchNormalization(merge=True, epsilon=1e-3, momentum=0.7, name=f"bn_{index}")(x)
         y = layers.GroupedPointwiseConv2D(24, groups=index + 1, use_bias=index == 1, name=f"grouped_{index}")(y)
-        y = keras.layers.Activation("tanh")(y)
-        y = layers.GroupedPointwiseConv2D(12, groups=4, name=f"mixed_{index}")(layers.InterleaveChannels(6)(y))
+        y = keras.layers.Activation(activation)(y)
+        y = layers.InterleaveChannels(6, name=f"interleave_{index}")(y)
+        y = layers.GroupedPointwiseConv2D(12, groups=4, name=f"mixed_{index}")(y)
         x = keras.layers.Concatenate(name=f"concat_{index}")([x, y])
-    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
-
-
-def plain(model):
-    """The same network of Keras' own layers, in float64."""
-    ours = {layers.BatchNormalization: keras.layers.BatchNormalization}
-
-    def translate(layer):
-        config = {**layer.get_config(), "dtype": "float64"}
-        config.pop("merge", None)
-        if isinstance(layer, layers.GroupedPointwiseConv2D):
-            return layers.GroupedPointwiseConv2D.from_config(config)
-        return ours.get(type(layer), type(layer)).from_config(config)
-
-    twin = keras.models.clone_model(model, clone_function=translate)
-    twin.set_weights(model.get_weights())
-    return twin
-
-
-def step(model, images, compiled):
-    """Output, gradients by input and weights, and moving statistics after a step of training."""
-
-    def run(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = model(x, training=True)
-            loss = tf.reduce_sum(tf.sin(3 * y))
-        return [y, *tape.gradient(loss, [x, *(weight.value for weight in model.trainable_weights)])]
-
-    values = (tf.function(run, autograph=False) if compiled else run)(images)
-    return [np.asarray(value) for value in (*values, *(weight.value for weight in model.non_trainable_weights))]
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+    rng = np.random.default_rng(1)
+    for weight in model.trainable_weights:
+        if weight.name in ("gamma", "beta", "bias"):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -56,107 +39,231 @@ def images():
     return np.random.default_rng(0).normal(1, 2, size=(4, 6, 5, 12)).astype("float32")
 
 
-def test_a_dense_block_trains_as_layer_by_layer_in_double_precision(images):
-    model = dense_block(merge=True)
-    rng = np.random.default_rng(1)
-    for weight in model.trainable_weights:
-        if weight.name in ("gamma", "beta"):
-            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-    expected = step(plain(model), tf.constant(images, "float64"), compiled=False)
-    actual = step(model, tf.constant(images), compiled=True)
+def values(weights):
+    return [np.asarray(weight.value) for weight in weights]
+
+
+def step(model, images, compiled, weights):
+    """Output, gradients by input and weights, and moving statistics after a step of training."""
+    moving = [weight for weight in model.non_trainable_weights if weight.name.startswith("moving")]
+    before = values(moving)
+
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = model(x, training=True)
+            loss = tf.reduce_sum(tf.sin(3 * y))
+        return [y, *tape.gradient(loss, [x, *(weight.value for weight in weights)])]
+
+    found = [np.asarray(value) for value in (tf.function(run, autograph=False) if compiled else run)(images)]
+    found += values(moving)
+    for weight, value in zip(moving, before, strict=True):
+        weight.assign(value)
+    return found
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_dense_block_trains_as_layer_by_layer_in_double_precision(images, compiled):
+    model = dense_block()
+    reference = plain(model)
+    expected = step(reference, tf.constant(images, "float64"), False, reference.trainable_weights)
+    twin = training_twin(model)
+    actual = step(twin, tf.constant(images), compiled, model.trainable_weights)
+    assert len(actual) == len(expected) > 20
     for ours, theirs in zip(actual, expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-4)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * np.abs(theirs).max())
 
 
-def test_the_skipped_passes_are_not_computed(images):
-    """In the compiled step the normalized and the interleaved feature maps are read by nobody."""
-    model = dense_block(merge=True)
-    step_function = tf.function(lambda x: model(x, training=True), autograph=False)
-    graph = step_function.get_concrete_function(tf.constant(images)).graph
-    reads = {name for operation in graph.get_operations() for name in (tensor.op.name for tensor in operation.inputs)}
-    copies = [op for op in graph.get_operations() if op.type == "Transpose" and op.outputs[0].shape.rank == 3]
-    interleaved = [op for op in copies if op.outputs[0].consumers() and op.outputs[0].shape[1:] == (6, 4)]
-    final = [consumer for op in interleaved for consumer in op.outputs[0].consumers()]
-    assert final and all(operation.name not in reads for operation in final)
+def test_the_graph_of_the_twin_shows_what_is_merged_and_the_variables_are_shared():
+    model = dense_block()
+    twin = training_twin(model)
+    kinds = [type(layer) for layer in twin.layers]
+    assert kinds.count(NormalizedPointwiseConv2D) == kinds.count(InterleavedPointwiseConv2D) == 3
+    # One for the input, two for what later normalizations read beside it.
+    assert kinds.count(ChannelMoments) == 3
+    assert layers.InterleaveChannels not in kinds and layers.BatchNormalization not in kinds
+    assert {id(variable) for variable in twin.variables} == {id(variable) for variable in model.variables}
+    assert [variable.path for variable in twin.trainable_variables] == [
+        variable.path for variable in model.trainable_variables
+    ]
+    assert len(model.layers) == 1 + 3 * 6 + 1
+    assert model.get_layer("bn_2").output.shape == (None, 6, 5, 36)
 
 
-def test_a_normalization_has_the_same_output_for_any_reader(images):
-    inputs = keras.Input((6, 5, 12))
-    models = []
-    for merge in (True, False):
-        normalization = layers.BatchNormalization(merge=merge, epsilon=1e-3)
-        models.append(keras.Model(inputs, keras.layers.GlobalMaxPooling2D()(normalization(inputs))))
-    merged, fused = (step(model, tf.constant(images), compiled=True) for model in models)
-    for ours, theirs in zip(merged, fused, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+def test_gradients_of_every_tensor_of_the_twin_are_right(images):
+    """By what the layers of the twin compute from each other, in eager and in compiled steps."""
+    twin = training_twin(dense_block())
+    calls = graph.Network(twin).graphs[0].calls
+    everything = keras.Model(twin.inputs, [tensor for call in calls for tensor in call.outputs])
+    assert any(isinstance(call.operation, ChannelMoments) for call in calls)
+
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            found = everything(x, training=True)
+            loss = tf.reduce_sum(tf.sin(3 * found[-1]))
+        return tape.gradient(loss, found)
+
+    eager, compiled = run(tf.constant(images)), tf.function(run, autograph=False)(tf.constant(images))
+    for ours, theirs in zip(compiled, eager, strict=True):
+        # The gradient by a variance is the difference of two sums over all pixels, each much larger than it.
+        tolerance = 1e-4 if theirs.shape.rank == 1 else 1e-5
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
 
 
-def test_eager_calls_and_inference_take_no_notes(images):
-    layer = layers.InterleaveChannels(3)
-    assert not hasattr(layer(images, training=True), "_kgpc_interleaved")
-    seen = []
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_gradient_penalty_is_right(images, compiled):
+    """The gradient, by the weights, of the squared gradient by the images."""
+    model = dense_block()
+    reference = plain(model)
 
-    @tf.function(autograph=False)
-    def call(x):
-        seen.append(hasattr(layer(x, training=False), "_kgpc_interleaved"))
-        seen.append(hasattr(layer(x, training=True), "_kgpc_interleaved"))
-        return x
+    def penalty(model, weights, x):
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                loss = tf.reduce_sum(tf.sin(3 * model(x, training=True)))
+            squares = tf.reduce_sum(inner.gradient(loss, x) ** 2)
+        # A bias before a mean over pixels has no share in the penalty's gradient everywhere, so None is possible.
+        return outer.gradient(squares, [weight.value for weight in weights], unconnected_gradients="zero")
 
-    call(tf.constant(images))
-    assert seen == [False, True]
+    expected = penalty(reference, reference.trainable_weights, tf.constant(images, "float64"))
+    twin = training_twin(model)
+    for network in (twin, model):
 
+        def run(x, network=network):
+            return penalty(network, model.trainable_weights, x)
 
-@pytest.mark.parametrize("size", [7, 8])
-@pytest.mark.parametrize("padding", [((0, 1), (0, 1)), ((1, 1), (1, 1)), ((1, 2), (1, 2)), ((2, 2), (2, 2))])
-@pytest.mark.parametrize("width", [3, 5])
-def test_padding_is_left_to_the_convolution_where_it_is_the_same(size, padding, width):
-    inputs = keras.Input((size, size, 3))
-    x = layers.ZeroPadding2D(padding)(inputs)
-    x = layers.DepthwiseConv2D(width, strides=2, activation="relu", bias_initializer="ones")(x)
-    model = keras.Model(inputs, x)
-    images = tf.random.stateless_normal((2, size, size, 3), seed=(0, 1))
-    step = tf.function(lambda x: model(x), autograph=False)
-    np.testing.assert_allclose(step(images), model(images), atol=1e-6)
-    graph = step.get_concrete_function(images).graph
-    pads = [operation for operation in graph.get_operations() if operation.type == "Pad"]
-    skipped = not any(operation.outputs[0].consumers() for operation in pads)
-    # TensorFlow pads by what is missing, the odd zero at the end.
-    missing = 2 * (-(-size // 2) - 1) + width - size
-    assert skipped == (padding == (2 * ((missing // 2, missing - missing // 2),)))
+        actual = (tf.function(run, autograph=False) if compiled else run)(tf.constant(images))
+        for ours, theirs in zip(actual, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-4 * np.abs(theirs).max() + 1e-5)
 
 
-def test_padding_of_an_open_image_size_is_kept():
-    inputs = keras.Input((None, None, 3))
-    model = keras.Model(inputs, layers.DepthwiseConv2D(3, strides=2)(layers.ZeroPadding2D(((0, 1), (0, 1)))(inputs)))
-    images = tf.random.stateless_normal((2, 8, 8, 3), seed=(0, 1))
-    step = tf.function(lambda x: model(x), autograph=False, input_signature=[tf.TensorSpec((None, None, None, 3))])
-    np.testing.assert_allclose(step(images), model(images), atol=1e-6)
+def test_inference_and_frozen_normalizations_are_left_as_they_are(images):
+    model = dense_block()
+    twin = training_twin(model)
+    np.testing.assert_allclose(twin(images), model(images), atol=1e-6)
+    for index in range(3):
+        model.get_layer(f"bn_{index}").trainable = False
+    before = values(model.non_trainable_weights)
+    np.testing.assert_allclose(twin(images, training=True), model(images), atol=1e-6)
+    for old, new in zip(before, values(model.non_trainable_weights), strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
-def test_files_with_and_without_merging_load_in_each_other(tmp_path, images):
-    """The layers are the same either way, so a file from before merging gives the same predictions."""
-    model = dense_block(merge=True)
-    model.save(tmp_path / "merged.keras")
-    again = keras.saving.load_model(tmp_path / "merged.keras", safe_mode=True)
-    assert again.get_layer("bn_0").merge
-    older = dense_block(merge=False)
-    assert "merge" not in older.get_layer("bn_0").get_config()
-    older.set_weights(model.get_weights())
-    for other in (again, older):
-        np.testing.assert_allclose(other(images).numpy(), model(images).numpy(), atol=1e-6)
+def test_what_the_twin_learns_the_model_knows(images):
+    model = dense_block()
+    twin = training_twin(model)
+    before = values(model.weights)
+    twin.compile("sgd", "mse")
+    twin.fit(images, np.ones((4, 48), "float32"), epochs=2, verbose=0)
+    assert all((old != new).any() for old, new in zip(before, values(model.weights), strict=True))
+    np.testing.assert_allclose(twin(images), model(images), atol=1e-6)
 
 
-def test_mixed_precision_trains_without_merging(images):
+def test_the_model_is_saved_as_before_its_twin_was_made(images, tmp_path):
+    model = dense_block()
+    before = model.get_config()
+    training_twin(model)
+    assert model.get_config() == before
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(again(images), model(images))
+    assert {type(layer) for layer in training_twin(again).layers} == {
+        type(layer) for layer in training_twin(model).layers
+    }
+
+
+def second_reader():
+    inputs = keras.Input((4, 4, 12))
+    x = layers.BatchNormalization(merge=True, name="bn")(inputs)
+    return keras.Model(inputs, keras.layers.Concatenate()([x, layers.GroupedPointwiseConv2D(12, 3)(x)]))
+
+
+def output_of_the_model():
+    inputs = keras.Input((4, 4, 12))
+    x = layers.InterleaveChannels(4)(inputs)
+    return keras.Model(inputs, [x, layers.GroupedPointwiseConv2D(12, 3)(x)])
+
+
+def shared():
+    inputs = keras.Input((4, 4, 12))
+    convolution = layers.GroupedPointwiseConv2D(12, 3)
+    return keras.Model(inputs, convolution(layers.InterleaveChannels(4)(convolution(inputs))))
+
+
+def in_inference():
+    inputs = keras.Input((4, 4, 12))
+    x = layers.BatchNormalization(merge=True)(inputs, training=False)
+    return keras.Model(inputs, layers.GroupedPointwiseConv2D(12, 3)(x))
+
+
+class Doubled(layers.GroupedPointwiseConv2D):
+    def call(self, inputs, training=None):
+        return 2 * super().call(inputs, training=training)
+
+
+def subclassed():
+    inputs = keras.Input((4, 4, 12))
+    return keras.Model(inputs, Doubled(12, 3)(layers.InterleaveChannels(4)(inputs)))
+
+
+def not_asked_for():
+    inputs = keras.Input((4, 4, 12))
+    return keras.Model(inputs, layers.GroupedPointwiseConv2D(12, 3)(layers.BatchNormalization()(inputs)))
+
+
+def many_channels():
+    inputs = keras.Input((2, 2, 96))
+    return keras.Model(inputs, layers.GroupedPointwiseConv2D(96, 6)(layers.InterleaveChannels(16)(inputs)))
+
+
+def mixed_precision():
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = dense_block(merge=True)
+        return dense_block()
     finally:
         keras.config.set_dtype_policy(previous)
-    assert all(np.isfinite(np.asarray(value, "float64")).all() for value in step(model, tf.constant(images), True))
 
 
-def test_the_bottlenecks_of_kdensenet_are_merged():
+@pytest.mark.parametrize(
+    "make",
+    [
+        second_reader,
+        output_of_the_model,
+        shared,
+        in_inference,
+        subclassed,
+        not_asked_for,
+        many_channels,
+        mixed_precision,
+    ],
+)
+def test_where_nothing_can_be_merged_the_model_itself_is_returned(make):
+    model = make()
+    assert training_twin(model) is model
+
+
+def test_a_model_within_the_model_is_rewritten_too(images):
+    inputs = keras.Input((6, 5, 12))
+    model = keras.Sequential([keras.Input((6, 5, 12)), keras.layers.Rescaling(0.5), dense_block()])
+    outer = keras.Model(inputs, keras.layers.Dense(3)(model(inputs)))
+    twin = training_twin(outer)
+    levels = graph.Network(twin).graphs
+    assert any(isinstance(call.operation, NormalizedPointwiseConv2D) for level in levels for call in level.calls)
+    np.testing.assert_allclose(twin(images, training=True), outer(images, training=True), rtol=1e-4, atol=1e-4)
+
+
+def test_the_bottlenecks_of_kdensenet_are_merged_where_they_are_grouped():
     model = kgpc.applications.kDenseNetBC(input_shape=(8, 8, 3), depth=10)
-    merged = [layer.name for layer in model.layers if getattr(layer, "merge", False)]
-    assert merged == [f"dn{stage}_b1_bottleneck_bn" for stage in (1, 2, 3)]
+    by_input = {id(layer.input): layer for layer in model.layers}
+    convolutions = {layer.name: by_input[id(layer.output)] for layer in model.layers if getattr(layer, "merge", False)}
+    assert list(convolutions) == [f"dn{stage}_b1_bottleneck_bn" for stage in (1, 2, 3)]
+    grouped = [name for name, layer in convolutions.items() if isinstance(layer, layers.GroupedPointwiseConv2D)]
+    merged = [layer.normalization.name for layer in training_twin(model).layers if hasattr(layer, "normalization")]
+    assert merged == grouped != []
+
+
+def test_only_models_have_twins():
+    with pytest.raises(TypeError, match="`model` must be a Keras model. Received: model='kDenseNet'"):
+        training_twin("kDenseNet")

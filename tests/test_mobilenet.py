@@ -178,7 +178,7 @@ def test_channels_first_is_refused():
 
 
 def test_a_batch_of_the_wrong_rank_is_refused():
-    with pytest.raises(ValueError, match="`images` must be of rank 4"):
+    with pytest.raises(ValueError, match="`images` must be numbers of rank 4"):
         kgpc.applications.mobilenet.preprocess_input(np.zeros((32, 32, 3), "uint8"))
     model = kMobileNet(input_shape=(32, 32, 3), classes=10, alpha=0.25)
     with pytest.raises(ValueError, match="32, 32, 3"):

@@ -10,7 +10,7 @@ from kgpc.resources import data_path
 
 FILES = {
     "results": ("published_results.csv", 65),
-    "errata": ("errata.csv", 18),
+    "errata": ("errata.csv", 24),
     "unlisted_runs": ("unlisted_runs.csv", 4),
     "classification_reports": ("classification_reports.csv", 185),
     "training_curves": ("training_curves.csv", 9778),

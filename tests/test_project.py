@@ -124,6 +124,40 @@ def test_the_ten_lines_of_readme_print_what_it_says():
     assert process.stdout == printed
 
 
+NO_NAMES = re.compile(r"kgpc\._data\b")  # a folder of the wheel
+
+
+def is_there(name):
+    """Whether a dotted name that begins with `kgpc` is found from `import kgpc` on."""
+    value = kgpc
+    for part in name.split(".")[1:]:
+        if not hasattr(value, part):
+            return False
+        value = getattr(value, part)
+    return True
+
+
+def test_the_pages_name_what_import_kgpc_gives():
+    names = set()
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        names |= set(re.findall(r"\bkgpc(?:\.[A-Za-z_]\w*)+", page.read_text(encoding="utf-8")))
+    assert "kgpc.deploy.fold" in names
+    assert [name for name in sorted(names) if not NO_NAMES.match(name) and not is_there(name)] == []
+
+
+def test_modules_that_few_programs_need_are_imported_when_they_are_asked_for():
+    code = """
+import sys, kgpc
+later = ["cai", "deploy", "timing"]
+assert not [name for name in later if f"kgpc.{name}" in sys.modules]
+assert set(later) <= set(dir(kgpc))
+assert [getattr(kgpc, name).__name__ for name in later] == [f"kgpc.{name}" for name in later]
+assert kgpc.deploy.fold and not hasattr(kgpc, "nothing")
+"""
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+
+
 def test_the_table_of_readme_holds_the_published_numbers():
     rows = kgpc.paper.published().query("paper == 'grouped-pointwise-2022' and dataset == 'CIFAR-10'")
     rows = rows[rows["model"].isin(["MobileNet", "kMobileNet"])]

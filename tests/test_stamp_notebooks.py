@@ -1,5 +1,6 @@
 """The repository's public location: named once in pyproject.toml, and the same in both files of every notebook."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -29,6 +30,13 @@ def contents(folder):
 def test_every_notebook_agrees_with_pyproject(notebooks):
     repository = stamp_notebooks.repository_of(ROOT / "pyproject.toml")
     assert stamp_notebooks.stamp(notebooks, repository) == []
+    (setup,) = {
+        cell.source
+        for path in notebooks.glob("*.ipynb")
+        for cell in nbformat.read(path, as_version=4).cells
+        if "\nREPOSITORY = " in cell.source
+    }
+    assert setup == stamp_notebooks.setup_cell(repository)
     links = [text for text in contents(notebooks).values() if b"colab.research.google.com" in text]
     assert len(links) == (len(contents(notebooks)) if stamp_notebooks.colab_link(repository, "") else 0)
 
@@ -68,6 +76,18 @@ def test_stamping_again_or_with_another_address_replaces_and_empty_removes(noteb
     assert not any(b"someone" in text for text in contents(notebooks).values())
     stamp_notebooks.stamp(notebooks, "")
     assert contents(notebooks) == unset
+
+
+def test_an_older_setup_cell_is_replaced_in_both_files(notebooks):
+    before = contents(notebooks)
+    lines = stamp_notebooks.setup_cell("").splitlines()
+    for path in notebooks.glob("*.ipynb"):
+        for file, last in ((path, json.dumps(lines[-1])[1:-1]), (path.with_suffix(".py"), lines[-1])):
+            text = file.read_text(encoding="utf-8")
+            assert text.count(last) == 1
+            file.write_text(text.replace(last, last.replace("invalidate_caches", "reload")), encoding="utf-8")
+    changed = stamp_notebooks.stamp(notebooks, stamp_notebooks.repository_of(ROOT / "pyproject.toml"))
+    assert len(changed) == len(before) and contents(notebooks) == before
 
 
 def test_elsewhere_than_on_github_there_is_an_address_but_no_link(notebooks):

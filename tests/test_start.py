@@ -1,6 +1,7 @@
 """start.py: versions of Python, set-up from nothing, interrupted and repeated, and the command line."""
 
 import ast
+import errno
 import subprocess
 import sys
 
@@ -209,6 +210,186 @@ def test_settings_that_mix_environments_are_dropped(monkeypatch):
     assert not {"PYTHONPATH", "PYTHONHOME", "MPLBACKEND"} & set(environ)
     assert environ["PIP_USER"] == "0"
     assert environ["TF_CPU_ALLOCATOR_USE_BFC"] == "1"
+
+
+DROPPED = """
+    PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_REQUIRE_VIRTUALENV PIP_DRY_RUN PIP_NO_DEPS PIP_CONSTRAINT
+    PIP_BUILD_CONSTRAINT PIP_PRE PIP_NO_BINARY PIP_ONLY_BINARY PIP_PLATFORM PIP_SRC PIP_LOG PIP_REPORT PIP_ISOLATED
+    PIP_IGNORE_INSTALLED PIP_FORCE_REINSTALL PIP_UPGRADE PIP_REQUIREMENT PIP_EDITABLE PIP_NO_BUILD_ISOLATION PIP_QUIET
+    PYTHONSTARTUP PYTHONPATH PYTHONHOME PYTHONOPTIMIZE PYTHONINSPECT PYTHONVERBOSE PYTHONWARNINGS PYTHONUSERBASE
+    PYTHONPROFILEIMPORTTIME PYTHONSAFEPATH PYTHONPLATLIBDIR PYTHONEXECUTABLE PYTHONBREAKPOINT PYTHONDEVMODE
+    IPYTHONDIR JUPYTER_PATH JUPYTER_CONFIG_DIR JUPYTER_DATA_DIR KERAS_MAX_EPOCHS MATPLOTLIBRC MPLBACKEND PYTEST_ADDOPTS
+    TF_USE_LEGACY_KERAS TF2_BEHAVIOR
+""".split()
+KEPT = """
+    PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX PIP_TRUSTED_HOST PIP_CERT PIP_CLIENT_CERT PIP_PROXY
+    PIP_CACHE_DIR PIP_DEFAULT_TIMEOUT PIP_TIMEOUT PIP_RETRIES PIP_KEYRING_PROVIDER HTTPS_PROXY https_proxy NO_PROXY
+    SSL_CERT_FILE REQUESTS_CA_BUNDLE PYTHONIOENCODING PYTHONUTF8 PYTHONUNBUFFERED PYTHONHASHSEED PYTHONPYCACHEPREFIX
+    KERAS_HOME TFDS_DATA_DIR MPLCONFIGDIR CUDA_VISIBLE_DEVICES TF_NUM_INTRAOP_THREADS TF_CPP_MIN_LOG_LEVEL
+    TF_ENABLE_ONEDNN_OPTS XLA_FLAGS KGPC_RESULTS JUPYTER_TOKEN JUPYTER_RUNTIME_DIR HOME PATH TMPDIR LD_LIBRARY_PATH
+""".split()
+
+
+def test_what_changes_results_or_places_is_dropped_and_where_packages_come_from_is_kept(monkeypatch):
+    for name in DROPPED + KEPT:
+        monkeypatch.setenv(name, "1")
+    environ = start.clean_environ()
+    assert not set(DROPPED) & set(environ)
+    assert {name: environ.get(name) for name in KEPT} == dict.fromkeys(KEPT, "1")
+    assert (environ["PIP_USER"], environ["KERAS_BACKEND"]) == ("0", "tensorflow")
+
+
+def test_what_was_set_aside_is_said_in_a_line(monkeypatch, capsys):
+    monkeypatch.setattr(start, "current_python", lambda: sys.executable)
+    monkeypatch.setattr(start, "command_for", lambda python, options, rest: [python, "-c", ""])
+    for name in [name for name in start.os.environ if start.is_unwanted(name)]:
+        monkeypatch.delenv(name)
+    assert start.main(["--here", "test"]) == 0 and capsys.readouterr().err == ""
+    monkeypatch.setenv("PIP_TARGET", "elsewhere")
+    monkeypatch.setenv("PYTHONSTARTUP", "elsewhere")
+    assert start.main(["--here", "test"]) == 0
+    assert capsys.readouterr().err == "Set aside, because it changes results or places: PIP_TARGET, PYTHONSTARTUP.\n"
+
+
+CONFIGURATION = """\
+[global]
+index-url = https://index.example/simple
+extra-index-url =
+    https://one.example/simple
+    https://two.example/simple
+target = elsewhere
+constraint = constraints.txt
+[install]
+no-deps = true
+user = true
+timeout = 7
+"""
+
+
+def test_of_the_configuration_files_of_pip_only_where_packages_come_from_is_kept(project, monkeypatch, tmp_path):
+    """Pip itself reads the file, and then says what it has of it and of the variables."""
+    (tmp_path / "pip.conf").write_text(CONFIGURATION)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    environ = start.pip_environ(sys.executable)
+    assert environ["PIP_INDEX_URL"] == "https://index.example/simple"
+    assert environ["PIP_EXTRA_INDEX_URL"].split() == ["https://one.example/simple", "https://two.example/simple"]
+    assert environ["PIP_TIMEOUT"] == "7" and environ["PIP_CONFIG_FILE"] == start.os.devnull
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    listed = subprocess.run(command, env=environ, capture_output=True, text=True).stdout
+    assert "target" not in listed and "constraint" not in listed and "no-deps" not in listed
+    assert "user='0'" in listed and "index-url='https://index.example/simple'" in listed
+    monkeypatch.setenv("PIP_INDEX_URL", "https://mine.example/simple")  # a variable counts more than a file
+    assert start.pip_environ(sys.executable)["PIP_INDEX_URL"] == "https://mine.example/simple"
+
+
+def test_only_pip_gets_the_environment_of_pip(project, monkeypatch):
+    monkeypatch.setattr(start, "pip_environ", lambda python: dict(start.clean_environ(), FOR_PIP="yes"))
+    environment = start.Environment(str(project))
+    environment.run_logged("asking", [sys.executable, "-c", "import os; print('FOR_PIP' in os.environ)"])
+    assert (project / "kgpc-setup.log").read_text().strip() == "False"
+    environment.python = sys.executable
+    environment.pip("asking", "--version")
+    assert (project / "kgpc-setup.log").read_text().startswith("pip ")
+
+
+# Disks, terminals and places that are unusual
+
+
+def no_access(number):
+    def fail(*_, **__):
+        raise OSError(number, start.os.strerror(number), "somewhere")
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("what", ["mkdir", "open", "replace"])
+def test_a_disk_that_cannot_be_written_is_one_line(project, monkeypatch, capsys, number, what):
+    monkeypatch.setattr(start.os, what, no_access(number))
+    assert start.main(["test"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"This cannot be written or run: [Errno {number}] {start.os.strerror(number)}")
+    assert "--here" in line
+
+
+def test_a_complete_environment_on_a_disk_that_cannot_be_written_is_used(project, monkeypatch):
+    Recorded(project / ".venv", monkeypatch).set_up()
+    for what in ("mkdir", "open", "replace", "unlink"):
+        monkeypatch.setattr(start.os, what, no_access(errno.EROFS))
+    again = Recorded(project / ".venv", monkeypatch)
+    again.set_up()
+    assert again.steps() == []
+
+
+def test_a_step_that_fails_on_a_full_disk_says_so(project, monkeypatch):
+    usage = start.shutil.disk_usage(str(project))
+    monkeypatch.setattr(start.shutil, "disk_usage", lambda path: usage._replace(free=3_000_000))
+    with pytest.raises(start.SetupError, match="The disk is full: 3 MB are free"):
+        start.Environment(str(project)).run_logged("x", [sys.executable, "-c", "raise SystemExit(1)"])
+
+
+@pytest.mark.skipif(not hasattr(start.os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("kind", ["file", "pipe", "folder with a pipe", "dead link"])
+def test_something_else_in_the_place_of_the_environment_is_left_alone_at_once(project, capsys, kind):
+    place = project / ".venv"
+    if kind == "file":
+        place.write_text("theirs")
+    elif kind == "pipe":
+        start.os.mkfifo(place)
+    elif kind == "dead link":
+        place.symlink_to("nowhere")
+    else:
+        place.mkdir()
+        start.os.mkfifo(place / "kgpc-setup.txt")
+    assert start.main(["test"]) == 2
+    assert "was not made by start.py, so it is left alone" in capsys.readouterr().err
+    assert start.os.path.lexists(str(place))
+
+
+def test_planted_links_get_nothing(project, monkeypatch, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("theirs")
+    environment = start.Environment(str(project))
+    for name in ("kgpc-setup.log", "kgpc-setup.txt", "kgpc-setup.txt.new"):
+        (project / name).symlink_to(victim)
+    environment.write_state("done")
+    environment.run_logged("asking", [sys.executable, "-c", "print(1)"])
+    assert victim.read_text() == "theirs" and environment.state() == "done"
+    assert (project / "kgpc-setup.log").read_text().strip() == "1"
+
+
+def test_a_state_that_is_no_text_means_that_the_set_up_is_done_again(project, monkeypatch):
+    Recorded(project / ".venv", monkeypatch).set_up()
+    (project / ".venv" / "kgpc-setup.txt").write_bytes(b"\xff\xfe\0")
+    again = Recorded(project / ".venv", monkeypatch)
+    again.set_up()
+    assert again.steps() == ["install"] and again.state() == again.wanted_state()
+
+
+@pytest.mark.skipif(start.os.name == "nt", reason="Windows has names in Unicode only")
+@pytest.mark.parametrize("name", ["\u00fcbung", "u\u0308bung", "\udcfcbung"])
+@pytest.mark.parametrize(
+    "settings", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_a_folder_with_an_umlaut_is_shown_on_any_terminal(tmp_path, root, name, settings):
+    folder = tmp_path / name
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has names in Unicode only")
+    (folder / "start.py").write_bytes((root / "start.py").read_bytes())
+    (folder / "pyproject.toml").touch()
+    (folder / ".venv").mkdir()
+    command = [sys.executable, str(folder / "start.py"), "test"]
+    done = subprocess.run(command, capture_output=True, env={**start.os.environ, **settings})
+    assert done.returncode == 2 and b"Traceback" not in done.stderr
+    assert b"bung" in done.stderr and b"was not made by start.py" in done.stderr
+    (folder / ".venv").rmdir()
+    environment = start.Environment(str(folder))
+    environment.write_state(str(folder))
+    assert environment.state() == str(folder)
 
 
 @pytest.mark.parametrize(

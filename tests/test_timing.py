@@ -28,7 +28,7 @@ def test_bad_input_is_named():
         timing.train_step(open_size, 2)
     with pytest.raises(ValueError, match="`rounds` must be at least 1"):
         timing.in_turns({"a": lambda: None}, rounds=0)
-    with pytest.raises(ValueError, match="`steps` must name"):
+    with pytest.raises(ValueError, match="`steps` must hold at least one entry"):
         timing.in_turns({})
 
 

@@ -274,3 +274,12 @@ def test_bad_batches_are_refused(changes, message):
     arguments = {"images": numbered(10), "labels": np.arange(10), "recipe": TINY}
     with pytest.raises(ValueError, match=message):
         Batches(**(arguments | changes))
+
+
+def test_a_loop_over_batches_ends_with_the_last_one():
+    labels = np.arange(10) % 2
+    batches = Batches(np.zeros((10, 4, 4), "uint8"), labels, QUICK.replace(batch_size=4), training=False)
+    assert np.concatenate([batch_labels for _, batch_labels in batches]).tolist() == labels.tolist()
+    for number in (3, -1):
+        with pytest.raises(IndexError, match=rf"`number` must be in \[0, 3\). Received: number={number}"):
+            batches[number]

@@ -3,8 +3,6 @@
 import sys
 import types
 
-import pytest
-
 from kgpc import training
 
 
@@ -52,9 +50,3 @@ def test_the_time_that_is_left_counts_the_steps_of_this_run():
     assert repr(progress) == "step 70 of 100, 30 s, about 1 min 30 s left"
     progress._drawn = 4000.0
     assert repr(progress) == "step 70 of 100, 1 h 6 min, about 3 h 20 min left"
-
-
-@pytest.mark.parametrize("runs", [0, 1.5, True])
-def test_bad_numbers_of_runs_are_refused(runs):
-    with pytest.raises(ValueError, match="`runs` must be an int of at least 1. Received: runs="):
-        training.Progress(runs=runs)

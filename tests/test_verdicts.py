@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kgpc import seeds
-from kgpc.paper import execution, experiment, experiment_page, protocol, rerun_results, verdicts
+from kgpc.paper import execution, experiment, experiment_page, protocol, run_table, verdicts
 
 SIZES = {"ordinary": 3_000_000, "16ch": 240_000, "narrow-parameters": 241_000, "narrow-flops": 490_000}
 MEANS = {"ordinary": 85.0, "16ch": 80.0, "narrow-parameters": 75.0, "narrow-flops": 79.0}
@@ -32,11 +32,11 @@ def row(key, seed, accuracy, family="MobileNet", epochs=24, dataset=protocol.COP
         "name": f"{family}-{key}-{dataset}-{epochs}-{seed}",
         **more,
     }
-    return {name: values.get(name) for name in rerun_results.COLUMNS}
+    return {name: values.get(name) for name in run_table.COLUMNS}
 
 
 def table_of(rows):
-    return rerun_results._typed(pd.DataFrame(rows, columns=rerun_results.COLUMNS))
+    return run_table._typed(pd.DataFrame(rows, columns=run_table.COLUMNS))
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def output(tmp_path, monkeypatch, core):
     (tmp_path / "reruns").mkdir()
     monkeypatch.setattr(experiment, "results", lambda folder: runs if folder is not None else table_of([]))
     monkeypatch.setattr(experiment, "data_path", lambda name: tmp_path / name)
-    monkeypatch.setattr(rerun_results, "data_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(run_table, "data_path", lambda name: tmp_path / name)
     return tmp_path, runs
 
 

@@ -8,9 +8,13 @@
 RESULT is an npz file with the weights and what `fit` returned.
 """
 
+import os
 import pathlib
 import sys
 import types
+
+if os.environ.get("KERAS_BACKEND") == "jax":
+    sys.modules["tensorflow"] = None  # as where it is not installed
 
 import keras
 import numpy as np

@@ -1,17 +1,14 @@
-"""What all architectures share: image input, checks of arguments, pooling without a top, and loading weights."""
+"""What all architectures share: image input, pooling without a top, and loading weights."""
 
-import math
 import numbers
-import os
-import pathlib
 
 import keras
 import numpy as np
 from keras import layers
 
-from kgpc import released
+from kgpc import included, released
 from kgpc import weights as weight_files
-from kgpc.grouping import check_scheme, positive_integer
+from kgpc.applications import checks
 from kgpc.layers import Activation, check_channels_last
 
 
@@ -33,23 +30,41 @@ def model_input(input_tensor, input_shape, default_size, min_size=1):
     """
     check_channels_last(None)
     argument = "input_shape" if input_tensor is None else "input_tensor"
+    if input_tensor is not None and not keras.backend.is_keras_tensor(input_tensor):
+        raise ValueError(f"`input_tensor` must be a Keras tensor. Received: input_tensor={input_tensor!r}.")
     if input_tensor is not None:
         shape = tuple(input_tensor.shape[1:])
     else:
-        shape = (default_size, default_size, 3) if input_shape is None else tuple(input_shape)
+        shape = (default_size, default_size, 3) if input_shape is None else _as_shape(input_shape)
     if len(shape) != 3:
         raise ValueError(f"`{argument}` must be (height, width, channels) for each image. Received: {shape}.")
     if shape[2] is None:
         raise ValueError(f"`{argument}` must have a channel count: (height, width, channels). Received: {shape}.")
-    if any(size is not None and (not isinstance(size, numbers.Integral) or size < 1) for size in shape):
+    if any(size is not None and (not _is_integer(size) or size < 1) for size in shape):
         raise ValueError(f"`{argument}` must hold integers of at least 1 (None for an open size). Received: {shape}.")
     if any(size is not None and size < min_size for size in shape[:2]):
         raise ValueError(f"`{argument}` must be at least {min_size} pixels high and wide. Received: {shape}.")
     if input_tensor is None:
-        return layers.Input(shape)
-    if not keras.backend.is_keras_tensor(input_tensor):
-        raise ValueError(f"`input_tensor` must be a Keras tensor. Received: {input_tensor!r}.")
+        return layers.Input(tuple(None if size is None else int(size) for size in shape))
+    if input_shape is not None and _as_shape(input_shape) != shape:
+        raise ValueError(
+            f"`input_shape` must be that of `input_tensor` where both are given, or None. Received: "
+            f"input_shape={input_shape!r}, input_tensor of {shape}."
+        )
     return input_tensor
+
+
+def _as_shape(input_shape):
+    """`input_shape` as a tuple; a text or a number is none."""
+    if not isinstance(input_shape, (tuple, list, np.ndarray)):
+        raise ValueError(
+            f"`input_shape` must be a tuple (height, width, channels). Received: input_shape={input_shape!r}."
+        )
+    return tuple(input_shape)
+
+
+def _is_integer(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def source_inputs(inputs):
@@ -65,44 +80,6 @@ def source_inputs(inputs):
     """
     sources = keras.utils.get_source_inputs(inputs)
     return sources[0] if len(sources) == 1 else sources
-
-
-def check_arguments(*, scheme, include_top, pooling, classes, skip_stride_cnt=-1, dropout=0.0):
-    """Checks the arguments that all architectures have.
-
-    Raises:
-        TypeError: if a number is not an integer.
-        ValueError: if an argument is out of its range.
-    """
-    check_scheme(scheme)
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}.')
-    positive_integer("classes", classes)
-    if isinstance(skip_stride_cnt, bool) or not isinstance(skip_stride_cnt, numbers.Integral):
-        raise TypeError(f"`skip_stride_cnt` must be an integer of at least -1. Received: {skip_stride_cnt!r}.")
-    if skip_stride_cnt < -1:
-        raise ValueError(f"`skip_stride_cnt` must be at least -1. Received: skip_stride_cnt={skip_stride_cnt}.")
-    if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
-        raise ValueError(f"`dropout` must be a fraction in [0, 1). Received: dropout={dropout!r}.")
-
-
-def check_flags(**flags):
-    """Raises TypeError where a value is neither a bool nor a `np.bool_`: "no" and 2 would count as True."""
-    for name, value in flags.items():
-        if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"`{name}` must be True or False. Received: {name}={value!r}.")
-
-
-def check_positive(name, value):
-    """Raises ValueError where `value` is not a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
-        raise ValueError(f"`{name}` must be a finite number above 0. Received: {name}={value!r}.")
-
-
-def check_fraction(name, value):
-    """Raises ValueError where `value` is not a fraction in [0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-        raise ValueError(f"`{name}` must be a fraction in [0, 1]. Received: {name}={value!r}.")
 
 
 def activation(x, function, name):
@@ -123,51 +100,69 @@ def global_pooling(x, pooling):
     return x
 
 
-def load_weights(model, weights, *, include_top=True, family=None, scheme=None, arguments=None, classes=None):
-    """Loads weights into a model: those of a file, or released ones by name.
+def find_weights(weights, *, include_top, family, scheme, arguments, classes):
+    """Finds what `weights` stands for, before a model is built.
 
     Args:
-        model: a Keras model.
-        weights: None (nothing is loaded); the path of a `.keras` or `.weights.h5` file of the same model, or of a
-            Keras 2 HDF5 file; or, where `family` is given, the name of released weights: a dataset ("cifar10") or the
-            label of a run ("JP30I02j"), see `kgpc.released.find`. What exists as a file is taken for one.
-        include_top: bool, whether the model has its classifier. Without it, the classifier of a Keras 2 HDF5 file or of
-            released weights is left out.
-        family: str, the model as the published tables call it, or None where no weights were released.
+        weights: None; the path of a `.keras` or `.weights.h5` file of the same model, or of a Keras 2 HDF5 file; or a
+            name: of weights that come along, see `kgpc.included.find`, or of released ones, a dataset ("cifar10") or
+            the label of a run ("JP30I02j"), see `kgpc.released.find`. What exists as a file is taken for one.
+        include_top: bool, whether the model has its classifier.
+        family: str, the model as the published tables call it.
         scheme: scheme of the model.
-        arguments: dict or None, other arguments of the model that tell released weights apart.
+        arguments: dict, all other arguments that predictions depend on.
         classes: int, number of classes.
 
     Returns:
-        `model`.
+        None, the path of a file or a `kgpc.included.Card`, for `load_weights`.
 
     Raises:
         TypeError: if `weights` is neither a str nor a path.
         FileNotFoundError: if there is no such file.
         OSError: if released weights cannot be downloaded.
-        ValueError: if no released weights of this name fit the model, or the file is damaged or does not fit.
+        ValueError: if no weights of this name fit the model.
     """
-    if weights is None:
+    if not checks.is_name_of_weights(weights):
+        return weights
+    network = {
+        "family": family,
+        "scheme": scheme,
+        "arguments": arguments,
+        "classes": classes if include_top else None,
+    }
+    card = included.find(weights)
+    if card is not None:
+        included.check(card, **network)
+        return card
+    try:
+        run = released.find(weights, **network)
+    except ValueError as error:
+        along = [str(card) for card in included.cards() if card.family == family]
+        if not along:
+            raise
+        raise ValueError("\n  ".join([f"{error}\nThese weights come along:", *along])) from None
+    return released.fetch(run)
+
+
+def load_weights(model, found, include_top):
+    """Loads what `find_weights` found into a model: all weights or none.
+
+    Args:
+        model: a Keras model.
+        found: None (nothing is loaded), the path of a file or a `kgpc.included.Card`.
+        include_top: bool, whether the model has its classifier. Without it, the classifier of the file is left out.
+
+    Returns:
+        `model`.
+
+    Raises:
+        ValueError: if the file is damaged or does not fit.
+    """
+    if found is None:
         return model
-    if not isinstance(weights, (str, os.PathLike)):
-        raise TypeError(
-            f"`weights` must be None, the path of a weight file or a name. Received: {weights!r} "
-            f"({type(weights).__name__})."
-        )
-    path = pathlib.Path(weights)
-    if not path.is_file():
-        # A bare word without a suffix is no file name that any of these formats has.
-        if family is None or not isinstance(weights, str) or path.suffix or len(path.parts) != 1:
-            raise FileNotFoundError(
-                f"`weights` must be None or the path of a weight file. Received: weights={weights!r}."
-            )
-        classes = classes if include_top else None
-        run = released.find(weights, family, scheme=scheme, arguments=arguments, classes=classes)
-        path = released.fetch(run)
-    if path.name.endswith((".keras", ".weights.h5")):
-        model.load_weights(path)
-        return model
-    return weight_files.load(model, path, include_top=include_top)
+    if isinstance(found, included.Card):
+        return weight_files.load_included(model, found, include_top=include_top)
+    return weight_files.load(model, found, include_top=include_top, argument="weights")
 
 
 def scale_to_unit(images, dtype="float32"):
@@ -181,11 +176,31 @@ def scale_to_unit(images, dtype="float32"):
         Array of the same shape.
 
     Raises:
-        ValueError: if `images` is not of rank 4.
+        ValueError: if `images` are no numbers of rank 4, or `dtype` is not a floating one.
     """
-    images = np.asarray(images)
-    if images.ndim != 4:
-        raise ValueError(
-            f"`images` must be of rank 4 (batch, height, width, channels). Received: shape {images.shape}."
-        )
+    images = checked_images(images, dtype)
     return images.astype(dtype) / np.asarray(255, dtype)
+
+
+def checked_images(images, dtype):
+    """`images` as an array.
+
+    Raises:
+        ValueError: if they are no numbers of rank 4 (batch, height, width, channels), or `dtype` is not a floating one.
+    """
+    try:
+        floating = np.dtype(dtype).kind == "f" or np.dtype(dtype).name == "bfloat16"
+    except TypeError:
+        floating = False
+    if not floating or dtype is None:
+        raise ValueError(f'`dtype` must be a floating one, such as "float32". Received: dtype={dtype!r}.')
+    try:
+        images = np.asarray(images)
+    except ValueError:
+        raise ValueError("`images` must all have the same shape. Received: images of several shapes.") from None
+    if images.ndim != 4 or images.dtype.kind not in "uif":
+        raise ValueError(
+            "`images` must be numbers of rank 4 (batch, height, width, channels). "
+            f"Received: {images.dtype} of shape {images.shape}."
+        )
+    return images

@@ -13,7 +13,7 @@ import numbers
 import keras
 from keras import layers
 
-from kgpc.applications import common
+from kgpc.applications import checks, common
 from kgpc.blocks import pointwise
 from kgpc.grouping import D6, check_scheme, positive_integer
 from kgpc.layers import BatchNormalization, InterleaveChannels
@@ -56,7 +56,8 @@ def kDenseNetBC(
         include_top: bool, whether to include global pooling and the classifier.
         weights: None (random); the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`;
             or the name of released weights: "cifar10" or the label of a run, as "JP33B25". Where the name
-            fits no weights for the model, the error lists those there are.
+            fits no weights for the model, the error lists those there are. `kgpc.weights.table()` lists all names, also
+            of weights that come along. A file is compared completely before anything is loaded.
         input_tensor: Keras tensor to use as the image input, or None.
         input_shape: tuple (height, width, channels); height and width are None or at least 4. Default (32, 32, 3).
         pooling: without the top only: None (feature maps), "avg" or "max" (global pooling).
@@ -84,14 +85,17 @@ def kDenseNetBC(
         A `keras.Model`.
 
     Raises:
-        TypeError: if a number is not one.
-        ValueError: if an argument is out of its range, a scheme is unknown, or the number of input channels is missing.
-        FileNotFoundError: if `weights` is no file.
+        TypeError: if a number or a bool is not one.
+        ValueError: if an argument is out of its range, `weights` are damaged or do not fit, a scheme is unknown, or the
+            number of input channels is missing.
+        FileNotFoundError: if `weights` is neither a file nor a name.
 
     References: Huang et al. 2017, section 3, arXiv:1608.06993; Schwarz Schuler et al. 2022, section 4,
     doi:10.13164/mendel.2022.1.023.
     """
     transition_scheme = _transition_scheme(transition_scheme, scheme)
+    checks.check_flags(interleave_transitions=interleave_transitions, relu_before_3x3=relu_before_3x3)
+    checks.check_activations(activation=activation)
     shared = {
         "include_top": include_top,
         "weights": weights,
@@ -108,6 +112,7 @@ def kDenseNetBC(
     }
     if scheme is None and transition_scheme is None:
         return DenseNetBC(**shared, name=name, bottleneck=bottleneck)
+    growth_rate = positive_integer("growth_rate", growth_rate)
     bottleneck = _bottleneck_filters(bottleneck, growth_rate)
 
     def scheme_pointwise(x, filters, scheme, name):
@@ -136,17 +141,22 @@ def kDenseNetBC(
         x = _batch_norm(x, f"{name}_bn")
         return scheme_pointwise(x, filters, transition_scheme, name)
 
-    released = {
-        "family": f"kDenseNet-BC L{depth}",
-        "scheme": scheme if scheme == transition_scheme else f"{scheme} with {transition_scheme} in transitions",
-        "arguments": {
-            "activation": activation,
-            "interleave_transitions": bool(interleave_transitions),
-            "relu_before_3x3": bool(relu_before_3x3),
-        },
+    arguments = {
+        "activation": activation,
+        "interleave_transitions": interleave_transitions,
+        "relu_before_3x3": relu_before_3x3,
+        "bottleneck": bottleneck,
     }
-    name = name or "kdensenet_bc"
-    return _densenet_bc(block, transition, last_activation=activation, name=name, released=released, **shared)
+    return _densenet_bc(
+        block,
+        transition,
+        last_activation=activation,
+        family=f"kDenseNet-BC L{depth}",
+        scheme=scheme if scheme == transition_scheme else f"{scheme} with {transition_scheme} in transitions",
+        arguments=arguments,
+        name=name or "kdensenet_bc",
+        **shared,
+    )
 
 
 def DenseNetBC(
@@ -175,7 +185,8 @@ def DenseNetBC(
         include_top: bool, whether to include global pooling and the classifier.
         weights: None (random); the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`;
             or the name of released weights: "cifar10" or the label of a run, as "JP33B25". Where the name
-            fits no weights for the model, the error lists those there are.
+            fits no weights for the model, the error lists those there are. `kgpc.weights.table()` lists all names, also
+            of weights that come along. A file is compared completely before anything is loaded.
         input_tensor: Keras tensor to use as the image input, or None.
         input_shape: tuple (height, width, channels); height and width are None or at least 4. Default (32, 32, 3).
         pooling: without the top only: None (feature maps), "avg" or "max" (global pooling).
@@ -195,12 +206,14 @@ def DenseNetBC(
         A `keras.Model`.
 
     Raises:
-        TypeError: if a number is not one.
-        ValueError: if an argument is out of its range, or the number of input channels is missing.
-        FileNotFoundError: if `weights` is no file.
+        TypeError: if a number or a bool is not one.
+        ValueError: if an argument is out of its range, `weights` are damaged or do not fit, or the number of input
+            channels is missing.
+        FileNotFoundError: if `weights` is neither a file nor a name.
 
     Reference: Huang et al. 2017, section 3, arXiv:1608.06993.
     """
+    growth_rate = positive_integer("growth_rate", growth_rate)
     bottleneck = _bottleneck_filters(bottleneck, growth_rate)
 
     def normalized_relu(x, name):
@@ -223,7 +236,9 @@ def DenseNetBC(
         block,
         transition,
         last_activation="relu",
-        released={"family": f"DenseNet-BC L{depth}"},
+        family=f"DenseNet-BC L{depth}",
+        scheme=None,
+        arguments={"bottleneck": bottleneck},
         include_top=include_top,
         weights=weights,
         input_tensor=input_tensor,
@@ -245,7 +260,9 @@ def _densenet_bc(
     transition,
     *,
     last_activation,
-    released,
+    family,
+    scheme,
+    arguments,
     include_top,
     weights,
     input_tensor,
@@ -262,13 +279,30 @@ def _densenet_bc(
 ):
     """What the two networks share; `block(x, name)` and `transition(x, filters, name)` are where they differ.
 
-    `released` says which released weights fit: arguments of `common.load_weights`.
+    `family`, `scheme` and `arguments` say which weights with a name fit, see `common.find_weights`.
     """
-    # Two transitions halve the image, so a smaller one would leave nothing.
-    inputs = common.model_input(input_tensor, input_shape, default_size=32, min_size=2 ** (STAGES - 1))
-    common.check_arguments(scheme=None, include_top=include_top, pooling=pooling, classes=classes, dropout=dropout)
+    classes = checks.check_arguments(
+        scheme=None,
+        include_top=include_top,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        name=name,
+    )
+    dropout = checks.dropout_rate(dropout)
+    checks.check_regularizer("kernel_regularizer", kernel_regularizer)
     blocks_per_stage = _blocks_per_stage(depth)
     _check_compression(compression)
+    # Two transitions halve the image, so a smaller one would leave nothing.
+    inputs = common.model_input(input_tensor, input_shape, default_size=32, min_size=2 ** (STAGES - 1))
+    found = common.find_weights(
+        weights,
+        include_top=include_top,
+        family=family,
+        scheme=scheme,
+        arguments={**arguments, "growth_rate": growth_rate, "compression": float(compression)},
+        classes=classes,
+    )
     regularized = {"kernel_regularizer": kernel_regularizer}
     x = layers.Conv2D(2 * growth_rate, 3, padding="same", name="stem_conv", **regularized)(inputs)
     for stage in range(1, STAGES + 1):
@@ -290,7 +324,7 @@ def _densenet_bc(
     else:
         x = common.global_pooling(x, pooling)
     model = keras.Model(common.source_inputs(inputs), x, name=name)
-    return common.load_weights(model, weights, include_top=include_top, classes=classes, **released)
+    return common.load_weights(model, found, include_top)
 
 
 def _transition_scheme(transition_scheme, scheme):
@@ -307,7 +341,6 @@ def _transition_scheme(transition_scheme, scheme):
 
 
 def _bottleneck_filters(bottleneck, growth_rate):
-    growth_rate = positive_integer("growth_rate", growth_rate)
     return 4 * growth_rate if bottleneck is None else positive_integer("bottleneck", bottleneck)
 
 

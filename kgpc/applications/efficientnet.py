@@ -12,10 +12,10 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
-from kgpc.applications import common
+from kgpc.applications import checks, common
 from kgpc.blocks import pointwise
 from kgpc.grouping import D6, check_scheme
-from kgpc.layers import BatchNormalization, DepthwiseConv2D, ZeroPadding2D
+from kgpc.layers import BatchNormalization, DepthwiseConv2D
 
 
 class Stage(NamedTuple):
@@ -98,7 +98,8 @@ _DOCSTRING = """Instantiates kEffNet-{variant}: EfficientNet-{variant} whose poi
         include_top: bool, whether to include global pooling, dropout and the classifier.
         weights: None (random); the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`;
             or the name of released weights: "cifar10" or the label of a run, as "JP30I02j". Where the name
-            fits no weights for the model, the error lists those there are.
+            fits no weights for the model, the error lists those there are. `kgpc.weights.table()` lists all names, also
+            of weights that come along. A file is compared completely before anything is loaded.
         input_tensor: Keras tensor to use as the image input, or None. What it is computed from becomes part of the
             model.
         input_shape: tuple (height, width, channels). Default ({image_size}, {image_size}, 3). Height and width may be
@@ -133,9 +134,10 @@ _DOCSTRING = """Instantiates kEffNet-{variant}: EfficientNet-{variant} whose poi
         A `keras.Model`.
 
     Raises:
-        TypeError: if a number is not one.
-        ValueError: if an argument is out of its range, a scheme is unknown, a list of schemes is empty, or the number
-            of input channels is missing.
+        TypeError: if a number or a bool is not one.
+        ValueError: if an argument is out of its range, `weights` are damaged or do not fit, a scheme is unknown, a list
+            of schemes is empty, or the number of input channels is missing.
+        FileNotFoundError: if `weights` is neither a file nor a name.
 
     Example:
 
@@ -173,23 +175,37 @@ def _constructor(variant_name):
         width=variant.width,
         depth=variant.depth,
     ):
-        common.check_arguments(
+        classes = checks.check_arguments(
             scheme=None,
             include_top=include_top,
             pooling=pooling,
             classes=classes,
-            skip_stride_cnt=skip_stride_cnt,
-            dropout=dropout,
+            classifier_activation=classifier_activation,
+            name=name,
         )
-        if path_merge not in ("concat", "add"):
+        skip_stride_cnt = checks.skip_count(skip_stride_cnt)
+        dropout = checks.dropout_rate(dropout)
+        if not isinstance(path_merge, str) or path_merge not in ("concat", "add"):
             raise ValueError(f'`path_merge` must be "concat" or "add". Received: path_merge={path_merge!r}.')
-        common.check_positive("width", width)
-        common.check_positive("depth", depth)
+        width, depth = checks.positive("width", width), checks.positive("depth", depth)
         schemes = _schemes(scheme)
         scaled = variant._replace(width=width, depth=depth)
         blocks = _blocks(scaled, skip_stride_cnt)
         drop_rates = _drop_rates(len(blocks), drop_connect_rate, baseline=scheme is None)
         inputs = common.model_input(input_tensor, input_shape, default_size=variant.image_size)
+        found = common.find_weights(
+            weights,
+            include_top=include_top,
+            family=f"{'EfficientNet' if scheme is None else 'kEffNet'}-{variant_name}",
+            scheme=schemes[0] if len(schemes) == 1 else schemes,
+            arguments={
+                "skip_stride_cnt": skip_stride_cnt,
+                "path_merge": path_merge,
+                "width": width,
+                "depth": depth,
+            },
+            classes=classes,
+        )
         # Without a scheme, the layer names are those of keras.applications.
         prefix = "" if scheme is None else "k_"
         x = _stem(inputs, _scaled_filters(STEM_FILTERS, scaled), 2 if skip_stride_cnt < 0 else 1, prefix)
@@ -206,15 +222,8 @@ def _constructor(variant_name):
         else:
             x = common.global_pooling(x, pooling)
         default_name = f"{'efficientnet' if scheme is None else 'kefficientnet'}{variant_name.lower()}"
-        return common.load_weights(
-            keras.Model(common.source_inputs(inputs), x, name=name or default_name),
-            weights,
-            include_top=include_top,
-            family=f"{'EfficientNet' if scheme is None else 'kEffNet'}-{variant_name}",
-            scheme=schemes[0] if len(schemes) == 1 else schemes,
-            arguments={"skip_stride_cnt": skip_stride_cnt},
-            classes=classes,
-        )
+        model = keras.Model(common.source_inputs(inputs), x, name=name or default_name)
+        return common.load_weights(model, found, include_top)
 
     block_count = len(_blocks(variant))
     constructor.__name__ = constructor.__qualname__ = f"kEfficientNet{variant_name}"
@@ -261,7 +270,7 @@ def _blocks(variant, skip_stride_cnt=-1):
 
 def _drop_rates(blocks, drop_connect_rate, baseline=False):
     """Drop-connect rate of each of so many blocks."""
-    common.check_fraction("drop_connect_rate", drop_connect_rate)
+    drop_connect_rate = checks.fraction("drop_connect_rate", drop_connect_rate)
     divisor = blocks if baseline else sum(stage.repeats for stage in STAGES)
     rates = [drop_connect_rate * index / divisor for index in range(blocks)]
     if rates[-1] >= 1:
@@ -282,7 +291,7 @@ def _padding(size, kernel_size):
 
 
 def _pad(x, kernel_size, name):
-    return ZeroPadding2D((_padding(x.shape[1], kernel_size), _padding(x.shape[2], kernel_size)), name=name)(x)
+    return layers.ZeroPadding2D((_padding(x.shape[1], kernel_size), _padding(x.shape[2], kernel_size)), name=name)(x)
 
 
 def _stem(x, filters, stride, prefix):

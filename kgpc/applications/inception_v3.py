@@ -10,14 +10,13 @@ doi:10.13164/mendel.2022.1.055.
 """
 
 import dataclasses
-import numbers
 
 import cv2
 import keras
 import numpy as np
 from keras import layers
 
-from kgpc.applications import common
+from kgpc.applications import checks, common
 from kgpc.blocks import pointwise
 from kgpc.grouping import D6
 from kgpc.layers import BatchNormalization, CopyChannels, InterleaveChannels
@@ -179,7 +178,8 @@ def kInceptionV3(
             or the name of released weights that fit the model. Those are without a scheme and shorter than the whole
             network: "plant_village" or "plantdoc", or the label of a run, with its `max_mix_idx` and, for two
             branches, `two_paths_first_block=True` and its ratios. A name that does not fit lists those that do, and
-            the values of the images they expect: RGB here means [0, 1].
+            the values of the images they expect: RGB here means [0, 1]. `kgpc.weights.table()` lists all names, also of
+            weights that come along. A file is compared completely before anything is loaded.
         input_tensor: Keras tensor to use as the image input, or None.
         input_shape: tuple (height, width, channels), at least 75 pixels high and wide; height and width may be None.
             Default (299, 299, 3); the published runs have (224, 224, 3).
@@ -209,26 +209,58 @@ def kInceptionV3(
         A `keras.Model`.
 
     Raises:
-        TypeError: if a number is not one.
-        ValueError: if an argument is out of its range, `scheme` is unknown, a ratio leaves a branch without filters,
-            the number of input channels is missing, or a two-branch stem is asked for an input without 3 channels.
+        TypeError: if a number or a bool is not one.
+        ValueError: if an argument is out of its range, `weights` are damaged or do not fit, `scheme` is unknown, a
+            ratio leaves a branch without filters, the number of input channels is missing, or a two-branch stem is
+            asked for an input without 3 channels.
+        FileNotFoundError: if `weights` is neither a file nor a name.
     """
-    inputs = common.model_input(input_tensor, input_shape, default_size=299, min_size=75)
-    common.check_arguments(scheme=scheme, include_top=include_top, pooling=pooling, classes=classes)
-    common.check_fraction("l_ratio", l_ratio)
-    common.check_fraction("ab_ratio", ab_ratio)
-    _check_integer("two_paths_partial_first_block", two_paths_partial_first_block, 0)
-    _check_integer("max_mix_idx", max_mix_idx, -1, LAST_MIXED_LAYER)
-    _check_integer("max_mix_deep_two_paths_idx", max_mix_deep_two_paths_idx, -1, LAST_MIXED_LAYER)
-    common.check_positive("alpha", alpha)
+    classes = checks.check_arguments(
+        scheme=scheme,
+        include_top=include_top,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        name=name,
+    )
+    checks.check_flags(
+        two_paths_first_block=two_paths_first_block,
+        two_paths_second_block=two_paths_second_block,
+        deep_two_paths=deep_two_paths,
+    )
+    l_ratio, ab_ratio = checks.fraction("l_ratio", l_ratio), checks.fraction("ab_ratio", ab_ratio)
+    two_paths_partial_first_block = checks.integer("two_paths_partial_first_block", two_paths_partial_first_block, 0)
+    max_mix_idx = checks.integer("max_mix_idx", max_mix_idx, -1, LAST_MIXED_LAYER)
+    max_mix_deep_two_paths_idx = checks.integer(
+        "max_mix_deep_two_paths_idx", max_mix_deep_two_paths_idx, -1, LAST_MIXED_LAYER
+    )
+    alpha = checks.positive("alpha", alpha)
     split_convolutions, split_second_block = _stem_layout(
         two_paths_partial_first_block, two_paths_first_block, two_paths_second_block
     )
-    x = _first_block(inputs, split_convolutions, l_ratio, ab_ratio, alpha)
-    x = _two_branch_second_block(x, scheme, alpha) if split_second_block else _second_block(x, scheme, alpha)
     last_deep = max_mix_idx if deep_two_paths else -1
     if max_mix_deep_two_paths_idx >= 0:
         last_deep = max_mix_deep_two_paths_idx
+    inputs = common.model_input(input_tensor, input_shape, default_size=299, min_size=75)
+    found = common.find_weights(
+        weights,
+        include_top=include_top,
+        family="kInception V3",
+        scheme=scheme,
+        arguments={
+            "max_mix_idx": max_mix_idx,
+            "two_paths_first_block": split_convolutions == len(STEM),
+            "l_ratio": l_ratio,
+            "ab_ratio": ab_ratio,
+            "two_paths_partial_first_block": two_paths_partial_first_block,
+            "two_paths_second_block": split_second_block,
+            "last_deep_mixed_layer": min(last_deep, max_mix_idx),
+            "alpha": alpha,
+        },
+        classes=classes,
+    )
+    x = _first_block(inputs, split_convolutions, l_ratio, ab_ratio, alpha)
+    x = _two_branch_second_block(x, scheme, alpha) if split_second_block else _second_block(x, scheme, alpha)
     for index in range(max_mix_idx + 1):
         x = (_two_branch_mixed_layer if index <= last_deep else _whole_mixed_layer)(x, index, scheme, alpha)
     if include_top:
@@ -238,21 +270,7 @@ def kInceptionV3(
         x = common.global_pooling(x, pooling)
     name = name or ("inception_v3" if scheme is None else "kinception_v3")
     model = keras.Model(common.source_inputs(inputs), x, name=name)
-    arguments = {
-        "max_mix_idx": max_mix_idx,
-        "two_paths_first_block": split_convolutions == len(STEM),
-        "l_ratio": l_ratio,
-        "ab_ratio": ab_ratio,
-    }
-    return common.load_weights(
-        model,
-        weights,
-        include_top=include_top,
-        family="kInception V3",
-        scheme=scheme,
-        arguments=arguments,
-        classes=classes,
-    )
+    return common.load_weights(model, found, include_top)
 
 
 def preprocess_input(images, dtype="float32"):
@@ -269,12 +287,9 @@ def preprocess_input(images, dtype="float32"):
         Array of the same shape and values.
 
     Raises:
-        ValueError: if `images` is not of rank 4.
+        ValueError: if `images` are no numbers of rank 4, or `dtype` is not a floating one.
     """
-    images = np.asarray(images)
-    if images.ndim != 4:
-        raise ValueError(f"`images` must be (batch, height, width, channels). Received: shape {images.shape}.")
-    return images.astype(dtype)
+    return common.checked_images(images, dtype).astype(dtype)
 
 
 def rgb_to_scaled_lab(images, dtype="float32"):
@@ -291,10 +306,11 @@ def rgb_to_scaled_lab(images, dtype="float32"):
         in [0, 1] but for the purest blues (b down to -108 units, here -0.04).
 
     Raises:
-        ValueError: if `images` has another shape, or values outside 0..255 (NaN included).
+        ValueError: if `images` has another shape, or values outside 0..255 (NaN included), or `dtype` is not a floating
+            one.
     """
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 3:
+    images = common.checked_images(images, dtype)
+    if images.shape[-1] != 3:
         raise ValueError(f"`images` must be (batch, height, width, 3). Received: shape {images.shape}.")
     if images.size and not (images.min() >= 0 and images.max() <= 255):
         raise ValueError(f"`images` must hold values of 0..255. Received: {images.min()} to {images.max()}.")
@@ -305,14 +321,6 @@ def rgb_to_scaled_lab(images, dtype="float32"):
     )
     lab = cv2.cvtColor(linear.astype("float32"), cv2.COLOR_LRGB2LAB) if images.size else linear
     return (lab / np.float32([100, 200, 200]) + np.float32([0, 0.5, 0.5])).reshape(images.shape).astype(dtype)
-
-
-def _check_integer(name, value, low, high=None):
-    allowed = f"an integer of at least {low}" if high is None else f"an integer in [{low}, {high}]"
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"`{name}` must be {allowed}. Received: {name}={value!r} ({type(value).__name__}).")
-    if value < low or (high is not None and value > high):
-        raise ValueError(f"`{name}` must be {allowed}. Received: {name}={value}.")
 
 
 def _stem_layout(partial_first_block, first_block, second_block):
@@ -410,6 +418,8 @@ def _unit(x, unit, name, scheme, alpha, is_half):
     filters = _scaled_filters(unit.filters, alpha)
     if is_half:
         filters = int(unit.share * filters)
+        if filters < 1:
+            raise ValueError(f"`alpha` must leave at least one filter of each branch. Received: alpha={alpha}.")
     if unit.kernel_size == (1, 1):
         return _pointwise(x, filters, None if unit.always_ordinary else scheme, name)
     return _convolution(x, filters, unit.kernel_size, name, unit.stride, "same" if unit.stride == 1 else "valid")

@@ -7,10 +7,10 @@ arXiv:1704.04861; Schwarz Schuler et al. 2022, section 4, doi:10.13164/mendel.20
 import keras
 from keras import layers
 
-from kgpc.applications import common
+from kgpc.applications import checks, common
 from kgpc.blocks import pointwise
-from kgpc.grouping import D6
-from kgpc.layers import BatchNormalization, CopyChannels, DepthwiseConv2D, ZeroPadding2D
+from kgpc.grouping import D6, positive_integer
+from kgpc.layers import BatchNormalization, CopyChannels, DepthwiseConv2D
 
 # (filters, stride) of the 13 depthwise separable blocks: table 1 of MobileNet without its stem.
 BLOCKS = (
@@ -28,6 +28,8 @@ BLOCKS = (
     (1024, 2),
     (1024, 1),
 )
+
+STEM_FILTERS = 32
 
 preprocess_input = common.scale_to_unit
 
@@ -61,7 +63,8 @@ def kMobileNet(
         include_top: bool, whether to include global pooling, dropout and the classifier.
         weights: None (random); the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`;
             or the name of released weights: "cifar10" or the label of a run, as "JP35B14". Where the name
-            fits no weights for the model, the error lists those there are.
+            fits no weights for the model, the error lists those there are. `kgpc.weights.table()` lists all names, also
+            of weights that come along. A file is compared completely before anything is loaded.
         input_tensor: Keras tensor to use as the image input, or None.
         input_shape: tuple (height, width, channels); height and width may be None. Default (224, 224, 3).
         pooling: without the top only: None (feature maps), "avg" or "max" (global pooling).
@@ -87,21 +90,54 @@ def kMobileNet(
         A `keras.Model`.
 
     Raises:
-        TypeError: if a number is not one.
-        ValueError: if an argument is out of its range, `scheme` is unknown, or the number of input channels is missing.
+        TypeError: if a number or a bool is not one.
+        ValueError: if an argument is out of its range, `weights` are damaged or do not fit, `scheme` is unknown, or the
+            number of input channels is missing.
+        FileNotFoundError: if `weights` is neither a file nor a name.
     """
-    inputs = common.model_input(input_tensor, input_shape, default_size=224)
-    common.check_arguments(
+    classes = checks.check_arguments(
         scheme=scheme,
         include_top=include_top,
         pooling=pooling,
         classes=classes,
-        skip_stride_cnt=skip_stride_cnt,
-        dropout=dropout,
+        classifier_activation=classifier_activation,
+        name=name,
     )
-    common.check_positive("alpha", alpha)
+    activations = {
+        "stem_activation": stem_activation,
+        "depthwise_activation": depthwise_activation,
+        "pointwise_activation": pointwise_activation,
+    }
+    checks.check_activations(**activations)
+    skip_stride_cnt = checks.skip_count(skip_stride_cnt)
+    depth_multiplier = positive_integer("depth_multiplier", depth_multiplier)
+    dropout = checks.dropout_rate(dropout)
+    alpha = checks.positive("alpha", alpha)
+    if int(STEM_FILTERS * alpha) < 1:
+        raise ValueError(f"`alpha` must leave at least one of {STEM_FILTERS} filters. Received: alpha={alpha}.")
+    branches = _stem_branches(alpha, l_ratio, ab_ratio)
+    inputs = common.model_input(input_tensor, input_shape, default_size=224)
+    found = common.find_weights(
+        weights,
+        include_top=include_top,
+        family="kMobileNet",
+        scheme=scheme,
+        arguments={
+            "skip_stride_cnt": skip_stride_cnt,
+            "alpha": alpha,
+            "depth_multiplier": depth_multiplier,
+            **activations,
+            "l_ratio": l_ratio,
+            "ab_ratio": ab_ratio,
+        },
+        classes=classes,
+    )
+    if branches and inputs.shape[-1] != 3:
+        raise ValueError(
+            f"`l_ratio` and `ab_ratio` need 3 input channels: L, a, b. Received: input shape {tuple(inputs.shape)}."
+        )
     strides = _strides(skip_stride_cnt)
-    x = _stem(inputs, alpha, strides[0], stem_activation, l_ratio, ab_ratio)
+    x = _stem(inputs, alpha, strides[0], stem_activation, branches)
     for index, ((filters, _), stride) in enumerate(zip(BLOCKS, strides[1:], strict=True), start=1):
         x = _depthwise(x, index, stride, depth_multiplier, depthwise_activation)
         x = _pointwise(x, index, int(filters * alpha), scheme, pointwise_activation)
@@ -115,15 +151,7 @@ def kMobileNet(
         x = common.global_pooling(x, pooling)
     name = name or ("mobilenet" if scheme is None else "kmobilenet")
     model = keras.Model(common.source_inputs(inputs), x, name=name)
-    return common.load_weights(
-        model,
-        weights,
-        include_top=include_top,
-        family="kMobileNet",
-        scheme=scheme,
-        arguments={"skip_stride_cnt": skip_stride_cnt},
-        classes=classes,
-    )
+    return common.load_weights(model, found, include_top)
 
 
 def _strides(skip_stride_cnt):
@@ -136,25 +164,34 @@ def _strides(skip_stride_cnt):
     return strides
 
 
-def _stem(x, alpha, stride, activation, l_ratio, ab_ratio):
+def _stem_branches(alpha, l_ratio, ab_ratio):
+    """The branches of a stem in light and chroma: (name, first channel, channels, filters); none without ratios."""
     if l_ratio is None and ab_ratio is None:
-        return _stem_branch(x, int(32 * alpha), stride, activation, "conv1")
+        return []
     branches = []
     for name, argument, ratio, start, channels in (("l", "l_ratio", l_ratio, 0, 1), ("ab", "ab_ratio", ab_ratio, 1, 2)):
-        common.check_fraction(argument, ratio)
-        filters = int(round(32 * ratio) * alpha)
+        filters = int(round(STEM_FILTERS * checks.fraction(argument, ratio)) * alpha)
         if filters:
-            part = CopyChannels(channels, start=start, name=f"{name}_channels")(x)
-            branches.append(_stem_branch(part, filters, stride, activation, name))
+            branches.append((name, start, channels, filters))
     if not branches:
         raise ValueError(
             f"One of `l_ratio` and `ab_ratio` must leave filters. Received: l_ratio={l_ratio}, ab_ratio={ab_ratio}."
         )
-    return branches[0] if len(branches) == 1 else layers.Concatenate(name="concat_stem")(branches)
+    return branches
+
+
+def _stem(x, alpha, stride, activation, branches):
+    if not branches:
+        return _stem_branch(x, int(STEM_FILTERS * alpha), stride, activation, "conv1")
+    outputs = []
+    for name, start, channels, filters in branches:
+        part = CopyChannels(channels, start=start, name=f"{name}_channels")(x)
+        outputs.append(_stem_branch(part, filters, stride, activation, name))
+    return outputs[0] if len(outputs) == 1 else layers.Concatenate(name="concat_stem")(outputs)
 
 
 def _stem_branch(x, filters, stride, activation, name):
-    x = ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)
     x = layers.Conv2D(filters, 3, strides=stride, padding="valid", use_bias=False, name=name)(x)
     x = BatchNormalization(name=f"{name}_bn")(x)
     return common.activation(x, activation, f"{name}_relu")
@@ -162,7 +199,7 @@ def _stem_branch(x, filters, stride, activation, name):
 
 def _depthwise(x, index, stride, depth_multiplier, activation):
     if stride != 1:
-        x = ZeroPadding2D(((0, 1), (0, 1)), name=f"conv_pad_{index}")(x)
+        x = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"conv_pad_{index}")(x)
     x = DepthwiseConv2D(
         3,
         strides=stride,

@@ -9,10 +9,10 @@ import typing
 import keras
 from keras import layers
 
-from kgpc.applications import common
+from kgpc.applications import checks, common
 from kgpc.blocks import pointwise
 from kgpc.grouping import D6
-from kgpc.layers import BatchNormalization, DepthwiseConv2D, ZeroPadding2D
+from kgpc.layers import BatchNormalization, DepthwiseConv2D
 
 
 class Block(typing.NamedTuple):
@@ -101,7 +101,8 @@ def kMobileNetV3Large(
         include_top: bool, whether to include global pooling, the convolution after it, dropout and the classifier.
         weights: None (random); the path of a weight file: `.keras`/`.weights.h5` of this model, or a Keras 2 `.hdf5`;
             or the name of released weights: "cifar10", "plantdoc", "pets" or the label of a run. Where the name
-            fits no weights for the model, the error lists those there are.
+            fits no weights for the model, the error lists those there are. `kgpc.weights.table()` lists all names, also
+            of weights that come along. A file is compared completely before anything is loaded.
         input_tensor: Keras tensor to use as the image input, or None.
         input_shape: tuple (height, width, channels); height and width may be None. Default (224, 224, 3).
         pooling: without the top only: None (feature maps), "avg" or "max" (global pooling).
@@ -126,8 +127,9 @@ def kMobileNetV3Large(
 
     Raises:
         TypeError: if a number or a bool is not one.
-        ValueError: if an argument is out of its range, `scheme` is unknown, or the number of input channels is missing.
-        FileNotFoundError: if `weights` is no file.
+        ValueError: if an argument is out of its range, `weights` are damaged or do not fit, `scheme` is unknown, or the
+            number of input channels is missing.
+        FileNotFoundError: if `weights` is neither a file nor a name.
 
     References: Howard et al. 2019, table 1, arXiv:1905.02244; Schwarz Schuler et al. 2022, section 4,
     doi:10.13164/mendel.2022.1.023.
@@ -219,17 +221,32 @@ def _mobilenet_v3(
     dropout,
     scale_head,
 ):
-    inputs = common.model_input(input_tensor, input_shape, default_size=224)
-    common.check_arguments(
+    classes = checks.check_arguments(
         scheme=scheme,
         include_top=include_top,
         pooling=pooling,
         classes=classes,
-        skip_stride_cnt=skip_stride_cnt,
-        dropout=dropout,
+        classifier_activation=classifier_activation,
+        name=name,
     )
-    common.check_positive("alpha", alpha)
-    common.check_flags(minimalistic=minimalistic, scale_head=scale_head)
+    skip_stride_cnt = checks.skip_count(skip_stride_cnt)
+    dropout = checks.dropout_rate(dropout)
+    alpha = checks.positive("alpha", alpha)
+    checks.check_flags(minimalistic=minimalistic, scale_head=scale_head)
+    inputs = common.model_input(input_tensor, input_shape, default_size=224)
+    found = common.find_weights(
+        weights,
+        include_top=include_top,
+        family=f"kMobileNet V3 {variant.capitalize()}",
+        scheme=scheme,
+        arguments={
+            "skip_stride_cnt": skip_stride_cnt,
+            "alpha": alpha,
+            "minimalistic": minimalistic,
+            "scale_head": scale_head,
+        },
+        classes=classes,
+    )
     if minimalistic:
         blocks = tuple(block._replace(kernel_size=3, squeeze_excite=False, activation="relu") for block in blocks)
     activation = blocks[-1].activation
@@ -249,15 +266,7 @@ def _mobilenet_v3(
     else:
         x = common.global_pooling(x, pooling)
     name = name or ("mobilenetv3" if scheme is None else "kmobilenetv3") + variant
-    return common.load_weights(
-        keras.Model(common.source_inputs(inputs), x, name=name),
-        weights,
-        include_top=include_top,
-        family=f"kMobileNet V3 {variant.capitalize()}",
-        scheme=scheme,
-        arguments={"skip_stride_cnt": skip_stride_cnt},
-        classes=classes,
-    )
+    return common.load_weights(keras.Model(common.source_inputs(inputs), x, name=name), found, include_top)
 
 
 def _with_skipped_strides(blocks, skip_stride_cnt):
@@ -291,7 +300,7 @@ def _padded(x, kernel_size, stride, name):
         return x, "same"
     after = kernel_size // 2
     pads = [(after - 1 if size % 2 == 0 else after, after) for size in x.shape[1:3]]
-    return ZeroPadding2D(pads, name=name)(x), "valid"
+    return layers.ZeroPadding2D(pads, name=name)(x), "valid"
 
 
 def _inverted_residual(x, index, block, alpha, scheme):

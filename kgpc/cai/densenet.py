@@ -1,8 +1,9 @@
-"""kDenseNet-BC and DenseNet-BC under their old argument names."""
+"""kDenseNet-BC and DenseNet-BC under their old argument names, and an old schedule."""
 
 import keras
 
 from kgpc import applications
+from kgpc.cai import checks
 from kgpc.cai.layers import NEVER_GROUPED, scheme_of
 from kgpc.grouping import positive_integer
 
@@ -97,3 +98,19 @@ def ksimple_densenet(
         activation=activation,
         interleave_transitions=has_interleave_at_transition,
     )
+
+
+def cyclical_smooth_lrscheduler(epoch):
+    """Learning rate of an epoch, in cycles of 100 epochs: 0.01, from the 50th 0.001, from the 75th 0.0001.
+
+    Args:
+        epoch: int >= 0.
+
+    Returns:
+        float.
+
+    Raises:
+        TypeError, ValueError: if `epoch` is something else.
+    """
+    place = checks.integer("epoch", epoch, 0) % 100
+    return 0.01 if place < 50 else 0.001 if place < 75 else 0.0001

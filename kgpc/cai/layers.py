@@ -1,12 +1,16 @@
-"""Old names of the schemes, and the pointwise block under its old name.
+"""Old names of the schemes, and the pointwise block and a layer under their old names.
 
-`D6_16ch()`, `D6v3_2ch()`, `kT3_16ch()`, `kT3v3_4ch()` ... return the scheme of that name; `KTYPES` lists all.
+`D6_16ch()`, `D6v3_2ch()`, `kT3_16ch()`, `kT3v3_4ch()` ... return the integer by which older code calls the scheme of
+that name, because it names its files by it: `D6v3_2ch()` is 46. Every `kType` takes it; `KTYPES` lists all.
 """
 
 import itertools
 import numbers
 
+import keras
+
 from kgpc.blocks import pointwise
+from kgpc.cai import checks
 from kgpc.grouping import D6, D6v3, Grouped, GroupedV3, Scheme
 
 # The integers by which old code and old file names call the schemes.
@@ -128,13 +132,51 @@ def _old_name(scheme):
     return f"{_OLD_NAMES[type(scheme)]}_{scheme.channels_per_group}ch"
 
 
-def _function_returning(scheme):
+def _function_returning(number, scheme):
     def function():
-        return scheme
+        return number
 
     function.__name__ = function.__qualname__ = _old_name(scheme)
-    function.__doc__ = f"Returns `kgpc.{scheme}`."
+    function.__doc__ = f"Returns {number}, the old integer for `kgpc.{scheme}`."
     return function
 
 
-globals().update({_old_name(scheme): _function_returning(scheme) for scheme in KTYPES.values()})
+globals().update({_old_name(scheme): _function_returning(number, scheme) for number, scheme in KTYPES.items()})
+
+
+@keras.saving.register_keras_serializable(package="kgpc.cai")
+class CopyChannels(keras.layers.Layer):
+    """Selects a run of channels: `inputs[..., channel_start : channel_start + channel_count]`.
+
+    `kgpc.layers.CopyChannels` has its arguments in another order and begins again at the first channel where the input
+    ends; this one ends with the input.
+
+    Args:
+        channel_start: int >= 0.
+        channel_count: int >= 1.
+
+    Input shape: `(batch, ..., channels)`. Output shape: the same with at most `channel_count` channels.
+
+    Raises:
+        TypeError, ValueError: if a number is out of range, or no channel is left.
+    """
+
+    def __init__(self, channel_start=0, channel_count=1, **kwargs):
+        super().__init__(**kwargs)
+        self.channel_start = checks.integer("channel_start", channel_start, 0)
+        self.channel_count = checks.integer("channel_count", channel_count, 1)
+
+    def call(self, inputs):
+        return inputs[..., self.channel_start : self.channel_start + self.channel_count]
+
+    def compute_output_shape(self, input_shape):
+        count = min(self.channel_count, input_shape[-1] - self.channel_start)
+        if count < 1:
+            raise ValueError(
+                f"`channel_start` must be smaller than the {input_shape[-1]} input channels. "
+                f"Received: channel_start={self.channel_start}."
+            )
+        return (*input_shape[:-1], count)
+
+    def get_config(self):
+        return {**super().get_config(), "channel_start": self.channel_start, "channel_count": self.channel_count}

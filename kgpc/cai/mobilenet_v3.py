@@ -1,4 +1,4 @@
-"""kMobileNetV3 Large and Small under their old argument names."""
+"""kMobileNetV3 and MobileNetV3, Large and Small, under their old argument names."""
 
 from kgpc import applications
 from kgpc.cai.layers import scheme_of
@@ -78,4 +78,65 @@ def kMobileNetV3Small(
         alpha=alpha,
         minimalistic=minimalistic,
         dropout=dropout_rate,
+    )
+
+
+def MobileNetV3Large(
+    input_shape=None,
+    alpha=1.0,
+    minimalistic=False,
+    include_top=True,
+    weights="imagenet",
+    input_tensor=None,
+    classes=1000,
+    pooling=None,
+    dropout_rate=0.2,
+):
+    """Instantiates MobileNetV3 Large, the baseline: `kMobileNetV3Large` with `kType=-1`.
+
+    It is not that of `keras.applications`, which cannot be loaded again from an HDF5 file.
+
+    Arguments that have another meaning than in `kMobileNetV3Large`:
+        weights: IGNORED, as in the older package: the weights are always random.
+        input_tensor: IGNORED.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        TypeError, ValueError: as there.
+    """
+    return kMobileNetV3Large(
+        input_shape=input_shape,
+        alpha=alpha,
+        minimalistic=minimalistic,
+        include_top=include_top,
+        classes=classes,
+        pooling=pooling,
+        dropout_rate=dropout_rate,
+        kType=-1,
+    )
+
+
+def MobileNetV3Small(
+    input_shape=None,
+    alpha=1.0,
+    minimalistic=False,
+    include_top=True,
+    weights="imagenet",
+    input_tensor=None,
+    classes=1000,
+    pooling=None,
+    dropout_rate=0.2,
+):
+    """Instantiates MobileNetV3 Small, the baseline; arguments, result and errors as in `MobileNetV3Large`."""
+    return kMobileNetV3Small(
+        input_shape=input_shape,
+        alpha=alpha,
+        minimalistic=minimalistic,
+        include_top=include_top,
+        classes=classes,
+        pooling=pooling,
+        dropout_rate=dropout_rate,
+        kType=-1,
     )

@@ -8,11 +8,12 @@ importable from here.
 from kgpc.datasets.archives import ArchiveError, extract_archive
 from kgpc.datasets.decoding import DecodedOnDemand, ImageError, read_image
 from kgpc.datasets.fashion import DEBIAN_FASHION_MNIST, FASHION_MNIST_CLASSES, fashion_mnist, fashion_mnist_sample
-from kgpc.datasets.folders import ImageWarning, image_folder
+from kgpc.datasets.folders import image_folder
 from kgpc.datasets.images import ImageDataset, as_model_input
 from kgpc.datasets.papers import CIFAR10_CLASSES, CIFAR100_CLASSES, load, names
 from kgpc.datasets.photos import Photograph, photo_collages, photo_patches, photographs
 from kgpc.datasets.splits import stratified_indices, train_validation_split
+from kgpc.datasets.warned import ImageWarning
 
 __all__ = [
     "ArchiveError",

@@ -1,26 +1,28 @@
 """Unpacks zip and tar archives from the internet without trusting them."""
 
+import errno
 import gzip
 import hashlib
 import lzma
 import os
 import pathlib
+import re
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
 import zlib
+
+from kgpc.datasets.arguments import check_int, check_path
+from kgpc.datasets.tar_archives import ArchiveError, Budget, tar_entries
 
 # What the largest of the paper's archives needs, with room to spare.
 MAX_BYTES = 8 * 2**30
 MAX_FILES = 200_000
 
 _BLOCK = 2**20
-
-
-class ArchiveError(ValueError):
-    """An archive is refused; the message names it, the entry and the reason."""
 
 
 def sha256_of(path):
@@ -33,15 +35,19 @@ def extract_archive(path, folder, sha256=None, max_bytes=MAX_BYTES, max_files=MA
     """Unpacks a zip or tar archive (`.zip`, `.tar`, `.tar.gz`, `.tar.bz2`, `.tar.xz`) into a new folder.
 
     The folder appears when everything is unpacked, and not at all when something is wrong. Ownership and permissions in
-    the archive are ignored.
+    the archive are ignored. `Leaf.jpg` and `leaf.jpg` are two files where the file system tells them apart.
+
+    Files in a zip archive have checksums, and so have compressed tar archives as a whole. A tar archive that is not
+    compressed has none for what is in the files: of it, only damage to names and lengths and a lost end are noticed.
 
     Args:
         path: path of the archive.
         folder: path of the folder to make; it must not exist yet, or be empty.
-        sha256: str or None, the SHA-256 that the archive must have; it is compared before the archive is opened.
-        max_bytes: int, bytes that all files may have together when unpacked. Counted while unpacking, whatever the
-            archive says of itself.
-        max_files: int, number of entries that the archive may have.
+        sha256: str or None, the SHA-256 that the archive must have, as 64 hexadecimal digits; it is compared before
+            the archive is opened.
+        max_bytes: int >= 0, bytes that all files may have together when unpacked. Counted while unpacking, whatever
+            the archive says of itself. What stands before a file, such as its name, may have 1 MiB each and counts.
+        max_files: int >= 0, number of entries that the archive may have.
 
     Returns:
         `pathlib.Path` of the folder.
@@ -49,13 +55,23 @@ def extract_archive(path, folder, sha256=None, max_bytes=MAX_BYTES, max_files=MA
     Raises:
         FileNotFoundError: if there is no archive at `path`.
         FileExistsError: if `folder` exists and is not an empty folder.
-        ArchiveError: a ValueError, if the checksum differs, the file is no archive or damaged or encrypted; or if an
-            entry has an absolute path or one that leads out of the folder, is a link or a device, appears twice, or
-            exceeds a limit.
+        TypeError: if `path` or `folder` is no path, `sha256` no str, or a limit no int.
+        ValueError: if an argument is out of range.
+        ArchiveError: a ValueError, if the checksum differs, the file is no regular file or no archive, damaged, cut off
+            or encrypted; or if an entry has an absolute path or one that leads out of the folder, is a link or a
+            device, appears twice, has a name that this system cannot write, or exceeds a limit.
     """
-    path, folder = pathlib.Path(path), pathlib.Path(folder)
-    if not path.is_file():
+    path, folder = check_path("path", path), check_path("folder", folder)
+    max_bytes, max_files = check_int("max_bytes", max_bytes, 0), check_int("max_files", max_files, 0)
+    if sha256 is not None and not isinstance(sha256, str):
+        raise TypeError(f"`sha256` must be a str or None. Received: sha256={sha256!r} of type {type(sha256).__name__}.")
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise ValueError(f"`sha256` must have 64 hexadecimal digits. Received: sha256={sha256!r}.")
+    if not path.exists():
         raise FileNotFoundError(f"There is no archive {path}.")
+    # A pipe would let us wait for ever.
+    if not path.is_file():
+        raise ArchiveError(f"{path} is no regular file, so no archive.")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise FileExistsError(f"`folder` must not exist yet, or be empty. Received: folder={str(folder)!r}.")
     if sha256 is not None:
@@ -76,37 +92,43 @@ def extract_archive(path, folder, sha256=None, max_bytes=MAX_BYTES, max_files=MA
 
 
 def _unpack(path, folder, max_bytes, max_files):
-    is_zip = zipfile.is_zipfile(path)
+    budget = Budget(path, max_bytes)
     try:
-        with zipfile.ZipFile(path) if is_zip else tarfile.open(path) as archive:
-            entries = _zip_entries(archive) if is_zip else _tar_entries(archive)
-            total, seen = 0, set()
-            for number, (name, kind, open_entry) in enumerate(entries, start=1):
-                if number > max_files:
-                    raise ArchiveError(f"{path} has more than the {max_files} entries allowed.")
-                target = _target(path, folder, name)
+        if zipfile.is_zipfile(path):
+            entries = _zip_entries(path, max_files)
+        else:
+            entries = tar_entries(path, budget)
+        seen = set()
+        for number, (name, kind, open_entry) in enumerate(entries, start=1):
+            if number > max_files:
+                raise ArchiveError(f"{path} has more than the {max_files} entries allowed.")
+            target = _target(path, folder, name)
+            try:
                 if kind == "folder":
                     target.mkdir(parents=True, exist_ok=True)
                     continue
                 if kind != "file":
                     raise ArchiveError(f"{path} has a {kind}, {name!r}; only files and folders are unpacked.")
-                # Some file systems do not tell capital letters from small ones.
-                if str(target).casefold() in seen:
+                if target in seen:
                     raise ArchiveError(f"{path} has {name!r} twice.")
-                seen.add(str(target).casefold())
+                seen.add(target)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with open_entry() as source, target.open("xb") as output:
-                    while block := source.read(_BLOCK):
-                        total += len(block)
-                        if total > max_bytes:
-                            raise ArchiveError(f"{path} has more than the {max_bytes} bytes allowed when unpacked.")
-                        output.write(block)
-            if not is_zip:
-                # The checksum of a compressed archive is at its very end, behind the last entry.
-                while block := archive.fileobj.read(_BLOCK):
-                    total += len(block)
-                    if total > max_bytes:
-                        raise ArchiveError(f"{path} has more than the {max_bytes} bytes allowed when unpacked.")
+                output = target.open("xb")
+            except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+                raise ArchiveError(
+                    f"{path} has two entries that cannot both be made here, the second is {name!r}: one is a folder "
+                    "and one a file, or this file system does not tell their names apart."
+                ) from error
+            except UnicodeError as error:
+                raise ArchiveError(f"{path} has a name that cannot be written here: {name!r}.") from error
+            except OSError as error:
+                if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+                    raise
+                raise ArchiveError(f"{path} has a name that cannot be written here: {name!r:.300}.") from error
+            with output, open_entry() as source:
+                while block := source.read(_BLOCK):
+                    budget.spend(len(block))
+                    output.write(block)
     except ArchiveError:
         raise
     except tarfile.ReadError as error:
@@ -120,32 +142,55 @@ def _unpack(path, folder, max_bytes, max_files):
         EOFError,
         RuntimeError,  # an encrypted entry
         NotImplementedError,
-        FileExistsError,
-        NotADirectoryError,
+        # What the header of an entry says makes no sense.
+        ValueError,
+        OverflowError,
+        LookupError,
+        struct.error,
     ) as error:
         raise ArchiveError(f"{path} is damaged or cannot be unpacked: {error}.") from error
     except OSError as error:
-        # Damage in a bz2 stream is an OSError without a number; others come from the disk.
-        if error.errno is not None:
+        # Damage in a bz2 stream is an OSError without a number; others come from the disk. A seek to a place that
+        # cannot be is damage as well.
+        if error.errno not in (None, errno.EINVAL):
             raise
         raise ArchiveError(f"{path} is damaged: {error}.") from error
 
 
-def _zip_entries(archive):
-    for entry in archive.infolist():
-        kind = "folder" if entry.is_dir() else "file"
-        mode = entry.external_attr >> 16
-        if stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            kind = "link" if stat.S_ISLNK(mode) else "device"
-        yield entry.filename, kind, lambda entry=entry: archive.open(entry)
+def _zip_entries(path, max_files):
+    _check_zip_directory(path, max_files)
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            kind = "folder" if entry.is_dir() else "file"
+            mode = entry.external_attr >> 16
+            if stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                kind = "link" if stat.S_ISLNK(mode) else "device"
+            yield entry.filename, kind, lambda entry=entry: archive.open(entry)
 
 
-def _tar_entries(archive):
-    for entry in archive:
-        kind = "folder" if entry.isdir() else "file" if entry.isreg() else "device"
-        if entry.issym() or entry.islnk():
-            kind = "link"
-        yield entry.name, kind, lambda entry=entry: archive.extractfile(entry)
+def _check_zip_directory(path, max_files):
+    """Counts the entries of a zip archive before they are read, which takes half a kilobyte of memory for each."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 2**16 - 22, 0))
+        tail = file.read()
+        end = tail.rfind(b"PK\5\6")
+        if end < 0 or end + 22 > len(tail):
+            return
+        length = int.from_bytes(tail[end + 12 : end + 16], "little")
+        # Large archives have a larger form of this record before it, and between them where that one is.
+        large = end - 76
+        if large >= 0 and tail[large : large + 4] == b"PK\6\6" and tail[end - 20 : end - 16] == b"PK\6\7":
+            length = int.from_bytes(tail[large + 40 : large + 48], "little")
+            end = large
+        file.seek(max(size - len(tail) + end - length, 0))
+        count, before = 0, b""
+        while block := file.read(_BLOCK):
+            # A signature may lie on the border of two blocks.
+            count += (before + block).count(b"PK\1\2")
+            before = block[-3:]
+            if count > max_files:
+                raise ArchiveError(f"{path} has more than the {max_files} entries allowed.")
 
 
 def _target(path, folder, name):

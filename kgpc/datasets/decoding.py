@@ -4,148 +4,169 @@
 than the memory.
 """
 
-import io
-import numbers
+import os
 import pathlib
-import warnings
+import stat
+import zlib
 
 import cv2
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
-# An image of this many pixels takes 360 MB when decoded. A larger one is an accident, or meant to fill the memory.
-MAX_PIXELS = 120_000_000
+from kgpc.datasets import formats
+from kgpc.datasets.arguments import MAX_SIDE, check_choice, check_int, check_path
+from kgpc.datasets.jpeg import JpegError
+from kgpc.datasets.resizing import FITS, INTERPOLATIONS, check_resizing, fit
 
-FITS = ("pad", "crop", "stretch")
-INTERPOLATIONS = {
-    "nearest": cv2.INTER_NEAREST,
-    "nearest_center": cv2.INTER_NEAREST_EXACT,
-    "area": cv2.INTER_AREA,
-}
-
-# Others, such as PostScript, would be handed to other programs by the library that decodes.
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+# Images of more than 8 bits whose brightest value lies below this share of the range keep next to nothing in 8 bits.
+_DARKEST_RANGE = 1 / 16
 
 
 class ImageError(ValueError):
     """An image cannot be used; the message names it and says why."""
 
 
-def decode(source, name=None, orient=True):
+def decode(source, name=None, orient=True, twice=True):
     """Decodes an image file.
 
-    Transparency is dropped; of an animation the first picture counts.
+    Transparency is dropped; of an animation the first picture counts. What the file is called does not matter. Of
+    damage in JPEG files not all can be noticed, see `kgpc.datasets.jpeg`.
 
     Args:
-        source: path of the file, or its content as bytes: BMP, GIF, JPEG, PNG, TIFF or WebP, 8 bits a channel.
+        source: path of the file, or its content as bytes: BMP, GIF, JPEG, PNG, TIFF or WebP. Channels of 9 to 16 bits
+            are scaled to 8 and rounded, so that the largest value becomes 255: 4000 of 65,535 becomes 16.
         name: str, what to call it in an error; by default the path.
-        orient: bool, whether the orientation that a camera noted in the file is applied.
+        orient: bool, whether the orientation that a camera noted in the file is applied. TIFF files are always turned.
+        twice: bool, whether damage is looked for that shows only when a file is decoded a second time, as progressive
+            JPEG files are for that. For files that were decoded before.
 
     Returns:
         uint8 array `(height, width, 3)`: red, green, blue.
 
     Raises:
-        ImageError: a ValueError, if the file is damaged or incomplete, of another format, deeper than 8 bits, or has
-            more than `MAX_PIXELS` pixels (which is noticed before it is decoded).
+        ImageError: a ValueError, if it is no regular file; if the file is damaged or incomplete, of another format,
+            deeper than 16 bits, or deeper than 8 with all of its values in the lowest sixteenth of the range; or if it
+            has more than `formats.MAX_PIXELS` pixels (which is noticed before it is decoded).
         FileNotFoundError: if there is no such file.
     """
-    if name is None:
-        name = "the image" if isinstance(source, bytes) else str(source)
-    if not isinstance(source, bytes) and not pathlib.Path(source).is_file():
-        raise FileNotFoundError(f"There is no image file {name}.")
+    if isinstance(source, bytes):
+        content, name = source, name or "the image"
+    else:
+        content, name = _content(pathlib.Path(source), name or str(source))
+    kind = formats.format_of(content[: formats.SIGNATURE_BYTES])
+    if kind is None:
+        raise ImageError(f"{name} is damaged or no image: its format is none of {', '.join(formats.FORMATS)}.")
     try:
-        # The library warns at a lower limit than ours, and raises at twice that.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-            with PIL.Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise ImageError(f"{name} has {width}x{height} pixels, more than the {MAX_PIXELS} allowed.")
-                if image.mode[0] in "IF":
-                    raise ImageError(f"{name} has more than 8 bits a channel (mode {image.mode}).")
-                if orient:
-                    image = PIL.ImageOps.exif_transpose(image)
-                return np.asarray(image.convert("RGB"))
-    except ImageError:
-        raise
+        image, orientation, bits = formats.load(content, kind, twice)
+        pixels = _pixels(image) if bits <= 8 else _scaled_to_8_bits(image, content, bits)
+        return np.ascontiguousarray(_turned(pixels, orientation)) if orient else pixels
+    except formats.TooLarge as error:
+        raise ImageError(f"{name} is refused: {error}.") from error
     except PIL.Image.DecompressionBombError as error:
-        raise ImageError(f"{name} has more than the {MAX_PIXELS} pixels allowed: {error}.") from error
-    except PIL.UnidentifiedImageError as error:
-        raise ImageError(f"{name} is damaged or no image: its format is none of {', '.join(_FORMATS)}.") from error
-    # What a damaged file raises depends on its format.
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:
+        raise ImageError(f"{name} has more than the {formats.MAX_PIXELS} pixels allowed: {error}.") from error
+    except ImageError as error:
+        raise ImageError(f"{name} {error}.") from error
+    except JpegError as error:
+        raise ImageError(f"{name} is damaged: {error}.") from error
+    # What a damaged file raises depends on its format; a warning is raised where the user asks for that.
+    except (
+        OSError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        AttributeError,
+        SyntaxError,
+        EOFError,
+        TypeError,
+        MemoryError,
+        NotImplementedError,
+        Warning,
+        cv2.error,
+        zlib.error,
+    ) as error:
         raise ImageError(f"{name} is damaged: {error}.") from error
 
 
-def fit(pixels, size, shape="pad", interpolation="nearest"):
-    """Makes an image square and resizes it.
+def _content(path, name):
+    """The bytes of a file, and its name for errors."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise FileNotFoundError(f"There is no image file {name}.") from error
+    # A pipe would let us wait for ever.
+    if not stat.S_ISREG(found.st_mode):
+        raise ImageError(f"{name} is no regular file.")
+    if found.st_size > formats.MAX_BYTES:
+        raise ImageError(f"{name} has {found.st_size} bytes, more than the {formats.MAX_BYTES} allowed.")
+    return path.read_bytes(), name
 
-    Args:
-        pixels: uint8 array `(height, width, 3)`.
-        size: int >= 1, side of the result in pixels.
-        shape: how an image becomes square. "pad" adds black borders and keeps all of it (as the published runs did,
-            the image in the centre), "crop" takes the largest square in the centre, "stretch" changes the proportions.
-        interpolation: "nearest" takes the pixel at `floor(position * scale)` (OpenCV's, as most published runs did),
-            "nearest_center" the one under the centre of the new pixel (Pillow's), "area" the mean of the pixels that a
-            new one covers (linear interpolation where the image is enlarged).
 
-    Returns:
-        uint8 array `(size, size, 3)`.
-    """
-    height, width = pixels.shape[:2]
-    if shape == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        pixels = pixels[top : top + side, left : left + side]
-    elif shape == "pad" and height != width:
-        side = max(height, width)
-        square = np.zeros((side, side, 3), np.uint8)
-        top, left = (side - height) // 2, (side - width) // 2
-        square[top : top + height, left : left + width] = pixels
-        pixels = square
-    if pixels.shape[:2] == (size, size):
-        return pixels
-    method = INTERPOLATIONS[interpolation]
-    if interpolation == "area" and max(pixels.shape[:2]) < size:
-        method = cv2.INTER_LINEAR
-    return cv2.resize(pixels, (size, size), interpolation=method)
+def _pixels(image):
+    if image.mode[0] in "IF":
+        raise ImageError(f"has more than 16 bits a channel (mode {image.mode})")
+    # PIL would warn that transparent colours of a palette are lost.
+    image.info.pop("transparency", None)
+    return np.asarray(image.convert("RGB"))
+
+
+def _scaled_to_8_bits(image, content, bits):
+    """Channels of 9 to 16 bits, scaled and rounded."""
+    if image.mode.startswith("I;16") or (image.format == "PNG" and image.mode == "I"):
+        values = np.asarray(image).astype(np.uint16)
+        if formats.white_is_zero(image):
+            values = (2**bits - 1) - values
+        values = np.repeat(values[:, :, np.newaxis], 3, axis=2)
+    else:
+        # PIL drops the lower byte of colours, OpenCV reads both; the upper one shows that they read the same.
+        upper = _pixels(image)
+        flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        values = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        if bits != 16 or values is None or values.dtype != np.uint16 or values.ndim != 3:
+            raise ImageError(f"has {bits} bits a channel in a form that is not read (mode {image.mode})")
+        values = values[:, :, ::-1]
+        if not np.array_equal(values >> 8, upper):
+            raise ImageError(f"has {bits} bits a channel in a form that is not read (mode {image.mode})")
+    full, brightest = 2**bits - 1, int(values.max(initial=0))
+    if 0 < brightest < full * _DARKEST_RANGE:
+        raise ImageError(
+            f"has {bits} bits a channel, of which only values up to {brightest} of {full} are used: scaled to 8 bits, "
+            "almost nothing would be left of it; convert it with the range that you want"
+        )
+    return ((values.astype(np.uint32) * 255 + full // 2) // full).astype(np.uint8)
+
+
+def _turned(pixels, orientation):
+    """An image as a camera meant it, by the number of its orientation in Exif."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
 
 
 def read_image(path, image_size=224, shape="pad", interpolation="area"):
     """Reads one image file as `image_folder` reads many.
 
     Args:
-        path: path of the file.
-        image_size: int >= 8, side of the square image in pixels.
-        shape: see `fit`.
-        interpolation: see `fit`.
+        path: path of the file; its name does not matter. Channels of 9 to 16 bits are scaled to 8 and rounded.
+        image_size: int in [8, 10000], side of the square image in pixels.
+        shape: "pad", "crop" or "stretch", how the image becomes square, see `image_folder`.
+        interpolation: "area", "nearest" or "nearest_center", see `image_folder`.
 
     Returns:
         uint8 array `(image_size, image_size, 3)`: red, green, blue.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        TypeError: if `image_size` is not an int.
-        ValueError: if an argument is out of range, or the file is damaged or no image.
+        TypeError: if `path` is no path or `image_size` no int.
+        ValueError: if an argument is out of range; as `ImageError`, if the file is damaged, no image, or too large.
     """
-    check_resizing(image_size, shape, interpolation)
+    path = check_path("path", path)
+    image_size = check_resizing(image_size, shape, interpolation)
     return fit(decode(path), image_size, shape, interpolation)
-
-
-def check_resizing(image_size, shape, interpolation):
-    """Raises a TypeError or ValueError if an argument is none of those allowed."""
-    if isinstance(image_size, bool) or not isinstance(image_size, numbers.Integral):
-        raise TypeError(
-            f"`image_size` must be an int. Received: image_size={image_size!r} of type {type(image_size).__name__}."
-        )
-    if image_size < 8:
-        raise ValueError(f"`image_size` must be at least 8. Received: image_size={image_size}.")
-    if shape not in FITS:
-        raise ValueError(f"`shape` must be one of {', '.join(map(repr, FITS))}. Received: shape={shape!r}.")
-    if interpolation not in INTERPOLATIONS:
-        allowed = ", ".join(map(repr, INTERPOLATIONS))
-        raise ValueError(f"`interpolation` must be one of {allowed}. Received: interpolation={interpolation!r}.")
 
 
 class DecodedOnDemand:
@@ -153,15 +174,27 @@ class DecodedOnDemand:
 
     Args:
         sources: sequence of images: paths, encoded bytes, or arrays `(height, width, 3)`.
-        size: int, side of the images in pixels.
+        size: int in [1, 10000], side of the images in pixels.
         shape, interpolation: see `fit`.
-        names: sequence of str for error messages, or None.
+        names: sequence of str for error messages, one for each image, or None.
+
+    Raises:
+        TypeError: if `sources` or `names` is no sequence, or `size` no int.
+        ValueError: if an argument is out of range, or there are more or fewer names than images.
 
     Indexing: an int gives one image; a slice, a bool array or an array or list of ints gives an array of images, in
     that order. Decoding raises what `decode` raises.
     """
 
     def __init__(self, sources, size, shape="pad", interpolation="nearest", names=None):
+        for argument, value in (("sources", sources), ("names", () if names is None else names)):
+            if isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or not hasattr(value, "__getitem__"):
+                raise TypeError(f"`{argument}` must be a sequence. Received: {argument}={value!r:.80}.")
+        if names is not None and len(names) != len(sources):
+            raise ValueError(f"`names` must have a name for each image. Received: {len(names)} for {len(sources)}.")
+        size = check_int("size", size, 1, MAX_SIDE)
+        check_choice("shape", shape, FITS)
+        check_choice("interpolation", interpolation, INTERPOLATIONS)
         self._sources, self._names = sources, names
         self._size, self._fit, self._interpolation = size, shape, interpolation
 
@@ -203,7 +236,7 @@ class DecodedOnDemand:
     def _image(self, which):
         source = self._sources[which]
         if not isinstance(source, np.ndarray):
-            source = decode(source, None if self._names is None else self._names[which])
+            source = decode(source, None if self._names is None else self._names[which], twice=False)
         return fit(source, self._size, self._fit, self._interpolation)
 
     def __array__(self, dtype=None, copy=None):

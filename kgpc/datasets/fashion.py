@@ -7,12 +7,14 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from kgpc.datasets.arguments import check_path
 from kgpc.datasets.images import ImageDataset
 from kgpc.resources import data_path
 
@@ -38,6 +40,8 @@ _IDX_FILES = {
     "x_test": "t10k-images-idx3-ubyte",
     "y_test": "t10k-labels-idx1-ubyte",
 }
+
+_SHAPES = {"x_train": (60_000, 28, 28), "y_train": (60_000,), "x_test": (10_000, 28, 28), "y_test": (10_000,)}
 
 # SHA-256 of the bytes of each array. The compressed files differ from one distributor to the next, the arrays do not.
 _FULL_SHA256 = {
@@ -100,18 +104,20 @@ def fashion_mnist(folder=None):
         `ImageDataset` with images of shape `(n, 28, 28)`.
 
     Raises:
+        TypeError: if `folder` is no path.
         FileNotFoundError: if `folder` is given and lacks one of the files.
         ValueError: if a file is damaged, or is not Fashion-MNIST.
         OSError: if the download fails.
 
     Reference: Xiao, Rasul, Vollgraf 2017, Fashion-MNIST, arXiv:1708.07747. MIT licence.
     """
+    folder = None if folder is None else check_path("folder", folder)
     if folder is None and all(_find_idx(DEBIAN_FASHION_MNIST, name) for name in _IDX_FILES.values()):
         folder = DEBIAN_FASHION_MNIST
     if folder is None:
         origin, arrays = "keras.datasets", _fashion_mnist_from_keras()
     else:
-        origin, arrays = str(folder), _fashion_mnist_from_folder(Path(folder))
+        origin, arrays = str(folder), _fashion_mnist_from_folder(folder)
     for key, array in arrays.items():
         actual = hashlib.sha256(array.tobytes()).hexdigest()
         if actual != _FULL_SHA256[key]:
@@ -150,8 +156,10 @@ def _fashion_mnist_from_folder(folder):
     for key, name in _IDX_FILES.items():
         path = _find_idx(folder, name)
         if path is None:
-            raise FileNotFoundError(f"`folder` must contain {name} or {name}.gz. Received: folder={str(folder)!r}.")
-        arrays[key] = _read_idx(path)
+            raise FileNotFoundError(
+                f"`folder` must contain {name} or {name}.gz, a regular file. Received: folder={str(folder)!r}."
+            )
+        arrays[key] = _read_idx(path, _SHAPES[key])
     return arrays
 
 
@@ -160,19 +168,31 @@ def _find_idx(folder, name):
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
-def _read_idx(path):
-    """Reads an idx file of unsigned bytes, the format of MNIST: magic number, lengths of the axes, values."""
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"The file {path} is damaged: it cannot be decompressed ({error}).") from error
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08" or len(content) < 4 + 4 * content[3]:
-        raise ValueError(f"The file {path} is not an idx file of unsigned bytes: it begins with {content[:4]!r}.")
-    rank = content[3]
-    shape = struct.unpack_from(f">{rank}I", content, offset=4)
-    values = np.frombuffer(content, np.uint8, offset=4 + 4 * rank)
-    if values.size != np.prod(shape, dtype=np.int64):
-        raise ValueError(f"The file {path} is damaged: it has {values.size} values, expected {shape}.")
+def _read_idx(path, shape):
+    """Reads an idx file of unsigned bytes, the format of MNIST: magic number, lengths of the axes, values.
+
+    No more is unpacked than the shape needs, whatever the file says of itself.
+    """
+    header = bytes((0, 0, 8, len(shape))) + struct.pack(f">{len(shape)}I", *shape)
+    count = math.prod(shape)
+    with path.open("rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if compressed else path.open("rb") as file:
+            begin = file.read(len(header))
+            if begin[:4] != header[:4]:
+                raise ValueError(
+                    f"The file {path} is not an idx file of unsigned bytes with {len(shape)} axes: it begins with "
+                    f"{begin[:4]!r}."
+                )
+            if begin != header:
+                found = struct.unpack(f">{len(begin[4:]) // 4}I", begin[4 : len(begin) // 4 * 4])
+                raise ValueError(f"The file {path} is damaged or another one: its shape is {found}, expected {shape}.")
+            values = np.frombuffer(file.read(count), np.uint8)
+            more = file.read(1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"The file {path} is damaged: it cannot be decompressed ({error}).") from error
+    if values.size != count or more:
+        has = "more" if more else f"only {values.size}"
+        raise ValueError(f"The file {path} is damaged: it has {has} values, expected {count}.")
     return values.reshape(shape).copy()

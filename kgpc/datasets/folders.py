@@ -1,27 +1,24 @@
 """The reader's own images: a folder with one sub-folder for each class."""
 
 import concurrent.futures
-import numbers
 import os
-import pathlib
-import warnings
 
 import numpy as np
 
-from kgpc.datasets.decoding import DecodedOnDemand, ImageError, check_resizing, decode, fit
+from kgpc.datasets.arguments import check_fraction, check_int, check_path, check_seed
+from kgpc.datasets.decoding import DecodedOnDemand, ImageError, decode
+from kgpc.datasets.duplicates import digest, warn_of_shared_images
 from kgpc.datasets.images import ImageDataset
+from kgpc.datasets.listing import list_classes
+from kgpc.datasets.resizing import check_resizing, fit
 from kgpc.datasets.splits import stratified_indices
-
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+from kgpc.datasets.warned import warn_of
 
 # Decoded images are kept in memory up to this many bytes; beyond it they are decoded when they are asked for.
 MEMORY_LIMIT = 2 * 2**30
 
-_FOLDER_FORM = "It must have one sub-folder for each class, with the images of that class in it."
-
-
-class ImageWarning(UserWarning):
-    """An image was left out; the message names it and says why."""
+# So many images are one task for a thread: with one each, thousands of small ones would mostly be handed around.
+_AT_ONCE = 32
 
 
 def image_folder(
@@ -38,14 +35,24 @@ def image_folder(
 ):
     """Loads images of your own: a folder with one sub-folder for each class.
 
-    Every image is decoded once, to see that it can be. One that cannot is left out, with a warning that names it.
-    Hidden files and files that are no images by their name are passed over. Files are sorted by name, so the same
-    folder gives the same data set on every computer.
+    Every image is decoded once, to see that it can be. One that cannot is left out, with a warning that names it
+    (after ten of them, the rest are counted). Files are sorted by name, so the same folder gives the same data set on
+    every computer.
+
+    A file is an image if it begins like one, whatever its name: BMP, GIF, JPEG, PNG, TIFF or WebP, or if its name says
+    so. What else lies there is passed over; a warning counts and names it, unless it is hidden (a name that begins
+    with a dot, `__MACOSX`) or a note by its name (`.txt`, `.csv`, `.json`, `.xml`, `Thumbs.db` and the like). Folders
+    inside of a class are not looked into.
+
+    Another warning counts and names images of the test part that are in the training part as well, pixel by pixel:
+    accuracy on these says nothing. They are kept. Images that differ in a pixel, as copies in another size or
+    compressed again do, are not noticed.
 
     Args:
-        path: path of the folder. Its sub-folders are the classes, in alphabetical order; BMP, GIF, JPEG, PNG, TIFF and
-            WebP files directly in a sub-folder are its images.
-        image_size: int >= 8, side of the square images in pixels.
+        path: path of the folder. Its sub-folders are the classes, in alphabetical order; the images of a class lie
+            directly in its sub-folder. Names that look the same are one class: letters with accents are compared and
+            returned composed (Unicode's NFC), however the file system stores them.
+        image_size: int in [8, 10000], side of the square images in pixels.
         test_fraction: float in (0, 1), share of the images of each class that is set aside for testing, drawn at
             random; at least one, and at least one is left for training.
         test_path: optional path of a second such folder with the same classes. Its images are the test part, and all
@@ -63,7 +70,7 @@ def image_folder(
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        TypeError: if `image_size` is not an int.
+        TypeError: if an argument has another type.
         ValueError: if an argument is out of range; if the folder has no sub-folders or only one; if a class has no
             image that can be read, or just one where the images have to be divided; or if the classes of `test_path`
             are not those of `path`.
@@ -72,101 +79,99 @@ def image_folder(
 
         data = image_folder("flowers", image_size=64)   # flowers/daisy/1.jpg, flowers/daisy/2.jpg, flowers/rose/...
     """
-    _check_arguments(image_size, test_fraction, shape, interpolation, memory_limit)
-    path = _existing_folder("path", path)
-    classes, files, labels = _list_classes(path)
-    groups = [(path, files, labels)]
+    image_size = check_resizing(image_size, shape, interpolation)
+    check_fraction("test_fraction", test_fraction)
+    memory_limit, seed = check_int("memory_limit", memory_limit, 0), check_seed(seed)
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"`name` must be a str or None. Received: name={name!r} of type {type(name).__name__}.")
+    path = check_path("path", path)
+    test_path = None if test_path is None else check_path("test_path", test_path)
+    for argument, folder in (("path", path), ("test_path", test_path)):
+        if folder is not None and not folder.is_dir():
+            raise FileNotFoundError(f"`{argument}` must be an existing folder. Received: {argument}={str(folder)!r}.")
+    listing = list_classes(path)
+    listings = [listing]
     if test_path is not None:
-        test_path = _existing_folder("test_path", test_path)
-        test_classes, test_files, test_labels = _list_classes(test_path)
-        if test_classes != classes:
-            raise ValueError(
-                f"`test_path` must have the classes of `path`, {', '.join(classes)}. "
-                f"Received: {', '.join(test_classes)}."
-            )
-        groups.append((test_path, test_files, test_labels))
+        listings.append(list_classes(test_path))
+        _check_same_classes(listing.classes, listings[1].classes)
+    for each in listings:
+        warn_of(each.passed_over)
 
-    keep = sum(len(group[1]) for group in groups) * image_size**2 * 3 <= memory_limit
-    loaded = []
-    for folder, group_files, group_labels in groups:
-        images, good, problems = _read(group_files, image_size, shape, interpolation, keep)
-        for problem in problems:
-            warnings.warn(f"An image was left out: {problem}", ImageWarning, stacklevel=2)
-        group_labels = group_labels[good]
-        _check_classes(folder, classes, group_labels, fewest=2 if test_path is None else 1)
-        loaded.append((images, group_labels))
+    keep = sum(len(each.files) for each in listings) * image_size**2 * 3 <= memory_limit
+    images, labels, files, digests = [], [], [], []
+    for each in listings:
+        pixels, good, part_digests, problems = _read(each.files, image_size, shape, interpolation, keep)
+        warn_of([f"An image was left out: {problem}" for problem in problems], "images were left out as well")
+        images.append(pixels)
+        labels.append(each.labels[good])
+        files.append([each.files[position] for position in good])
+        digests.append(part_digests)
+        _check_classes(each.folder, listing.classes, labels[-1], fewest=2 if test_path is None else 1)
     if test_path is None:
-        images, labels = loaded[0]
-        train, test = _divide(labels, test_fraction, seed)
-        loaded = [(images[part] if keep else images.take(part), labels[part]) for part in (train, test)]
-    (x_train, y_train), (x_test, y_test) = loaded
-    return ImageDataset(name or path.resolve().name, x_train, y_train, x_test, y_test, classes)
-
-
-def _check_arguments(image_size, test_fraction, shape, interpolation, memory_limit):
-    check_resizing(image_size, shape, interpolation)
-    if not isinstance(test_fraction, numbers.Real) or not 0 < test_fraction < 1:
-        raise ValueError(f"`test_fraction` must be in (0, 1). Received: test_fraction={test_fraction!r}.")
-    if isinstance(memory_limit, bool) or not isinstance(memory_limit, numbers.Integral) or memory_limit < 0:
-        raise ValueError(f"`memory_limit` must be an int of at least 0. Received: memory_limit={memory_limit!r}.")
-
-
-def _existing_folder(argument, path):
-    path = pathlib.Path(path)
-    if not path.is_dir():
-        raise FileNotFoundError(f"`{argument}` must be an existing folder. Received: {argument}={str(path)!r}.")
-    return path
-
-
-def _hidden(path):
-    return path.name.startswith((".", "__"))
-
-
-def _list_classes(folder):
-    """Class names, image files in the order of the classes, and their labels."""
-    subfolders = sorted((entry for entry in folder.iterdir() if entry.is_dir() and not _hidden(entry)), key=_name)
-    if len(subfolders) < 2:
-        raise ValueError(f"The folder {folder} has {len(subfolders)} sub-folders. {_FOLDER_FORM}")
-    files, labels = [], []
-    for label, subfolder in enumerate(subfolders):
-        inside = [entry for entry in subfolder.iterdir() if entry.is_file() and not _hidden(entry)]
-        images = sorted((entry for entry in inside if entry.suffix.lower() in IMAGE_SUFFIXES), key=_name)
-        if not images:
-            raise ValueError(
-                f"The class {subfolder.name!r} is empty: {subfolder} has no file that ends in one of "
-                f"{', '.join(IMAGE_SUFFIXES)}. {_FOLDER_FORM}"
+        parts = _divide(labels[0], test_fraction, seed)
+        images = [images[0][part] if keep else images[0].take(part) for part in parts]
+        labels, files, digests = (
+            [select(part) for part in parts]
+            for select in (
+                lambda part: labels[0][part],
+                lambda part: [files[0][position] for position in part],
+                lambda part: [digests[0][position] for position in part],
             )
-        files += images
-        labels += [label] * len(images)
-    return tuple(subfolder.name for subfolder in subfolders), files, np.array(labels, np.int64)
+        )
+    warn_of_shared_images(files, labels, digests)
+    return ImageDataset(
+        name or path.resolve().name or str(path), images[0], labels[0], images[1], labels[1], listing.classes
+    )
 
 
-def _name(path):
-    return path.name
+def _check_same_classes(classes, test_classes):
+    if test_classes == classes:
+        return
+    differences = [
+        f"{words} {', '.join(map(repr, sorted(names)))}"
+        for words, names in (
+            ("it lacks", set(classes) - set(test_classes)),
+            ("it has besides", set(test_classes) - set(classes)),
+        )
+        if names
+    ]
+    raise ValueError(
+        f"`test_path` must have the classes of `path`, {', '.join(classes)}. Received: {', '.join(test_classes)}; "
+        f"{' and '.join(differences)}."
+    )
 
 
 def _read(files, size, shape, interpolation, keep):
-    """Decodes all files once; returns the images, the positions of the files that are fit for use, and the problems."""
+    """Decodes all files once.
+
+    Returns:
+        Tuple of the images, the positions of the files that are fit for use, a digest of the pixels of each of these,
+        and the problems with the others.
+    """
     images = np.empty((len(files), size, size, 3), np.uint8) if keep else None
 
     def read(position):
         try:
             pixels = decode(files[position])
         except (ImageError, OSError) as error:
-            return str(error)
+            return None, str(error)
         if keep:
             images[position] = fit(pixels, size, shape, interpolation)
-        return None
+        return digest(pixels), None
+
+    def read_some(start):
+        return [read(position) for position in range(start, min(start + _AT_ONCE, len(files)))]
 
     # Decoding releases the interpreter, so threads help.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        problems = list(threads.map(read, range(len(files))))
-    good = np.array([position for position, problem in enumerate(problems) if problem is None], np.int64)
+        results = [result for some in threads.map(read_some, range(0, len(files), _AT_ONCE)) for result in some]
+    good = np.array([position for position, (_, problem) in enumerate(results) if problem is None], np.int64)
     if not keep:
         images = DecodedOnDemand([files[position] for position in good], size, shape, interpolation)
     elif len(good) < len(files):
         images = images[good]
-    return images, good, list(filter(None, problems))
+    digests = [found for found, problem in results if problem is None]
+    return images, good, digests, [problem for _, problem in results if problem is not None]
 
 
 def _check_classes(folder, classes, labels, fewest):

@@ -1,9 +1,10 @@
 """Labelled images as one value, and what turns them into model input."""
 
 import dataclasses
-import numbers
 
 import numpy as np
+
+from kgpc.datasets.arguments import MAX_SIDE, check_int, check_labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -16,6 +17,10 @@ class ImageDataset:
             sets have a `DecodedOnDemand` instead, which is indexed like an array.
         y_train, y_test: int64 arrays `(n,)`, the class of each image, an index into `class_names`.
         class_names: tuple of str.
+
+    Raises:
+        TypeError: if `name` is no str, images have no shape, labels are no ints, or `class_names` no sequence of str.
+        ValueError: if there are more or fewer labels than images, or a label numbers no class.
     """
 
     name: str
@@ -24,6 +29,27 @@ class ImageDataset:
     x_test: np.ndarray
     y_test: np.ndarray
     class_names: tuple
+
+    def __post_init__(self):
+        if not isinstance(self.name, str):
+            raise TypeError(f"`name` must be a str. Received: name={self.name!r} of type {type(self.name).__name__}.")
+        names = self.class_names
+        if not isinstance(names, (tuple, list)) or not all(isinstance(class_name, str) for class_name in names):
+            raise TypeError(f"`class_names` must be a tuple of str. Received: class_names={names!r:.80}.")
+        for part in ("train", "test"):
+            images, labels = getattr(self, f"x_{part}"), check_labels(f"y_{part}", getattr(self, f"y_{part}"))
+            if not hasattr(images, "shape"):
+                raise TypeError(f"`x_{part}` must be an array. Received: x_{part}={images!r:.80}.")
+            if len(images) != len(labels):
+                raise ValueError(
+                    f"`x_{part}` and `y_{part}` must have the same length. Received: {len(images)} images and "
+                    f"{len(labels)} labels."
+                )
+            if len(labels) and not (0 <= labels.min() and labels.max() < len(names)):
+                raise ValueError(
+                    f"`y_{part}` must number the classes, from 0 to {len(names) - 1}. Received: labels from "
+                    f"{labels.min()} to {labels.max()}."
+                )
 
     def __repr__(self):
         size = "x".join(str(length) for length in self.x_train.shape[1:])
@@ -39,8 +65,8 @@ def as_model_input(images, size=32):
     Args:
         images: uint8 array `(n, height, width)` or `(n, height, width, 1)`, grey, or `(n, height, width, 3)`, colour.
             Grey images are repeated in the three channels.
-        size: int, side of the result in pixels, at least the height and the width of the images. The image is in the
-            centre; where the margin is odd, the extra row or column is at the bottom or the right.
+        size: int up to 10000, side of the result in pixels, at least the height and the width of the images. The image
+            is in the centre; where the margin is odd, the extra row or column is at the bottom or the right.
 
     Returns:
         float32 array `(n, size, size, 3)` with values in [0, 1].
@@ -66,10 +92,8 @@ def as_model_input(images, size=32):
             f"`images` must be a batch of shape {allowed}; this looks like a single image, pass images[None]. "
             f"Received: images.shape={images.shape}."
         )
-    if isinstance(size, bool) or not isinstance(size, numbers.Integral):
-        raise TypeError(f"`size` must be an int. Received: size={size!r} of type {type(size).__name__}.")
     height, width = images.shape[1:3]
-    if size < max(height, width):
+    if check_int("size", size, -MAX_SIDE, MAX_SIDE) < max(height, width):
         raise ValueError(
             f"`size` must be at least the height and the width of the images, {height}x{width}. Received: size={size}."
         )

@@ -1,13 +1,13 @@
 """The data sets of the papers, by name: where they come from, how they are divided and resized."""
 
 import dataclasses
-import numbers
 import re
 from collections.abc import Callable
 
 import numpy as np
 
 from kgpc.datasets import plantdoc
+from kgpc.datasets.arguments import MAX_SIDE, check_choice, check_int, check_path
 from kgpc.datasets.decoding import DecodedOnDemand
 from kgpc.datasets.images import ImageDataset
 from kgpc.datasets.splits import stratified_indices
@@ -29,8 +29,8 @@ CIFAR100_CLASSES = tuple(
 class _Source:
     """How one data set is fetched and made ready.
 
-    `fetch(source, folder, archive, data_dir, size)` returns images and labels of the training and the test part, and
-    the class names; `shape` and `interpolation` are those of `fit`.
+    `fetch(source, size, folder, archive, data_dir, division)` returns images and labels of the training and the test
+    part, and the class names; `shape` and `interpolation` are those of `fit`.
     """
 
     name: str
@@ -43,7 +43,10 @@ class _Source:
     divide: Callable | None = None
 
 
-def load(name, image_size=None, *, folder=None, archive=None, data_dir=None):
+DIVISIONS = ("published", "photograph")
+
+
+def load(name, image_size=None, *, folder=None, archive=None, data_dir=None, division="published"):
     """Loads a data set of the papers, divided and resized as in the published runs.
 
     What is not on this computer yet is downloaded: CIFAR through `keras.datasets`; Oxford-IIIT Pet, malaria, colorectal
@@ -66,19 +69,26 @@ def load(name, image_size=None, *, folder=None, archive=None, data_dir=None):
     Oxford-IIIT Pet lists each lost their first image, which is not repeated here. Malaria images come without file
     names, so "every tenth" counts in the order of `tensorflow_datasets` instead of that of the names.
 
+    The published division of Cropped-PlantDoc draws crops, not photographs: leaves of one photograph, under the same
+    light and often of the same plant, are in the training part and in the test part, so accuracy there is higher than
+    on new photographs. `division="photograph"` keeps all crops of a photograph on one side: of each class, photographs
+    are drawn at random until at least a fifth of its crops are for testing, and one photograph or more is left for
+    training. Accuracies on the two divisions cannot be compared with each other.
+
     Args:
         name: str, see the table. Case, spaces and punctuation do not matter.
-        image_size: int >= 8 or None, side of the square images in pixels. None: 32 for CIFAR, else 224.
+        image_size: int in [8, 10000] or None, side of the square images in pixels. None: 32 for CIFAR, else 224.
         folder: path, for Cropped-PlantDoc only: a copy of its repository, with the folders TRAIN and TEST.
         archive: path, for Cropped-PlantDoc only: an archive (zip, tar) of its repository.
         data_dir: path, where `tensorflow_datasets` keeps its files; None for its default.
+        division: "published", or for Cropped-PlantDoc "photograph": see above.
 
     Returns:
         `ImageDataset`. CIFAR in its own size and Cropped-PlantDoc are arrays; the others are kept as encoded files in
         memory and decoded when they are asked for (`DecodedOnDemand`).
 
     Raises:
-        TypeError: if `name` is not a str or `image_size` not an int.
+        TypeError: if `name` is not a str, `image_size` not an int, or a path is none.
         ValueError: if there is no such data set, an argument does not fit it, or what was fetched is something else.
         FileNotFoundError: if `folder` or `archive` does not exist.
         ImportError: if `tensorflow_datasets` is needed and missing.
@@ -90,26 +100,29 @@ def load(name, image_size=None, *, folder=None, archive=None, data_dir=None):
     source = _find(name)
     if image_size is None:
         image_size = source.size
-    elif isinstance(image_size, bool) or not isinstance(image_size, numbers.Integral):
-        raise TypeError(
-            f"`image_size` must be an int or None. Received: image_size={image_size!r} of type "
-            f"{type(image_size).__name__}."
-        )
-    elif image_size < 8:
-        raise ValueError(f"`image_size` must be at least 8. Received: image_size={image_size}.")
+    else:
+        image_size = check_int("image_size", image_size, 8, MAX_SIDE)
+    check_choice("division", division, DIVISIONS)
+    paths = {"folder": folder, "archive": archive, "data_dir": data_dir}
     for argument, value, fits in (
         ("folder", folder, source.fetch is _fetch_plantdoc),
         ("archive", archive, source.fetch is _fetch_plantdoc),
         ("data_dir", data_dir, source.tfds_name is not None),
     ):
-        if value is not None and not fits:
+        if value is None:
+            continue
+        paths[argument] = check_path(argument, value)
+        if not fits:
             raise ValueError(f"{source.name} has no `{argument}`. Received: {argument}={str(value)!r}.")
     if folder is not None and archive is not None:
         raise ValueError(f"Only one of `folder` and `archive` can be given. Received: {folder!r} and {archive!r}.")
-    (x_train, y_train), (x_test, y_test), class_names = source.fetch(
-        source, int(image_size), folder=folder, archive=archive, data_dir=data_dir
-    )
-    return ImageDataset(source.name, x_train, y_train, x_test, y_test, tuple(class_names))
+    title = source.name
+    if division == "photograph":
+        if source.fetch is not _fetch_plantdoc:
+            raise ValueError(f"{source.name} has only the published division. Received: division={division!r}.")
+        title = f"{source.name} by photograph"
+    (x_train, y_train), (x_test, y_test), class_names = source.fetch(source, image_size, division=division, **paths)
+    return ImageDataset(title, x_train, y_train, x_test, y_test, tuple(class_names))
 
 
 def names():
@@ -158,11 +171,11 @@ def _fetch_cifar(source, image_size, **_):
     return (images[0], labels[0]), (images[1], labels[1]), class_names
 
 
-def _fetch_plantdoc(source, image_size, *, folder, archive, **_):
-    crops, labels, class_names = plantdoc.load_crops(
+def _fetch_plantdoc(source, image_size, *, folder, archive, division, **_):
+    crops, labels, photographs, class_names = plantdoc.load_crops(
         image_size, source.shape, source.interpolation, folder=folder, archive=archive
     )
-    train, test = source.divide(labels)
+    train, test = _fifth_of_photographs(labels, photographs) if division == "photograph" else source.divide(labels)
     return (crops[train], labels[train]), (crops[test], labels[test]), class_names
 
 
@@ -226,6 +239,26 @@ def _random_fifth(labels):
         label: count - int(0.8 * count) for label, count in enumerate(np.bincount(labels).tolist()) if count > 0
     }
     test = stratified_indices(labels, per_class, seed=7)
+    return np.setdiff1d(np.arange(len(labels)), test), test
+
+
+def _fifth_of_photographs(labels, photographs):
+    """About a fifth of each class at random, all crops of a photograph on the same side.
+
+    A photograph counts for the class of most of its crops, the first of them where several are equal.
+    """
+    generator = np.random.RandomState(7)  # its stream is frozen, that of `default_rng` may change
+    members = {}
+    for number in np.unique(photographs):
+        members.setdefault(np.bincount(labels[photographs == number]).argmax(), []).append(number)
+    chosen = []
+    for label in sorted(members):
+        order = generator.permutation(members[label])
+        counts = np.array([np.count_nonzero(labels[photographs == number] == label) for number in order])
+        # As many as reach a fifth, but not all.
+        enough = np.searchsorted(np.cumsum(counts), 0.2 * counts.sum()) + 1
+        chosen += order[: min(enough, len(order) - 1)].tolist()
+    test = np.flatnonzero(np.isin(photographs, chosen))
     return np.setdiff1d(np.arange(len(labels)), test), test
 
 

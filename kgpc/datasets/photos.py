@@ -7,11 +7,11 @@ pictures that show several classes at known places. Both keep the training and t
 import dataclasses
 import hashlib
 import json
-import numbers
 
 import cv2
 import numpy as np
 
+from kgpc.datasets.arguments import check_choice, check_int, check_seed
 from kgpc.datasets.images import ImageDataset
 from kgpc.resources import data_path
 
@@ -123,16 +123,17 @@ def photo_patches(size=32, train_per_photograph=300, test_per_photograph=100, se
 
     Raises:
         TypeError: if an argument is not an int.
-        ValueError: if `size` is out of range, or a photograph has fewer positions than asked for.
+        ValueError: if `size` or `seed` is out of range, or a photograph has fewer positions than asked for.
         FileNotFoundError: if a photograph is missing.
 
     Example:
     >>> photo_patches()
     <ImageDataset 'photograph patches': 1800 training and 600 test images of 32x32x3, 6 classes>
     """
-    _check_int("size", size, 8, 100)
-    _check_int("train_per_photograph", train_per_photograph, 1)
-    _check_int("test_per_photograph", test_per_photograph, 1)
+    check_int("size", size, 8, 100)
+    check_int("train_per_photograph", train_per_photograph, 1)
+    check_int("test_per_photograph", test_per_photograph, 1)
+    check_seed(seed)
     pictures = photographs()
     generator = np.random.RandomState(seed)  # its stream is frozen, that of `default_rng` may change
     images, labels = {}, {}
@@ -154,7 +155,7 @@ def photo_collages(count=24, grid=2, size=32, part="test", seed=7):
     """Puts patches of different photographs beside each other: pictures in which the place of each class is known.
 
     Args:
-        count: int >= 1, number of collages.
+        count: int in [1, 100000], number of collages.
         grid: int in [2, 8], tiles in each row and in each column. No tile beside or above another shows the same
             photograph; with `grid=2` all four tiles are of different photographs.
         size: int in [8, 100], side of a tile in pixels.
@@ -171,11 +172,11 @@ def photo_collages(count=24, grid=2, size=32, part="test", seed=7):
         ValueError: if an argument is out of range.
         FileNotFoundError: if a photograph is missing.
     """
-    _check_int("count", count, 1)
-    _check_int("grid", grid, 2, 8)
-    _check_int("size", size, 8, 100)
-    if part not in PARTS:
-        raise ValueError(f"`part` must be 'train' or 'test'. Received: part={part!r}.")
+    check_int("count", count, 1, 100_000)
+    check_int("grid", grid, 2, 8)
+    check_int("size", size, 8, 100)
+    check_choice("part", part, PARTS)
+    check_seed(seed)
     pictures = photographs()
     generator = np.random.RandomState(seed)
     classes = np.stack([_draw_tiles(len(pictures), grid, generator) for _ in range(count)])
@@ -215,11 +216,3 @@ def _positions(picture, part, size):
     sums = np.pad(picture.test_area.astype(np.int64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     inside = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
     return np.argwhere(inside == (size * size if part == "test" else 0))
-
-
-def _check_int(name, value, smallest, largest=None):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"`{name}` must be an int. Received: {name}={value!r} of type {type(value).__name__}.")
-    if value < smallest or (largest is not None and value > largest):
-        allowed = f"at least {smallest}" if largest is None else f"in [{smallest}, {largest}]"
-        raise ValueError(f"`{name}` must be {allowed}. Received: {name}={value}.")

@@ -1,22 +1,23 @@
 """Cropped-PlantDoc: leaves cut out of the photographs of PlantDoc by its annotated boxes.
 
-PlantDoc's repository has the photographs and, beside each, an XML file (Pascal VOC) with the boxes of its leaves and
-the class of each. The papers cut out every box and classify the crops.
+PlantDoc's repository has the photographs and, beside each, an XML file with the boxes of its leaves, which
+`kgpc.datasets.pascal_voc` reads. The papers cut out every box and classify the crops.
 """
 
-import dataclasses
 import os
 import pathlib
 import tempfile
-import warnings
-import xml.etree.ElementTree
 import zipfile
 
 import numpy as np
 
 from kgpc.datasets.archives import ArchiveError, extract_archive
-from kgpc.datasets.decoding import ImageError, decode, fit
-from kgpc.datasets.folders import IMAGE_SUFFIXES, ImageWarning
+from kgpc.datasets.decoding import ImageError
+from kgpc.datasets.duplicates import digest
+from kgpc.datasets.listing import is_image
+from kgpc.datasets.pascal_voc import AnnotationError, boxes_in_pixels, photograph, read_annotation
+from kgpc.datasets.resizing import fit
+from kgpc.datasets.warned import warn_of
 
 # The commit whose archive is downloaded.
 COMMIT = "b479f7232dd7af2060920e49359142904fe15273"
@@ -28,25 +29,10 @@ CLASSES, CROPS = 29, 8883
 PARTS = ("TRAIN", "TEST")
 
 
-@dataclasses.dataclass(frozen=True)
-class Annotation:
-    """What an XML file says.
-
-    Attributes:
-        path: path of the file.
-        image: path of the photograph, or None if there is none.
-        size: tuple of int, height and width of the photograph as noted.
-        boxes: list of `(class name, (left, top, right, bottom))`.
-    """
-
-    path: pathlib.Path
-    image: pathlib.Path | None
-    size: tuple
-    boxes: list
-
-
 def load_crops(image_size, shape, interpolation, folder=None, archive=None):
     """Cuts the crops out and resizes them; about 1.3 GB at 224 pixels.
+
+    Photographs, annotations and boxes that cannot be used are left out, with warnings that name them.
 
     Args:
         image_size: int, side of the crops in pixels.
@@ -58,17 +44,18 @@ def load_crops(image_size, shape, interpolation, folder=None, archive=None):
 
     Returns:
         Tuple of the crops, uint8 `(n, image_size, image_size, 3)`, sorted by the name of the file they come from; their
-        labels, int64 `(n,)`; and the class names, sorted.
+        labels, int64 `(n,)`; the photograph that each was cut from, int64 `(n,)`, the same number for files with the
+        same pixels; and the class names, sorted.
 
     Raises:
         FileNotFoundError: if `folder` or `archive` does not exist.
-        ValueError: if they are something else, or damaged.
+        ValueError: if they are something else, or damaged, or no crop can be cut.
         OSError: if the download fails.
     """
     if folder is not None:
-        if not pathlib.Path(folder).is_dir():
+        if not folder.is_dir():
             raise FileNotFoundError(f"`folder` must be an existing folder. Received: folder={str(folder)!r}.")
-        return _cut(pathlib.Path(folder), image_size, shape, interpolation)
+        return _cut(folder, image_size, shape, interpolation)
     if archive is not None:
         with tempfile.TemporaryDirectory() as temporary:
             unpacked = extract_archive(archive, pathlib.Path(temporary) / "plantdoc")
@@ -98,79 +85,76 @@ def _download():
 
 
 def _cut(root, image_size, shape, interpolation):
-    annotations = _annotations(root)
-    crops, labels = [], []
-    class_names = sorted({class_name for annotation in annotations for class_name, _ in annotation.boxes})
-    index = {class_name: label for label, class_name in enumerate(class_names)}
-    for annotation in annotations:
+    crops, names, photographs, numbers, problems = [], [], [], {}, []
+    for path, image in _annotation_files(root):
         try:
-            pixels = _pixels(annotation)
-        except (ImageError, FileNotFoundError) as error:
-            warnings.warn(f"A photograph was left out: {error}", ImageWarning, stacklevel=5)
+            annotation = read_annotation(path)
+            pixels = photograph(annotation, image)
+            boxes, left_out = boxes_in_pixels(annotation, pixels)
+        except (AnnotationError, ImageError, OSError) as error:
+            problems.append(f"A photograph was left out: {error}")
             continue
-        for class_name, (left, top, right, bottom) in annotation.boxes:
-            # Boxes count pixels from 1 and include the last one.
-            crop = pixels[max(top - 1, 0) : bottom, max(left - 1, 0) : right]
-            if not crop.size:
-                warnings.warn(
-                    f"A box was left out: ({left}, {top}, {right}, {bottom}) in {annotation.path} covers no pixel.",
-                    ImageWarning,
-                    stacklevel=5,
-                )
-                continue
-            crops.append(fit(crop, image_size, shape, interpolation))
-            labels.append(index[class_name])
-    if len(class_names) != CLASSES or len(crops) != CROPS:
-        warnings.warn(
+        problems += left_out
+        number = numbers.setdefault(digest(pixels), len(numbers))
+        for class_name, (left, top, right, bottom) in boxes:
+            crops.append(fit(pixels[top:bottom, left:right], image_size, shape, interpolation))
+            names.append(class_name)
+            photographs.append(number)
+    class_names = sorted(set(names))
+    if crops and (len(class_names) != CLASSES or len(crops) != CROPS):
+        problems.append(
             f"Cropped-PlantDoc has {len(crops)} crops of {len(class_names)} classes here; the published runs had "
-            f"{CROPS} of {CLASSES}.",
-            ImageWarning,
-            stacklevel=5,
+            f"{CROPS} of {CLASSES}."
         )
-    return np.stack(crops), np.array(labels, np.int64), class_names
+    warn_of(problems)
+    if not crops:
+        raise ValueError(f"{root} has no photograph in TRAIN and TEST from which a crop can be cut.")
+    index = {class_name: label for label, class_name in enumerate(class_names)}
+    labels = np.array([index[name] for name in names], np.int64)
+    return np.stack(crops), labels, np.array(photographs, np.int64), class_names
 
 
-def _annotations(root):
-    """The annotations, the training part first, each part sorted by file name."""
+def _annotation_files(root):
+    """Annotations, each with its photograph or None; the training part first, each part sorted by file name."""
     roots = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
     root = next((path for path in roots if all((path / part).is_dir() for part in PARTS)), None)
     if root is None:
         raise ValueError(f"{roots[0]} is not PlantDoc's repository: it has no folders TRAIN and TEST.")
     found = []
     for part in PARTS:
-        paths = sorted((root / part).iterdir(), key=lambda path: path.name)
-        images = {path.name: path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES}
-        found += [_read_annotation(path, images) for path in paths if path.suffix == ".xml"]
-    if not any(annotation.boxes for annotation in found):
+        shown = (path for path in (root / part).iterdir() if not path.name.startswith("."))
+        paths = sorted(shown, key=lambda path: path.name)
+        annotations = [path for path in paths if path.suffix.lower() == ".xml"]
+        images = [path for path in paths if path.suffix.lower() != ".xml" and path.is_file() and is_image(path)]
+        beside = _pairs(annotations, images)
+        found += [(path, beside.get(path)) for path in annotations]
+    if not found:
         raise ValueError(f"{root} is not PlantDoc's repository: there are no annotations in TRAIN and TEST.")
     return found
 
 
-def _read_annotation(path, images):
-    stem = path.name.removesuffix(".xml")
-    names = [stem + suffix for suffix in (".jpg", *IMAGE_SUFFIXES)]
-    image = next((images[name] for name in (*names, *(name.upper() for name in names)) if name in images), None)
-    try:
-        tree = xml.etree.ElementTree.parse(path)
-        boxes = [
-            (
-                " ".join(entry.findtext("name").split()),  # some names have spaces at the end
-                tuple(round(float(entry.findtext(f"bndbox/{side}"))) for side in ("xmin", "ymin", "xmax", "ymax")),
-            )
-            for entry in tree.iter("object")
-        ]
-        size = tuple(int(tree.findtext(f"size/{side}") or 0) for side in ("height", "width"))
-    except (xml.etree.ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"The annotation {path} is damaged: {error}.") from error
-    return Annotation(path, image, size, boxes)
+def _pairs(annotations, images):
+    """The photograph of each annotation that has one; no photograph has two annotations."""
+    pairs, taken = {}, set()
+    # An image that is called like the annotation but for the ending is its photograph: better one with the same capital
+    # letters, and else one whose whole name the annotation has before its ending.
+    for of_annotation, of_image in (
+        (lambda path: path.stem, lambda path: path.stem),
+        (lambda path: path.stem.casefold(), lambda path: path.stem.casefold()),
+        (lambda path: path.stem.casefold(), lambda path: path.name.casefold()),
+    ):
+        left = [path for path in images if path not in taken]
+        named = {of_image(path): path for path in sorted(left, key=_likeliest, reverse=True)}
+        for path in annotations:
+            image = named.get(of_annotation(path))
+            if path not in pairs and image is not None and image not in taken:
+                pairs[path] = image
+                taken.add(image)
+    return pairs
 
 
-def _pixels(annotation):
-    """The photograph as it lay before those who drew the boxes."""
-    if annotation.image is None:
-        raise FileNotFoundError(f"There is no image for {annotation.path}.")
-    pixels = decode(annotation.image)
-    height, width = pixels.shape[:2]
-    if annotation.size == (width, height) and width != height:
-        return decode(annotation.image, orient=False)
-    return pixels
+def _likeliest(path):
+    """Orders images of the same name, JPEG first: most photographs are."""
+    endings = (".jpg", ".jpeg", ".png")
+    ending = path.suffix.lower()
+    return endings.index(ending) if ending in endings else len(endings), path.name

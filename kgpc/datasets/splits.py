@@ -4,6 +4,8 @@ import numbers
 
 import numpy as np
 
+from kgpc.datasets.arguments import check_fraction, check_labels, check_seed
+
 
 def stratified_indices(labels, per_class, seed=0):
     """Draws the same number of examples of every class, at random, without repetition.
@@ -17,19 +19,20 @@ def stratified_indices(labels, per_class, seed=0):
         int64 array of indices into `labels`, ascending.
 
     Raises:
-        ValueError: if `labels` is not one-dimensional, if `per_class` gives a class of `labels` no number or one that
-            is no int, or if a class has fewer examples than asked for.
+        TypeError: if `labels` are no ints, or `seed` is no int.
+        ValueError: if `labels` is not one-dimensional or empty, if `seed` is out of range, if `per_class` gives a class
+            of `labels` no number or one that is no int, or if a class has fewer examples than asked for.
     """
-    labels = np.asarray(labels)
-    if labels.ndim != 1:
-        raise ValueError(f"`labels` must have the shape (n,). Received: labels.shape={labels.shape}.")
+    labels, seed = check_labels("labels", labels), check_seed(seed)
+    if not len(labels):
+        raise ValueError("`labels` must have at least one label. Received: labels.shape=(0,).")
     # The older generator is used on purpose: its stream is frozen, that of `default_rng` may change between releases.
     generator = np.random.RandomState(seed)
     chosen = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         count = per_class.get(int(label)) if isinstance(per_class, dict) else per_class
-        if not isinstance(count, numbers.Integral) or not 1 <= count <= len(members):
+        if isinstance(count, bool) or not isinstance(count, numbers.Integral) or not 1 <= count <= len(members):
             raise ValueError(
                 f"`per_class` must be an int between 1 and the number of examples of each class; class {label} has "
                 f"{len(members)}. Received: per_class={count!r}."
@@ -45,22 +48,24 @@ def train_validation_split(images, labels, validation_fraction=0.1, seed=0):
         images: array whose first axis is n.
         labels: int array `(n,)`.
         validation_fraction: float in (0, 1), share of the images that goes to validation, rounded for each class.
-        seed: int, the same seed gives the same split.
+        seed: int in [0, 2**32), the same seed gives the same split.
 
     Returns:
         Tuple `(x_train, y_train, x_validation, y_validation)`; both parts keep the order of the images.
 
     Raises:
+        TypeError: if `images` is no array, `labels` are no ints, or `seed` is no int.
         ValueError: if `images` and `labels` differ in length, `validation_fraction` is not in (0, 1), or a class would
             have no image in one of the parts.
     """
-    labels = np.asarray(labels)
+    labels, seed = check_labels("labels", labels), check_seed(seed)
+    if not getattr(images, "shape", ()):
+        raise TypeError(f"`images` must be an array with a first axis. Received: images={images!r:.80}.")
     if len(images) != len(labels):
         raise ValueError(
             f"`images` and `labels` must have the same length. Received: {len(images)} images and {len(labels)} labels."
         )
-    if not isinstance(validation_fraction, numbers.Real) or not 0 < validation_fraction < 1:
-        raise ValueError(f"`validation_fraction` must be in (0, 1). Received: {validation_fraction!r}.")
+    check_fraction("validation_fraction", validation_fraction)
     classes, counts = np.unique(labels, return_counts=True)
     per_class = {}
     for label, count in zip(classes.tolist(), counts.tolist(), strict=True):

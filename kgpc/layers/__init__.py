@@ -6,8 +6,10 @@ them loads after `import kgpc` without `custom_objects` and with `safe_mode=True
 On the TensorFlow backend they avoid four slow paths: a grouped `Conv2D`, which Keras sends through a nested XLA-
 compiled function; batch normalization written out as moments and an affine map, where TensorFlow has one fused kernel;
 the gradient of swish, which on a processor takes a dozen passes over memory where one is enough; and oneDNN's gradient
-of large or strided depthwise kernels. Padding before a depthwise convolution is left to that convolution where it can
-do it.
+of large or strided depthwise kernels.
+
+Each layer computes its own output from its own inputs. Where two layers can be one in training, `kgpc.merging` makes
+another network in which they are.
 """
 
 from kgpc.layers.activation import Activation

@@ -5,6 +5,8 @@ import math
 
 import keras
 
+from kgpc.layers.checks import found
+
 # Below this many elements per image a gradient is too cheap to be worth compiling.
 _LARGE_FEATURE_MAP = 2**12
 
@@ -45,7 +47,18 @@ class Activation(keras.layers.Activation):
 
     Same arguments and results as the parent class; only the time differs. Eager calls, small or open image sizes,
     other activations and other backends run the parent's code.
+
+    Args:
+        activation: name of a Keras activation, or callable.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `activation` is neither.
     """
+
+    def __init__(self, activation, **kwargs):
+        found("activation", keras.activations.get, activation)
+        super().__init__(activation, **kwargs)
 
     def call(self, inputs):
         if self.activation is keras.activations.silu and self._large(inputs):

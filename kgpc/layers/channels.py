@@ -3,9 +3,8 @@
 import keras
 from keras import ops
 
-from kgpc import merging
 from kgpc.grouping import interleaved_order, positive_integer
-from kgpc.layers.checks import channels_of, in_compiled_training
+from kgpc.layers.checks import channels_of, non_negative_integer
 
 
 @keras.saving.register_keras_serializable(package="kgpc")
@@ -41,13 +40,7 @@ class InterleaveChannels(keras.layers.Layer):
         channels = channels_of(self, input_shape)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: channels})
 
-    def call(self, inputs, training=None):
-        outputs = self._interleave(inputs)
-        if in_compiled_training(training) and not isinstance(inputs, keras.KerasTensor):
-            return merging.interleaved(outputs, inputs, self.step)
-        return outputs
-
-    def _interleave(self, inputs):
+    def call(self, inputs):
         channels = inputs.shape[-1]
         if channels % self.step:
             return ops.take(inputs, interleaved_order(channels, self.step), axis=-1)
@@ -93,7 +86,7 @@ class CopyChannels(keras.layers.Layer):
     def __init__(self, channels, start=0, **kwargs):
         super().__init__(**kwargs)
         self.channels = positive_integer("channels", channels)
-        self.start = positive_integer("start", start) if start else 0
+        self.start = non_negative_integer("start", start)
 
     def build(self, input_shape):
         available = channels_of(self, input_shape)

@@ -5,9 +5,9 @@ import functools
 import keras
 from keras import ops
 
-from kgpc import merging, wide_groups
+from kgpc import wide_groups
 from kgpc.grouping import positive_integer
-from kgpc.layers.checks import channels_of, check_channels_last, in_compiled_training
+from kgpc.layers.checks import GETTERS, channels_of, check_channels_last, flag, found, trains_on_tensorflow
 
 
 @functools.cache
@@ -49,8 +49,23 @@ def grouped_matmul(inputs, kernel, groups):
 
     Returns:
         Tensor (batch, height, width, filters).
+
+    Raises:
+        TypeError: if `groups` is not an integer.
+        ValueError: if the shapes do not fit each other.
     """
+    groups = positive_integer("groups", groups)
+    if len(inputs.shape) != 4 or len(kernel.shape) != 4 or tuple(kernel.shape[:2]) != (1, 1):
+        raise ValueError(
+            "`inputs` must be (batch, height, width, channels), and `kernel` (1, 1, channels / groups, filters). "
+            f"Received: shapes {tuple(inputs.shape)} and {tuple(kernel.shape)}."
+        )
     _, _, channels_per_group, filters = kernel.shape
+    if channels_per_group * groups != inputs.shape[-1] or filters % groups:
+        raise ValueError(
+            "`groups` must divide the channels of `inputs` into those that `kernel` reads, and its filters. "
+            f"Received: groups={groups}, shapes {tuple(inputs.shape)} and {tuple(kernel.shape)}."
+        )
     batch, height, width, channels = ops.shape(inputs)
     inputs = ops.reshape(inputs, (-1, groups, channels_per_group))
     kernel = ops.reshape(kernel, (channels_per_group, groups, filters // groups))
@@ -63,7 +78,7 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
     """1x1 convolution whose filters each read only the channels of their own group.
 
     The same mathematics and the same weights as `keras.layers.Conv2D(filters, 1, groups=groups)`, so weights move
-    between the two. It differs in speed: see the notes at the top of this module.
+    between the two. It differs in speed: see the notes of `kgpc.layers`.
 
     Args:
         filters: int >= 1, channels of the output; a multiple of `groups`.
@@ -77,9 +92,10 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
     Input shape: `(batch, height, width, channels)`. Output shape: `(batch, height, width, filters)`.
 
     Raises:
-        TypeError: if `filters` or `groups` is not an integer.
+        TypeError: if `filters` or `groups` is not an integer, or `use_bias` not a bool.
         ValueError: if a number is smaller than 1, if `groups` does not divide filters or input channels, if the layout
-            is "channels_first", or if the input has another rank than 4 or no known channel count.
+            is "channels_first", if an initializer, regularizer or constraint is none that Keras knows, or if the input
+            has another rank than 4 or no known channel count.
 
     Example:
 
@@ -111,13 +127,13 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
         if self.filters % self.groups:
             raise ValueError(f"`filters` must be a multiple of `groups`. Received: filters={filters}, groups={groups}.")
         self.data_format = check_channels_last(data_format)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.use_bias = flag("use_bias", use_bias)
+        self.kernel_initializer = found("kernel_initializer", GETTERS["kernel_initializer"], kernel_initializer)
+        self.bias_initializer = found("bias_initializer", GETTERS["bias_initializer"], bias_initializer)
+        self.kernel_regularizer = found("kernel_regularizer", GETTERS["kernel_regularizer"], kernel_regularizer)
+        self.bias_regularizer = found("bias_regularizer", GETTERS["bias_regularizer"], bias_regularizer)
+        self.kernel_constraint = found("kernel_constraint", GETTERS["kernel_constraint"], kernel_constraint)
+        self.bias_constraint = found("bias_constraint", GETTERS["bias_constraint"], bias_constraint)
 
     def build(self, input_shape):
         channels = channels_of(self, input_shape)
@@ -145,26 +161,34 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
             )
 
     def call(self, inputs, training=None):
-        kernel, moved_bias = ops.convert_to_tensor(self.kernel), None
-        training = in_compiled_training(training) and not isinstance(inputs, keras.KerasTensor)
-        if training:
-            inputs, kernel, moved_bias = merging.origin(inputs, kernel, self.groups)
-        outputs = self._convolve(inputs, kernel, training)
-        if moved_bias is not None:
-            outputs = ops.add(outputs, moved_bias)
-        if self.bias is None:
+        return self.convolve(inputs, ops.convert_to_tensor(self.kernel), self.bias, training)
+
+    def convolve(self, inputs, kernel, bias, training=None):
+        """The convolution that `call` computes, with other weights.
+
+        Args:
+            inputs: tensor (batch, height, width, channels).
+            kernel: tensor (1, 1, channels per group, filters) of any number of groups.
+            bias: tensor (filters,) or None.
+            training: bool or None, whether gradients are what counts.
+
+        Returns:
+            Tensor (batch, height, width, filters).
+        """
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        if on_tensorflow and _tensorflow_trains_grouped_convolutions(self.compute_dtype):
+            trains = trains_on_tensorflow(training)
+            outputs = (wide_groups.convolve_in_training if trains else wide_groups.convolve)(inputs, kernel)
+        else:
+            outputs = grouped_matmul(inputs, kernel, inputs.shape[-1] // kernel.shape[2])
+        if bias is None:
             return outputs
-        if keras.backend.backend() == "tensorflow":
+        if on_tensorflow:
             import tensorflow as tf
 
             # The form that TensorFlow merges into the convolution, together with the activation that follows.
-            return tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
-        return ops.add(outputs, self.bias)
-
-    def _convolve(self, inputs, kernel, training=False):
-        if keras.backend.backend() == "tensorflow" and _tensorflow_trains_grouped_convolutions(self.compute_dtype):
-            return (wide_groups.convolve_in_training if training else wide_groups.convolve)(inputs, kernel)
-        return grouped_matmul(inputs, kernel, inputs.shape[-1] // kernel.shape[2])
+            return tf.nn.bias_add(outputs, tf.convert_to_tensor(bias))
+        return ops.add(outputs, bias)
 
     def compute_output_shape(self, input_shape):
         channels_of(self, input_shape)

@@ -1,9 +1,12 @@
 """Batch normalization."""
 
+import numbers
+
 import keras
 
-from kgpc import merging
-from kgpc.layers.checks import in_compiled_training
+from kgpc.layers.checks import GETTERS, epsilon, flag, found, momentum
+
+_FLAGS = ("center", "scale", "synchronized", "merge")
 
 
 @keras.saving.register_keras_serializable(package="kgpc")
@@ -11,17 +14,30 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` over the channels of images, through TensorFlow's fused kernel.
 
     Same arguments (by name), weights, results and moving statistics as the parent class; only the time differs. Other
-    backends, other axes, masks, synchronized or `float64` normalization run the parent's code.
+    backends, other axes, masks, synchronized, renormalized or `float64` normalization run the parent's code.
 
     Args:
-        merge: bool, whether a `GroupedPointwiseConv2D` is what reads the output. In compiled training steps it then
-            does the scaling and shifting by its own weights, and a concatenation is normalized by the statistics of its
-            pieces, each computed once. Worth it where the input is wide and concatenated, as in DenseNet. Results are
-            the same for any reader.
+        merge: bool, whether `kgpc.merging.training_twin` may make one layer of this one and the pointwise convolution
+            that reads it. Worth it where the input is wide and concatenated, as in DenseNet. It changes nothing in the
+            layer itself.
         **kwargs: arguments of `keras.layers.BatchNormalization`.
+
+    Raises:
+        TypeError: if `merge`, `center`, `scale` or `synchronized` is not a bool, or `axis` not an integer.
+        ValueError: if `momentum` is not in [0, 1], `epsilon` not a finite number above 0, or an initializer,
+            regularizer or constraint none that Keras knows.
     """
 
     def __init__(self, *, merge=False, **kwargs):
+        for name in _FLAGS:
+            flag(name, {"merge": merge, **kwargs}.get(name, False))
+        axis = kwargs.get("axis", -1)
+        if isinstance(axis, bool) or not isinstance(axis, numbers.Integral):
+            raise TypeError(f"`axis` must be an integer. Received: axis={axis!r} ({type(axis).__name__}).")
+        momentum("momentum", kwargs.get("momentum", 0.99))
+        epsilon("epsilon", kwargs.get("epsilon", 1e-3))
+        for name in kwargs.keys() & GETTERS.keys():
+            found(name, GETTERS[name], kwargs[name])
         super().__init__(**kwargs)
         self.merge = bool(merge)
 
@@ -36,9 +52,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         import tensorflow as tf
 
         channels = inputs.shape[-1]
-        ones, zeros = tf.ones((channels,), self.variable_dtype), tf.zeros((channels,), self.variable_dtype)
-        gamma = tf.convert_to_tensor(self.gamma) if self.scale else ones
-        beta = tf.convert_to_tensor(self.beta) if self.center else zeros
+        gamma, beta = self._gamma_and_beta(channels)
         if not (training and self.trainable):
             outputs, *_ = tf.raw_ops.FusedBatchNormV3(
                 x=inputs,
@@ -50,12 +64,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
                 is_training=False,
             )
             return outputs
-        if self.merge and self.compute_dtype == "float32" and in_compiled_training(training):
-            mean, variance = merging.moments(inputs)
-            self._update_moving(mean, variance)
-            scale = gamma * tf.math.rsqrt(variance + self.epsilon)
-            shift = beta - mean * scale
-            return merging.scaled(inputs * scale + shift, inputs, scale, shift)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs, scale=gamma, offset=beta, mean=[], variance=[], epsilon=self.epsilon, is_training=True
         )
@@ -64,6 +72,30 @@ class BatchNormalization(keras.layers.BatchNormalization):
         count = tf.cast(tf.size(inputs) // channels, self.variable_dtype)
         self._update_moving(mean, variance * (tf.maximum(count - 1, 1) / count))
         return outputs
+
+    def scale_and_shift(self, mean, variance):
+        """What a training step multiplies each channel by and adds to it; the moving statistics are updated.
+
+        Args:
+            mean: TensorFlow tensor (channels,), over all pixels of the batch.
+            variance: TensorFlow tensor (channels,), the biased one.
+
+        Returns:
+            Tuple (scale, shift) of tensors (channels,): `inputs * scale + shift` is normalized.
+        """
+        import tensorflow as tf
+
+        gamma, beta = self._gamma_and_beta(mean.shape[0])
+        self._update_moving(mean, variance)
+        scale = gamma * tf.math.rsqrt(variance + self.epsilon)
+        return scale, beta - mean * scale
+
+    def _gamma_and_beta(self, channels):
+        import tensorflow as tf
+
+        gamma = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones((channels,), self.variable_dtype)
+        beta = tf.convert_to_tensor(self.beta) if self.center else tf.zeros((channels,), self.variable_dtype)
+        return gamma, beta
 
     def _update_moving(self, mean, variance):
         self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
@@ -74,6 +106,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             keras.backend.backend() == "tensorflow"
             and mask is None
             and not self.synchronized
+            # Newer releases of Keras have it.
+            and not getattr(self, "renorm", False)
             and len(inputs.shape) == 4
             and self.axis in (-1, 3)
             and self.variable_dtype == "float32"

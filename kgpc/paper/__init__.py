@@ -11,15 +11,19 @@ against each other; `reruns(name)` are results that come with kgpc.
 from kgpc.paper import experiment, protocol
 from kgpc.paper.counts import as_text, compare_counts, counts_page, summary
 from kgpc.paper.models import arguments_of, model_of
+from kgpc.paper.papers_notebooks import authors_notebooks
 from kgpc.paper.rerun_page import quick_page
 from kgpc.paper.rerun_results import compare, compare_variants, reruns, results
 from kgpc.paper.rerunning import rerun
+from kgpc.paper.run_table import ResultsWarning
 from kgpc.paper.selection import Run, listing, runs
 from kgpc.paper.tables import published
 
 __all__ = [
+    "ResultsWarning",
     "Run",
     "arguments_of",
+    "authors_notebooks",
     "as_text",
     "compare",
     "compare_counts",

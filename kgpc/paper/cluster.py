@@ -5,9 +5,8 @@ machine that had it dies. The new attempt finds the folder of the run in the res
 complete epoch.
 """
 
-from pathlib import Path
-
 from kgpc.paper import execution, storage
+from kgpc.paper.run_folder import say
 
 RETRIES = 5  # of a run whose worker dies
 
@@ -17,7 +16,8 @@ def execute_all(selected, output, address="local", cpus=1, gpus=0, retries=RETRI
 
     Args:
         selected: list of `Run`.
-        output: path of a folder that all machines see, or a URL that fsspec knows.
+        output: path of a folder that all machines see, or a URL that fsspec knows; see
+            `kgpc.paper.storage.checked_place`.
         address: "local" to start Ray on this computer, for as long as this takes; or the address of a cluster, such as
             "auto" on one of its machines, or "ray://host:10001" from outside. kgpc must be installed on all machines.
             Where this process is connected to a cluster already, that one is used.
@@ -34,14 +34,19 @@ def execute_all(selected, output, address="local", cpus=1, gpus=0, retries=RETRI
         ConnectionError: if there is no cluster at the address.
         ValueError: if a folder has a run with another recipe, or no machine has the processors and GPUs of a run.
     """
-    ray = _import_ray()
+    ray = import_ray()
+    output = storage.checked_place(output, on_cluster=True)
     if not storage.is_url(output):
-        Path(output).mkdir(parents=True, exist_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
         for run in selected:
             execution.check_config(run, output)
     started = not ray.is_initialized()
     if started:
-        ray.init(**({} if address == "local" else {"address": address}), log_to_driver=False, logging_level="error")
+        options = {} if address == "local" else {"address": address}
+        try:
+            ray.init(**options, log_to_driver=False, logging_level="error")
+        except Exception as error:  # Ray has a kind for each kind of address
+            raise ConnectionError(f"There is no Ray cluster at {address!r}: {type(error).__name__}: {error}") from error
     try:
         _check_resources(ray, cpus, gpus)
         threads = str(max(1, int(cpus)))
@@ -58,7 +63,8 @@ def execute_all(selected, output, address="local", cpus=1, gpus=0, retries=RETRI
             ray.shutdown()
 
 
-def _import_ray():
+def import_ray():
+    """Ray; a ModuleNotFoundError says what to install."""
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -102,5 +108,5 @@ def collect(selected, submit, wait, get, progress=True):
                     run.name, execution.FAILED, f"{type(error).__name__}: {str(error).splitlines()[0]}"
                 )
             if progress:
-                print(f"{len(outcomes)} of {len(selected)}, {run.name}: {outcomes[run.name]}", flush=True)
+                say(f"{len(outcomes)} of {len(selected)}, {run.name}: {outcomes[run.name]}")
     return [outcomes[run.name] for run in selected]

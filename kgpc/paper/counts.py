@@ -35,7 +35,8 @@ def compare_counts(tables=COUNTED_TABLES):
         ValueError: if `tables` names no table, or one without counts.
         FileNotFoundError: if a published table is missing.
     """
-    if isinstance(tables, str) or not tables or set(tables) - set(COUNTED_TABLES):
+    sequence = isinstance(tables, (list, tuple)) and tables and all(isinstance(name, str) for name in tables)
+    if not sequence or set(tables) - set(COUNTED_TABLES) or len(set(tables)) < len(tables):
         choices = ", ".join(repr(name) for name in COUNTED_TABLES)
         raise ValueError(f"`tables` must be a sequence of some of {choices}. Received: tables={tables!r}.")
     rows = []
@@ -138,14 +139,55 @@ def counts_page(comparison):
 
     Returns:
         str, the text of the page.
+
+    Raises:
+        TypeError, ValueError: if `comparison` is something else.
     """
+    _check_comparison(comparison)
     parts = [_PAGE_HEADER.format(summary=summary(comparison))]
     for title, query in _PAGE_SECTIONS.items():
         rows = comparison.query(query)
         # A page is narrow: the classes follow from the data set, and what the paper prints differs in few rows.
         table = as_text(rows).drop(columns=["classes", "the printed table differs"])
         parts.append(f"## {title}\n\n{_markdown(table)}{_remarks(rows)}")
-    return "\n".join(parts)
+    return "\n".join([*parts, _protocol()])
+
+
+def _protocol():
+    """What the accuracies rest on, as a list."""
+    errata = published("errata").query("kind == 'protocol'")
+    lines = [
+        f"- **{row.what}: {row.raw_value}.** {row.comment[0].upper()}{row.comment[1:]}.\n"
+        for row in errata.itertuples()
+    ]
+    return "".join([_PROTOCOL_HEADER, *lines])
+
+
+_PROTOCOL_HEADER = """## What the published accuracies rest on
+
+The papers do not say these; the notebooks show them. They do not change a count.
+
+"""
+
+
+def _check_comparison(comparison):
+    if not isinstance(comparison, pd.DataFrame):
+        raise TypeError(
+            "`comparison` must be a pandas.DataFrame, a result of `compare_counts`. "
+            f"Received: comparison of type {type(comparison).__name__}."
+        )
+    missing = [column for column in _COLUMNS if column not in comparison]
+    if missing:
+        raise ValueError(
+            "`comparison` must have the columns of `compare_counts`. "
+            f"Received: comparison without {', '.join(missing)}."
+        )
+
+
+_COLUMNS = """
+    table paper dataset label model scheme input_size classes published_parameters our_parameters parameters_equal
+    published_flops our_flops flops_equal erratum
+""".split()
 
 
 def _remarks(rows):
@@ -191,7 +233,11 @@ def summary(comparison):
 
     Returns:
         str.
+
+    Raises:
+        TypeError, ValueError: if `comparison` is something else.
     """
+    _check_comparison(comparison)
     flops_equal = comparison["flops_equal"].dropna()
     return (
         f"{len(comparison)} rows: parameters equal in {comparison['parameters_equal'].sum()} of {len(comparison)}, "
@@ -207,7 +253,11 @@ def as_text(comparison):
 
     Returns:
         `pandas.DataFrame` of str.
+
+    Raises:
+        TypeError, ValueError: if `comparison` is something else.
     """
+    _check_comparison(comparison)
 
     def number(value):
         return "" if pd.isna(value) else f"{value:,}"

@@ -1,46 +1,27 @@
-"""One run of a rerun, from the folder it has so far to a complete one.
+"""One run of a rerun, from the folder it has so far (`kgpc.paper.run_folder`) to a complete one."""
 
-The folder of a run holds
-
-- `config.json`: all that decides the run (model, data set, recipe with its seed);
-- `versions.json`: the software and the computer of the last attempt;
-- `log.txt`: when attempts began, were resumed, and how they ended;
-- `run.json`, `state-*.npz`, `history.csv`, `best.weights.h5`: what `kgpc.training.fit` writes, from which it resumes;
-- `predictions.npz`: the predicted class of each test image, and its true one;
-- `metrics.json`: the results. It is written last, so a folder that has it is complete.
-
-A lock on `lock` in the folder keeps two processes from training the same run. The system releases it with the process,
-however that ends.
-"""
-
-import contextlib
 import dataclasses
-import datetime
 import functools
-import json
+import math
 import os
 import platform
 import time
 import traceback
 from pathlib import Path
 
-import filelock
 import keras
 import numpy as np
 
-import kgpc
-from kgpc import datasets, flops, training
+from kgpc import datasets, files, flops, training
+from kgpc.paper import records, run_folder
+from kgpc.paper.provenance import describe_data, versions
+from kgpc.paper.run_folder import CONFIG_FILE, DATA_FILE, METRICS_FILE, PREDICTIONS_FILE, VERSIONS_FILE, check_config
 from kgpc.paper.selection import load_dataset
 
-CONFIG_FILE, VERSIONS_FILE, LOG_FILE = "config.json", "versions.json", "log.txt"
-METRICS_FILE, PREDICTIONS_FILE, LOCK_FILE = "metrics.json", "predictions.npz", "lock"
+__all__ = ["Outcome", "attempt", "check_config", "execute", "mirrored_predictions", "versions"]
 
 # How a run can end.
 COMPLETE, TRAINED, RESUMED, BUSY, FAILED = "complete", "trained", "resumed", "busy", "failed"
-
-
-class _Busy(Exception):
-    """Another process trains this run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,131 +75,71 @@ def execute(run, output, progress=True, wait=False):
         left) or "busy".
 
     Raises:
-        ValueError: if the folder is that of another run: the same name, but another recipe, say.
+        ValueError: if the folder is that of another run: the same name, but another recipe or other data, say; or if
+            one of its files is damaged.
         Exception: whatever stops the training; it is in the log too.
     """
     folder = Path(output) / run.name
+    if _is_complete(run, folder):
+        return COMPLETE
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with _locked(folder, wait):
-            check_config(run, output)
-            if (folder / METRICS_FILE).is_file():
+        with run_folder.locked(folder, wait):
+            if _is_complete(run, folder):
                 return COMPLETE
             return _train_and_test(run, folder, progress)
-    except _Busy:
+    except run_folder.Busy:
         return BUSY
 
 
-@contextlib.contextmanager
-def _locked(folder, wait):
-    try:
-        lock = filelock.FileLock(folder / LOCK_FILE, timeout=-1 if wait else 0)
-        lock.acquire()
-    except filelock.Timeout:
-        raise _Busy from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _is_complete(run, folder):
+    """Whether a folder has the results of a run; a ValueError if it has those of another one, or damaged ones."""
+    if run_folder.read_metrics(run, folder) is None:
+        return False
+    # Fetching data is too much for what is complete.
+    if run.dataset not in datasets.names() or (run.dataset, run.recipe.image_size, run.images) in _loaded:
+        try:
+            data = _dataset(run.dataset, run.recipe.image_size, run.images)
+        except (OSError, ValueError):  # they are not here
+            return True
+        run_folder.check_data(data, folder)
+    return True
 
 
-def check_config(run, output):
-    """Raises ValueError if the folder of a run was begun as another run: by another recipe, say."""
-    folder = Path(output) / run.name
-    if not (folder / CONFIG_FILE).is_file():
-        return
-    stored, config = read_json(folder / CONFIG_FILE), json.loads(json.dumps(run.config()))
-    if stored != config:
-        differences = ", ".join(_differences(stored, config))
-        raise ValueError(
-            f"`output` has another run in {folder}: {differences}. Choose another output folder, or remove this one."
-        )
-
-
-def _differences(stored, wanted, where=""):
-    for key in dict.fromkeys([*stored, *wanted]):
-        old, new = stored.get(key), wanted.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _differences(old, new, f"{where}{key}.")
-        elif old != new:
-            yield f"{where}{key} is {old!r} there and {new!r} here"
-
-
-def read_json(path):
-    """The content of a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
-
-
-def _write_json(path, values):
-    _write(path, (json.dumps(values, indent=2) + "\n").encode())
-
-
-def _write(path, content):
-    """Writes a file beside its place and renames it, so that it is there as a whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    with unfinished.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
-
-
-def _log(folder, text):
-    now = datetime.datetime.now(datetime.UTC).isoformat(sep=" ", timespec="seconds")
-    with (folder / LOG_FILE).open("a", encoding="utf-8") as file:
-        file.write(f"{now} {text}\n")
-
-
-def versions():
-    """What a run is computed with: versions of the software, processor, devices."""
-    import tensorflow as tf
-
-    return {
-        "kgpc": kgpc.__version__,
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.version(),
-        "numpy": np.__version__,
-        "backend": keras.backend.backend(),
-        "system": platform.platform(),
-        "processor": _processor(),
-        "devices": [device.device_type for device in tf.config.list_physical_devices()],
-        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", ""),
-        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
-    }
-
-
-def _processor():
-    """Name of the processor, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+_loaded = set()  # arguments of `_dataset` that this process has loaded
 
 
 @functools.lru_cache(maxsize=2)
 def _dataset(name, image_size, images):
     """The images, kept in memory for the next run on the same data."""
-    return load_dataset(name, image_size, images)
+    data = load_dataset(name, image_size, images)
+    _loaded.add((name, image_size, images))
+    return data
 
 
 def _train_and_test(run, folder, progress):
+    for unfinished in folder.glob(f"{files.UNFINISHED}*"):  # of a process that was killed
+        unfinished.unlink()
     resumed = any(folder.glob("state-*.npz"))
-    _write_json(folder / CONFIG_FILE, run.config())
-    _write_json(folder / VERSIONS_FILE, versions())
-    _log(folder, f"{'resumed' if resumed else 'started'} by process {os.getpid()} on {platform.node()}")
+    software = versions()
+    earlier = run_folder.earlier_versions(folder, software) if resumed else {}
+    run_folder.log(folder, f"{'resumed' if resumed else 'started'} by process {os.getpid()} on {platform.node()}")
+    if earlier:
+        run_folder.log(folder, f"begun with other versions: {_listed(earlier)}; now: {_listed(software)}")
     started = time.perf_counter()
     try:
         data = _dataset(run.dataset, run.recipe.image_size, run.images)
+        run_folder.check_data(data, folder)
+        files.write_json(folder / CONFIG_FILE, run.config())
+        files.write_json(folder / DATA_FILE, describe_data(data))
+        files.write_json(folder / VERSIONS_FILE, {**software, **({"begun_with": earlier} if earlier else {})})
         model = run.build(len(data.class_names))
         counts = {"parameters": flops.trainable_parameters(model), "flops": flops.paper_flops(model)}
         result = training.fit(model, data, run.recipe, folder=folder, progress=progress)
         metrics, predictions = _test(run, model, data) if run.tested else ({}, {})
     except BaseException as error:
         # Also where the user or the system interrupts it: the log says why the folder is incomplete.
-        _log(folder, f"stopped: {type(error).__name__}: {error}\n{traceback.format_exc()}")
+        run_folder.log(folder, f"stopped: {type(error).__name__}: {error}\n{traceback.format_exc()}")
         raise
     finally:
         keras.backend.clear_session()  # or the networks of all runs would stay in memory
@@ -233,18 +154,24 @@ def _train_and_test(run, folder, progress):
         "epochs": len(result.history),
         "best_epoch": result.best_epoch,
         "validation_accuracy": float(best["val_accuracy"]),
-        "validation_loss": float(best["val_loss"]),
+        # A network whose last step went wrong can have none; JSON has no word for that but null.
+        "validation_loss": float(best["val_loss"]) if math.isfinite(best["val_loss"]) else None,
         "training_loss": float(best["loss"]),
         "training_seconds": result.seconds,
     }
-    _write_json(folder / METRICS_FILE, metrics)
+    records.checked_metrics(metrics, run.tested, folder / METRICS_FILE)  # what is written can be read
+    files.write_json(folder / METRICS_FILE, metrics)
     # From a complete folder nothing is resumed, and the states are several times as large as the weights.
     for state in folder.glob("state-*.npz"):
         state.unlink()
     part = "test" if run.tested else "validation"
     accuracy = metrics[f"{part}_accuracy"]
-    _log(folder, f"complete after {time.perf_counter() - started:.0f} s, {part} accuracy {accuracy:.4f}")
+    run_folder.log(folder, f"complete after {time.perf_counter() - started:.0f} s, {part} accuracy {accuracy:.4f}")
     return RESUMED if resumed else TRAINED
+
+
+def _listed(values):
+    return ", ".join(f"{name} {value}" for name, value in values.items() if isinstance(value, str) and value)
 
 
 def _training_images(run, data):
@@ -291,6 +218,5 @@ def mirrored_predictions(model, data, recipe):
 
 
 def _save_predictions(folder, predictions):
-    unfinished = folder / f".unfinished-{PREDICTIONS_FILE}"
-    np.savez_compressed(unfinished, **{name: values.astype(np.int16) for name, values in predictions.items()})
-    os.replace(unfinished, folder / PREDICTIONS_FILE)
+    with files.replacing(folder / PREDICTIONS_FILE) as file:
+        np.savez_compressed(file, **{name: values.astype(np.int16) for name, values in predictions.items()})

@@ -12,6 +12,7 @@ import pandas as pd
 from kgpc import training
 from kgpc.paper import execution, protocol
 from kgpc.paper.rerun_results import reruns, results
+from kgpc.paper.run_folder import say
 from kgpc.paper.selection import Run
 from kgpc.resources import data_path
 from kgpc.training.checkpoints import replacing
@@ -289,6 +290,6 @@ def _first_free(left, output, wait, title):
         outcome = execution.attempt(run, output, progress=progress, wait=wait)
         if outcome.outcome != execution.BUSY:
             if outcome.outcome == execution.FAILED:
-                print(outcome, flush=True)
+                say(str(outcome))
             return outcome
     return None

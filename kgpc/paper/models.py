@@ -42,13 +42,24 @@ def arguments_of(row):
     """
     if not isinstance(row, pd.Series):
         raise TypeError(f"`row` must be a pandas.Series, a row of a published table. Received: {type(row).__name__}.")
-    recipe = _recipes().get(row.get("label"))
+    label, model = row.get("label"), row.get("model")
+    recipe = _recipes().get(label) if isinstance(label, str) else None
     two_branch = "colour_space" in row.index
-    if recipe is None or not (two_branch or row.get("model") in _CONSTRUCTORS):
+    if recipe is None or not (two_branch or (isinstance(model, str) and model in _CONSTRUCTORS)):
         raise ValueError(
             "`row` must be a row of the published results with the label of a run. "
-            f"Received: label={row.get('label')!r}, model={row.get('model')!r}."
+            f"Received: label={label!r}, model={model!r}."
         )
+    try:
+        return _arguments_of(row, recipe, two_branch)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            "`row` must be a row of a published table, with scheme, channels per group or layers as they stand there. "
+            f"Received: label={label!r}, model={model!r} ({type(error).__name__}: {error})."
+        ) from error
+
+
+def _arguments_of(row, recipe, two_branch):
     size = int(recipe["input_size"].partition("x")[0])
     arguments = {"input_shape": (size, size, 3), "classes": int(recipe["classes"])}
     if two_branch:

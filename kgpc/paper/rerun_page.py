@@ -3,6 +3,7 @@
 import math
 
 from kgpc.paper.rerun_results import compare_variants
+from kgpc.paper.run_table import checked_table
 
 _HEADER = """# What the quick rerun found
 
@@ -36,8 +37,13 @@ def quick_page(table, name):
         str.
 
     Raises:
-        ValueError: if there are no such runs.
+        TypeError, ValueError: if there are no such runs, or `table` or `name` are something else.
     """
+    checked_table(table, "table")
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be a str. Received: name={name!r} of type {type(name).__name__}.")
+    if not name.strip() or not name.isprintable() or set(name) & set("/\\`"):
+        raise ValueError(f"`name` must be the stem of a file name. Received: name={name!r}.")
     variants = compare_variants(table)
     table = table[table["profile"] == "quick"]
     steps = table["epochs"] * (table["train_images"] // table["batch_size"])

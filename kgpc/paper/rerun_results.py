@@ -1,107 +1,16 @@
-"""Results of reruns: read from their folder or a stored table, beside the published ones, against each other."""
+"""Results of reruns beside the published ones, and against each other."""
 
-import json
 import math
+import warnings
 
 import pandas as pd
 
-from kgpc.paper import execution
+from kgpc.paper.run_table import COLUMNS, ResultsWarning, _typed, checked_table, read_results, reruns, results
 from kgpc.paper.selection import FIRST_PAPER, run_of, scheme_text
-from kgpc.paper.storage import storage_of
 from kgpc.paper.tables import published
-from kgpc.resources import data_path
 from kgpc.seeds import mean_interval
 
-COLUMNS = """
-    profile family model variant scheme label dataset data seed epochs batch_size peak_learning_rate batch_norm_momentum
-    image_size train_images test_images parameters flops test_accuracy test_loss mirrored_test_accuracy
-    validation_accuracy validation_loss best_epoch training_loss training_seconds processor versions name
-""".split()
-_INTEGERS = "seed epochs batch_size image_size train_images test_images parameters flops best_epoch".split()
-_DECIMALS = """
-    peak_learning_rate batch_norm_momentum test_accuracy test_loss mirrored_test_accuracy validation_accuracy
-    validation_loss training_loss training_seconds
-""".split()
-_PACKAGES = ("kgpc", "python", "tensorflow", "keras")
-_DESCRIPTIONS = (execution.CONFIG_FILE, execution.VERSIONS_FILE)
-
-
-def results(output, names=None):
-    """The results of the complete runs in a folder.
-
-    Args:
-        output: path of the folder that `rerun` was given; or a URL that fsspec knows; None for a table without rows.
-        names: names of runs, or None for all in the folder.
-
-    Returns:
-        `pandas.DataFrame`, one row for each complete run: what it was (`profile`, `family`, `model`, `variant`,
-        `scheme`, `label`, `dataset`; `data`, the name of what was loaded; `seed`, `epochs`, `batch_size`,
-        `peak_learning_rate`, `batch_norm_momentum`, `image_size`, `train_images`, `test_images`) and what came out
-        (`parameters`, trainable; `flops` of one pass in the paper's convention; `test_accuracy`, a fraction;
-        `test_loss`, in nats; `mirrored_test_accuracy` with the mean of image and mirror image, where a published row
-        has that; `validation_accuracy` and `validation_loss` of the best epoch, `best_epoch`; `training_loss` of that
-        epoch; `training_seconds`), the `processor`, `versions` of the software, and `name`, the run's. The data README
-        says more about each.
-    """
-    rows = []
-    for folder in _complete_folders(output) if output is not None else ():
-        config, metrics, versions = (json.loads(text) for text in folder)
-        name = config["name"]
-        if names is not None and name not in names:
-            continue
-        recipe = config["recipe"]
-        schedule = recipe["learning_rate"]
-        rows.append(
-            {
-                **config,
-                "scheme": config["arguments"].get("scheme") or "",
-                **{key: recipe[key] for key in ("seed", "batch_size", "batch_norm_momentum", "image_size")},
-                "peak_learning_rate": schedule.get("peak", schedule.get("base")),
-                **metrics,
-                "processor": versions.get("processor", ""),
-                "versions": ", ".join(f"{package} {versions[package]}" for package in _PACKAGES),
-            }
-        )
-    table = _typed(pd.DataFrame(rows, columns=COLUMNS))
-    # The ordinary network of a family first, then the grouped ones, the largest first, then the control.
-    rank = table["variant"].map({"baseline": 0, "grouped": 1, "narrow": 2}).fillna(0)
-    table = table.assign(rank=rank, smallness=-table["parameters"])
-    keys = ["profile", "family", "rank", "smallness", "model", "seed"]
-    return table.sort_values(keys, ignore_index=True)[COLUMNS]
-
-
-def _complete_folders(output):
-    """Texts of configuration, metrics and versions of each complete run, in the order of the names."""
-    storage = storage_of(output)
-    for name in storage.folders():
-        metrics = storage.read(f"{name}/{execution.METRICS_FILE}")
-        if metrics is not None:
-            config, versions = (storage.read(f"{name}/{file}") for file in _DESCRIPTIONS)
-            yield config, metrics, versions
-
-
-def reruns(name):
-    """Results of a rerun that are stored with kgpc.
-
-    Args:
-        name: str, such as "quick-fashion-mnist"; the data README lists them and says how each was made.
-
-    Returns:
-        `pandas.DataFrame` as `results` returns it.
-
-    Raises:
-        FileNotFoundError: if there are no such results.
-    """
-    return _typed(pd.read_csv(data_path(f"reruns/{name}.csv"), dtype=str, keep_default_na=False, encoding="utf-8"))
-
-
-def _typed(table):
-    types = dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_DECIMALS, "Float64")
-    # Tables of earlier versions have fewer columns.
-    table = table.reindex(columns=COLUMNS)
-    for column, dtype in types.items():
-        table[column] = pd.to_numeric(table[column], errors="coerce").astype(dtype)
-    return table
+__all__ = ["COLUMNS", "_typed", "compare", "compare_variants", "reruns", "results"]
 
 
 def compare(source):
@@ -124,7 +33,7 @@ def compare(source):
         - `remark`: where the rerun departs from what was published.
 
     Raises:
-        ValueError: if there are no results.
+        TypeError, ValueError: if there are no results, or a table has a value that cannot be.
     """
     table = _results_of(source)
     rows = []
@@ -141,7 +50,11 @@ def compare(source):
 
 
 def _results_of(source):
-    table = source if isinstance(source, pd.DataFrame) else results(source)
+    if isinstance(source, pd.DataFrame):
+        return checked_table(source, "source")
+    table, left_out = read_results(source, argument="source")
+    for reason in left_out:
+        warnings.warn(reason, ResultsWarning, stacklevel=3)
     if table.empty:
         raise ValueError(f"`source` must have the results of complete runs; there are none in {source}.")
     return table
@@ -215,12 +128,12 @@ def compare_variants(source):
         `..._low` and `..._high`, the interval (NaN with fewer than two seeds).
 
     Raises:
-        ValueError: if there are no results of the profile "quick".
+        TypeError, ValueError: if there are no results of the profile "quick", or a table has a value that cannot be.
     """
     table = _results_of(source)
     table = table[table["profile"] == "quick"]
     if table.empty:
-        raise ValueError('`source` has no results of the profile "quick".')
+        raise ValueError('`source` must have results of the profile "quick". Received: source without any.')
     rows = []
     for family, members in table.groupby("family", sort=False):
         by_seed = {

@@ -1,14 +1,19 @@
 """Reruns of the published tables: trains the selected rows, one folder each, and goes on where it was stopped."""
 
 import dataclasses
-from pathlib import Path
+import math
+import numbers
 
+import numpy as np
 import pandas as pd
 
 from kgpc import training
+from kgpc.files import path_argument
 from kgpc.paper import cluster, execution, experiment, protocol
-from kgpc.paper.rerun_results import results
+from kgpc.paper.run_folder import say
+from kgpc.paper.run_table import read_results, results
 from kgpc.paper.selection import runs
+from kgpc.paper.storage import checked_place
 
 
 def rerun(
@@ -59,10 +64,12 @@ def rerun(
         failed does not stop the others.
 
     Raises:
-        TypeError, ValueError: if the selection or a change is none, or a folder has a run with another recipe.
-        OSError: if the folder cannot be made.
-        ModuleNotFoundError: if `ray` is given and Ray is not installed.
+        TypeError, ValueError: if the selection, a change or `output` is none, or a folder has a run with another
+            recipe.
+        OSError: if the folder cannot be made, or nothing can be written to the URL.
+        ModuleNotFoundError: if `ray` is given and Ray is not installed, or what it takes for the URL is not.
     """
+    _check_options(ray, cpus, gpus, progress)
     if profile == protocol.PROFILE:
         filters = {"rows": rows, "models": models, "schemes": schemes, "datasets": datasets, "seeds": seeds, "ray": ray}
         given = [name for name, value in {**filters, **changes}.items() if value is not None]
@@ -71,11 +78,14 @@ def rerun(
                 f"The profile 'experiment' takes `stages` and `images` alone: the protocol says all else. "
                 f"Received: {', '.join(given)}."
             )
-        outcomes = experiment.perform(Path(output), stages, images, progress)
+        folder = checked_place(output, on_cluster=False)
+        if images is not None:
+            images = path_argument("images", images)
+        outcomes = experiment.perform(folder, stages, images, progress)
         table = pd.DataFrame(
             [dataclasses.asdict(outcome) for outcome in outcomes], columns=["name", "outcome", "error"]
         )
-        return table.merge(results(output), on="name", how="left")
+        return table.merge(results(folder), on="name", how="left")
     if stages is not None or images is not None:
         raise ValueError(
             '`stages` and `images` are for the profile "experiment". '
@@ -83,11 +93,31 @@ def rerun(
         )
     selected = runs(profile, rows, models, schemes, datasets, seeds, **changes)
     if ray is not None:
-        outcomes = cluster.execute_all(selected, output, address=ray, cpus=cpus, gpus=gpus, progress=progress)
+        cluster.import_ray()
+    place = checked_place(output, on_cluster=ray is not None)
+    if ray is not None:
+        outcomes = cluster.execute_all(selected, place, address=ray, cpus=cpus, gpus=gpus, progress=progress)
     else:
-        outcomes = _execute_one_by_one(selected, Path(output), progress)
+        outcomes = _execute_one_by_one(selected, place, progress)
     table = pd.DataFrame([dataclasses.asdict(outcome) for outcome in outcomes])
-    return table.merge(results(output, [run.name for run in selected]), on="name", how="left")
+    # What could not be read is among the outcomes.
+    return table.merge(read_results(place, [run.name for run in selected])[0], on="name", how="left")
+
+
+def _check_options(ray, cpus, gpus, progress):
+    if ray is not None and not isinstance(ray, str):
+        raise TypeError(f"`ray` must be None or a str. Received: ray={ray!r} of type {type(ray).__name__}.")
+    if ray is not None and not ray.strip():
+        raise ValueError(f'`ray` must be "local" or the address of a cluster. Received: ray={ray!r}.')
+    for name, value in (("cpus", cpus), ("gpus", gpus)):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"`{name}` must be a number. Received: {name}={value!r} of type {type(value).__name__}.")
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"`{name}` must be a number of at least 0. Received: {name}={value}.")
+    if not isinstance(progress, (bool, np.bool_)):
+        raise TypeError(
+            f"`progress` must be a bool. Received: progress={progress!r} of type {type(progress).__name__}."
+        )
 
 
 def _execute_one_by_one(selected, output, progress):
@@ -100,5 +130,5 @@ def _execute_one_by_one(selected, output, progress):
         outcome = execution.attempt(run, output, progress=training.Progress(title) if progress else False)
         outcomes.append(outcome)
         if progress and outcome.outcome not in (execution.TRAINED, execution.RESUMED):
-            print(f"{title}: {outcome}", flush=True)
+            say(f"{title}: {outcome}")
     return outcomes

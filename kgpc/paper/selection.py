@@ -8,97 +8,25 @@ train all of them.
 
 import dataclasses
 import functools
+import numbers
 import os
-import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from kgpc import applications, datasets, training
+from kgpc import datasets, training
 from kgpc.grouping import D6
 from kgpc.paper.models import arguments_of
+from kgpc.paper.run import Run, plain
 from kgpc.paper.tables import published
 
-PROFILES = ("quick", "paper")
+PROFILES = ("quick", "paper")  # of `runs`
 FIRST_PAPER = "grouped-pointwise-2022"
 QUICK_SEEDS = (1, 2, 3)
 QUICK_TEST_IMAGES = 2000
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """One training of a rerun.
-
-    Attributes:
-        profile: "quick", "paper" or "experiment".
-        family: str, what the run is compared within: "MobileNet", "Inception V3", ...
-        model: str, as in the published tables; with the channels per group in the quick profile ("kMobileNet 16ch").
-        variant: "baseline", "grouped" or "narrow" (the control of the quick profile); in the experiment the key of the
-            network in `kgpc.paper.protocol`.
-        label: str, the published run, such as "JP35B14"; in the quick profile the one that it stands for, or "".
-        dataset: str, name of the data set.
-        constructor: str, name in `kgpc.applications`.
-        arguments: dict of its arguments, without `input_shape`, which is the recipe's, and `classes`.
-        recipe: `kgpc.training.Recipe`, with the seed.
-        mirrored_test: bool, whether a published row averages the predictions of an image and its mirror image.
-        test_images: int or None, number of test images to test on, equally many of each class; None for all.
-        tested: bool, whether the test images are looked at; a search for rates does not.
-        images: path or None, for data that nobody can fetch: the folder with `train/<class>/` and `test/<class>/`.
-    """
-
-    profile: str
-    family: str
-    model: str
-    variant: str
-    label: str
-    dataset: str
-    constructor: str
-    arguments: dict
-    recipe: training.Recipe
-    mirrored_test: bool = False
-    test_images: int | None = None
-    tested: bool = True
-    images: str | os.PathLike | None = None
-
-    @property
-    def scheme(self):
-        """The scheme as text, such as "D6(16)"; "" without one."""
-        return str(self.arguments.get("scheme") or "")
-
-    @property
-    def name(self):
-        """Name of the folder of the run."""
-        parts = [self.model, self.scheme, self.dataset, self.label, f"seed{self.recipe.seed}"]
-        if self.profile == "experiment":
-            recipe = self.recipe
-            budget = f"{recipe.image_size}px-{recipe.epochs}ep-{recipe.learning_rate.peak:g}"
-            parts = [self.dataset, budget, self.model, f"seed{recipe.seed}"]
-        if self.profile == "quick":
-            parts = [self.profile, self.model, f"seed{self.recipe.seed}"]
-        return "-".join(re.sub("[^a-z0-9]+", "-", part.lower()).strip("-") for part in parts if part)
-
-    def config(self):
-        """All that decides the run, as plain values that JSON can hold."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        del values["images"]  # where they lie is not what they are
-        values["arguments"] = {
-            name: value if isinstance(value, (bool, int, float, str)) or value is None else str(value)
-            for name, value in self.arguments.items()
-        }
-        return {"name": self.name, **values, "recipe": self.recipe.as_dict()}
-
-    def build(self, classes):
-        """Builds the network with the seed of the recipe.
-
-        Args:
-            classes: int, number of classes of the data.
-
-        Returns:
-            Keras model with random weights.
-        """
-        constructor = getattr(applications, self.constructor)
-        return training.build(constructor, self.recipe, classes=classes, **self.arguments)
 
 
 class QuickFamily(NamedTuple):
@@ -173,6 +101,11 @@ def runs(profile="quick", rows=None, models=None, schemes=None, datasets=None, s
     """
     if profile not in PROFILES:
         raise ValueError(f'`profile` must be "quick" or "paper". Received: profile={profile!r}.')
+    if "seed" in changes:
+        raise ValueError(f"`seed` cannot be a change: say `seeds`. Received: seed={changes['seed']!r}.")
+    # Numbers of NumPy become Python's, which the files of a run can hold.
+    changes = {name: value.item() if isinstance(value, np.generic) else value for name, value in changes.items()}
+    seeds = _seeds(seeds, profile)
     candidates = _quick_runs() if profile == "quick" else _published_runs()
     filters = {
         "rows": (rows, _labels),
@@ -186,7 +119,7 @@ def runs(profile="quick", rows=None, models=None, schemes=None, datasets=None, s
         raise ValueError("No run fits all of these filters; each of them alone fits some.")
     return [
         dataclasses.replace(run, recipe=run.recipe.replace(**changes, **({} if seed is None else {"seed": seed})))
-        for seed in _seeds(seeds, profile)
+        for seed in seeds
         for run in candidates
     ]
 
@@ -200,26 +133,23 @@ def listing(selected):
     Returns:
         `pandas.DataFrame`, one row for each run: `row` (label), `model`, `scheme`, `dataset`, `image_size`, `epochs`,
         `seed`, `name` (of its folder).
+
+    Raises:
+        TypeError: if `selected` is something else.
     """
-    return pd.DataFrame(
-        [
-            {
-                "row": run.label,
-                "model": run.model,
-                "scheme": run.scheme,
-                "dataset": run.dataset,
-                "image_size": run.recipe.image_size,
-                "epochs": run.recipe.epochs,
-                "seed": run.recipe.seed,
-                "name": run.name,
-            }
-            for run in selected
-        ]
-    )
-
-
-def _plain(text):
-    return re.sub("[^a-z0-9]+", "", text.lower())
+    if not isinstance(selected, (list, tuple)) or not all(isinstance(run, Run) for run in selected):
+        raise TypeError(f"`selected` must be a list of Run, as `runs` returns it. Received: selected={selected!r}.")
+    columns = {
+        "row": lambda run: run.label,
+        "model": lambda run: run.model,
+        "scheme": lambda run: run.scheme,
+        "dataset": lambda run: run.dataset,
+        "image_size": lambda run: run.recipe.image_size,
+        "epochs": lambda run: run.recipe.epochs,
+        "seed": lambda run: run.recipe.seed,
+        "name": lambda run: run.name,
+    }
+    return pd.DataFrame({title: [value(run) for run in selected] for title, value in columns.items()})
 
 
 def _labels(run):
@@ -241,14 +171,14 @@ def _filtered(candidates, name, wanted, names_of):
     wanted = [wanted] if isinstance(wanted, str) else wanted
     if not isinstance(wanted, (list, tuple, set)) or not all(isinstance(text, str) for text in wanted):
         raise TypeError(f"`{name}` must be a str or several of them. Received: {name}={wanted!r}.")
-    known = {_plain(text): text for run in _all_runs(candidates) for text in names_of(run) if text}
-    unknown = [text for text in wanted if _plain(text) not in known]
+    known = {plain(text): text for run in _all_runs(candidates) for text in names_of(run) if text}
+    unknown = [text for text in wanted if plain(text) not in known]
     if unknown or not wanted:
         raise ValueError(
             f"`{name}` must be among {', '.join(dict.fromkeys(known.values()))}. Received: {name}={wanted}."
         )
-    plain = {_plain(text) for text in wanted}
-    return [run for run in candidates if plain & {_plain(text) for text in names_of(run)}]
+    chosen = {plain(text) for text in wanted}
+    return [run for run in candidates if chosen & {plain(text) for text in names_of(run)}]
 
 
 def _all_runs(candidates):
@@ -261,10 +191,21 @@ def _all_runs(candidates):
 def _seeds(seeds, profile):
     if seeds is None:
         return QUICK_SEEDS if profile == "quick" else (None,)
-    seeds = [seeds] if isinstance(seeds, int) else list(seeds)
+    if isinstance(seeds, numbers.Integral):
+        seeds = [seeds]
+    if isinstance(seeds, (str, bytes, dict)) or not isinstance(seeds, Iterable):
+        raise TypeError(f"`seeds` must be an int or several. Received: seeds={seeds!r} of type {type(seeds).__name__}.")
+    seeds = list(seeds)
+    for seed in seeds:
+        if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+            raise TypeError(f"`seeds` must be an int or several. Received: seeds={seeds!r}.")
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"`seeds` must be in [0, 2**32). Received: seeds={seeds!r}.")
     if not seeds:
         raise ValueError(f"`seeds` must be one int or more. Received: seeds={seeds}.")
-    return seeds
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"`seeds` must be different ones. Received: seeds={seeds}.")
+    return [int(seed) for seed in seeds]
 
 
 def _quick_runs():
@@ -351,7 +292,8 @@ def _published_runs():
 
 def _has_fashion_mnist():
     """Whether all of Fashion-MNIST is on this computer, so that nothing has to be downloaded."""
-    cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets" / "fashion-mnist"
+    home = os.environ.get("KERAS_HOME") or Path(os.path.expanduser("~"), ".keras")  # there may be no home at all
+    cache = Path(home) / "datasets" / "fashion-mnist"
     return datasets.DEBIAN_FASHION_MNIST.is_dir() or cache.is_dir()
 
 

@@ -5,13 +5,16 @@ import dataclasses
 import numpy as np
 from matplotlib import patches
 
-from kgpc.grouping import interleaved_order
+from kgpc.arguments import received
+from kgpc.grouping import Plan, interleaved_order
+from kgpc.plots import arguments
 from kgpc.plots.style import COLORS, in_style, new_figure, text_color
 
 # Colours of the groups in `subnetwork`; black is kept for lines.
 _GROUP_COLORS = [color for name, color in COLORS.items() if name != "black"]
 _BOX = 0.8  # height of the box of a channel; channels are 1 apart
 _COLUMN_DISTANCE = 4.0
+_MOST_CHANNELS = 256  # every one is a box, and lines from and to it
 
 
 @dataclasses.dataclass
@@ -177,7 +180,19 @@ def subnetwork(plan, title=None):
 
     Returns:
         `matplotlib.figure.Figure`.
+
+    Raises:
+        TypeError: if `plan` is not a `Plan`, or `title` not a str.
+        ValueError: if the plan has more than 256 input channels or filters.
     """
+    if not isinstance(plan, Plan):
+        raise TypeError(f"`plan` must be a `kgpc.grouping.Plan`, such as D6(4).plan(16, 16). {received('plan', plan)}")
+    if max(plan.in_channels, plan.filters) > _MOST_CHANNELS:
+        raise ValueError(
+            f"`plan` must have at most {_MOST_CHANNELS} input channels and filters to be drawn. "
+            f"Received: {plan.in_channels} input channels, {plan.filters} filters."
+        )
+    arguments.labels(title)
     columns, links = columns_of(plan)
     positions = [index * _COLUMN_DISTANCE for index in range(len(columns))]
     depth = -min(column.bottom for column in columns) + (2 if plan.second else 1)

@@ -3,6 +3,8 @@
 import numpy as np
 from matplotlib import ticker
 
+from kgpc.arguments import boolean, mapping, received
+from kgpc.plots import arguments
 from kgpc.plots.style import GREY, HALO, LINE_STYLES, MARKERS, color_list, in_style, new_figure, text_color
 
 
@@ -11,7 +13,8 @@ def stacked_bars(frame, xlabel, title=None, colors=None, totals=True, percent=Fa
     """Horizontal bars, each divided into parts: how a whole is made up, and how wholes compare.
 
     Args:
-        frame: `pandas.DataFrame` of numbers >= 0; one bar per row, named by the index, one part per column.
+        frame: `pandas.DataFrame` of numbers >= 0; one bar per row (at most 400), named by the index, one part per
+            column.
         xlabel: str, what the length of a bar is, with its unit.
         title: str or None.
         colors: dict or None, colour of some columns.
@@ -20,13 +23,27 @@ def stacked_bars(frame, xlabel, title=None, colors=None, totals=True, percent=Fa
 
     Returns:
         `matplotlib.figure.Figure`.
+
+    Raises:
+        TypeError: if an argument is of another type, or a column holds no numbers.
+        ValueError: if `frame` is empty, holds negative numbers, NaN or infinity, or has more than eight columns without
+            a colour of their own.
     """
+    arguments.frame("frame", frame)
+    arguments.labels(title, xlabel=xlabel)
+    totals, percent = boolean("totals", totals), boolean("percent", percent)
+    colors = arguments.colors("colors", colors)
+    arguments.drawable("frame", frame.columns, colors)
+    parts = {name: arguments.column("frame", frame, name) for name in frame.columns}
+    for name, values in parts.items():
+        arguments.at_least(f"frame[{name!r}]", values, 0)
     figure, axes = new_figure(7.5, 1.5 + 0.45 * len(frame))
-    left, longest = np.zeros(len(frame)), frame.sum(axis=1).max()
-    for name, color in zip(frame.columns, color_list(frame.columns, colors), strict=True):
-        values = frame[name].to_numpy(float)
-        axes.barh(frame.index, values, 0.62, left, color=color, edgecolor="white", linewidth=0.5, label=name)
-        shares = values / frame.sum(axis=1).to_numpy(float)
+    whole = np.sum(list(parts.values()), axis=0)
+    left, longest = np.zeros(len(frame)), whole.max() or 1.0
+    rows = np.arange(len(frame))
+    for (name, values), color in zip(parts.items(), color_list(frame.columns, colors), strict=True):
+        axes.barh(rows, values, 0.62, left, color=color, edgecolor="white", linewidth=0.5, label=str(name))
+        shares = values / np.where(whole == 0, 1.0, whole)
         for row in np.flatnonzero(values > 0.06 * longest):
             position = left[row] + values[row] / 2
             axes.text(position, row, f"{shares[row]:.0%}", ha="center", va="center", color=text_color(color))
@@ -34,6 +51,7 @@ def stacked_bars(frame, xlabel, title=None, colors=None, totals=True, percent=Fa
     if totals:
         for row, total in enumerate(left):
             axes.text(total + 0.01 * longest, row, f"{total:,.0f}", ha="left", va="center")
+    axes.set_yticks(rows, [str(name) for name in frame.index])
     axes.set_xlim(0, (1.16 if totals else 1.0) * longest)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
@@ -56,13 +74,25 @@ def layer_bars(frame, ylabel, title=None, colors=None):
 
     Returns:
         `matplotlib.figure.Figure`.
+
+    Raises:
+        TypeError: if an argument is of another type.
+        ValueError: if `frame` is empty or lacks a column, holds negative numbers, NaN or infinity, or has more than
+            eight kinds without a colour of their own.
     """
+    arguments.frame("frame", frame, ("kind", "value"), rows=None)
+    arguments.labels(title, ylabel=ylabel)
+    colors = arguments.colors("colors", colors)
+    layers = np.array(arguments.texts("frame", frame, "kind"))
+    kinds = list(dict.fromkeys(layers))
+    arguments.drawable("frame", kinds, colors)
+    values = arguments.column("frame", frame, "value")
+    arguments.at_least("frame['value']", values, 0)
     figure, axes = new_figure(7.5, 3.2)
-    kinds = list(dict.fromkeys(frame["kind"]))
     position = np.arange(1, len(frame) + 1)
     for kind, color in zip(kinds, color_list(kinds, colors), strict=True):
-        chosen = (frame["kind"] == kind).to_numpy()
-        axes.bar(position[chosen], frame["value"][chosen], width=0.8, color=color, label=kind)
+        chosen = layers == kind
+        axes.bar(position[chosen], values[chosen], width=0.8, color=color, label=str(kind))
     axes.grid(visible=False, axis="x")
     axes.yaxis.set_major_formatter(ticker.EngFormatter(sep=" "))
     axes.set_xlabel("layer, counted from the image to the classes")
@@ -78,22 +108,47 @@ def line_chart(x, curves, xlabel, ylabel, title=None, levels=None, marks=None, l
 
     Args:
         x: sequence of numbers, shape `(n,)`.
-        curves: dict from the name of a curve to its values, shape `(n,)`, or `(runs, n)` for repeated runs.
+        curves: dict from the name of a curve to its values, shape `(n,)`, or `(runs, n)` for repeated runs; at most
+            eight. Where a value is NaN or masked the curve is interrupted.
         xlabel: str, what the horizontal axis is, with its unit.
         ylabel: str, what the vertical axis is, with its unit.
         title: str or None.
         levels: dict or None, names and heights of dotted horizontal lines to compare with.
         marks: dict or None, names and positions of dotted vertical lines.
-        log: bool, whether both axes are logarithmic.
+        log: bool, whether both axes are logarithmic; all numbers must then be above 0.
         percent: bool, whether the values are fractions to be written as percentages.
         markers: bool, whether to mark the points; leave them out where there are many.
 
     Returns:
         `matplotlib.figure.Figure`.
+
+    Raises:
+        TypeError: if an argument is of another type.
+        ValueError: if there is no curve or there are more than eight, a curve has not as many values as `x`, or numbers
+            are infinite, or not above 0 on logarithmic axes.
     """
+    log, percent, markers = boolean("log", log), boolean("percent", percent), boolean("markers", markers)
+    arguments.labels(title, xlabel=xlabel, ylabel=ylabel)
+    x = arguments.array("x", x, (1,))
+    mapping("curves", curves, "numbers")
+    arguments.drawable("curves", curves)
+    curves = {
+        name: arguments.array(f"curves[{name!r}]", values, (1, 2), missing=True) for name, values in curves.items()
+    }
+    for name, values in curves.items():
+        if values.shape[-1] != len(x):
+            raise ValueError(
+                f"`curves` must have a value for each of the {len(x)} numbers of `x`. "
+                f"Received: curves[{name!r}] of shape {values.shape}."
+            )
+    if log:
+        for name, values in {"x": x, **{f"curves[{name!r}]": values for name, values in curves.items()}}.items():
+            arguments.at_least(name, values, 0, above=True)
+    levels = arguments.levels("levels", levels, above=0 if log else None)
+    marks = arguments.levels("marks", marks, above=0 if log else None)
     figure, axes = new_figure(7.5, 3.6)
     for index, (name, color) in enumerate(zip(curves, color_list(curves, None), strict=True)):
-        runs = np.atleast_2d(np.asarray(curves[name], float))
+        runs = np.atleast_2d(curves[name])
         style = {"color": color, "linestyle": LINE_STYLES[index % len(LINE_STYLES)], "linewidth": 2}
         if markers:
             style["marker"] = MARKERS[index % len(MARKERS)]
@@ -110,12 +165,12 @@ def line_chart(x, curves, xlabel, ylabel, title=None, levels=None, marks=None, l
         axes.yaxis.set_major_formatter(ticker.PercentFormatter(1.0, decimals=0))
     dotted = {"color": GREY, "linestyle": (0, (1, 1)), "linewidth": 1.5}
     text = {"textcoords": "offset points", "color": GREY, "path_effects": HALO}
-    for name, height in (levels or {}).items():
+    for name, height in levels.items():
         axes.axhline(height, **dotted)
         left, right = (_distance(curves, end, height) for end in (0, -1))
-        x, offset, side = (0, 2, "left") if left > right else (1, -2, "right")
-        axes.annotate(name, (x, height), (offset, 4), xycoords=("axes fraction", "data"), ha=side, **text)
-    for name, position in (marks or {}).items():
+        end, offset, side = (0, 2, "left") if left > right else (1, -2, "right")
+        axes.annotate(name, (end, height), (offset, 4), xycoords=("axes fraction", "data"), ha=side, **text)
+    for name, position in marks.items():
         axes.axvline(position, **dotted)
         axes.annotate(name, (position, 0), (4, 4), xycoords=("data", "axes fraction"), **text)
     axes.set_xlabel(xlabel)
@@ -128,7 +183,7 @@ def line_chart(x, curves, xlabel, ylabel, title=None, levels=None, marks=None, l
 
 def _distance(curves, end, height):
     """Distance of a height to the nearest curve at one end of them."""
-    return min(np.abs(np.atleast_2d(np.asarray(values, float))[:, end] - height).min() for values in curves.values())
+    return min(np.abs(np.atleast_2d(values)[:, end] - height).min() for values in curves.values())
 
 
 @in_style
@@ -137,16 +192,37 @@ def scatter(groups, xlabel, ylabel, title=None, log_x=False, size=(7.5, 3.8)):
 
     Args:
         groups: dict from the name of a group to a `pandas.DataFrame` with the columns `x` and `y` and, for text beside
-            the points, `label`. The points of a group with labels are larger and joined by a thin line.
+            the points, `label` (str); at most eight. A point without a number is not drawn. The points of a group with
+            labels are larger and joined by a thin line.
         xlabel: str, what the horizontal axis is, with its unit.
         ylabel: str, what the vertical axis is, with its unit.
         title: str or None.
-        log_x: bool, whether the horizontal axis is logarithmic.
-        size: (float, float), width and height in inches.
+        log_x: bool, whether the horizontal axis is logarithmic; all `x` must then be above 0.
+        size: (float, float), width and height in inches, at most 200.
 
     Returns:
         `matplotlib.figure.Figure`.
+
+    Raises:
+        TypeError: if an argument is of another type.
+        ValueError: if there is no group or there are more than eight, one is empty or lacks a column, or numbers are
+            infinite, or not above 0 on a logarithmic axis.
     """
+    log_x = boolean("log_x", log_x)
+    arguments.labels(title, xlabel=xlabel, ylabel=ylabel)
+    mapping("groups", groups, "DataFrames")
+    arguments.drawable("groups", groups)
+    for name, points in groups.items():
+        group = f"groups[{name!r}]"
+        arguments.frame(group, points, ("x", "y"), rows=None)
+        x, _ = (arguments.column(group, points, key, missing=True) for key in ("x", "y"))
+        if log_x:
+            arguments.at_least(f"{group}['x']", x, 0, above=True)
+        if "label" in points:
+            arguments.texts(group, points, "label")
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        raise TypeError(f"`size` must be a pair of numbers, width and height in inches. {received('size', size)}")
+    size = [arguments.inches("size", side) for side in size]
     figure, axes = new_figure(*size)
     for index, (name, color) in enumerate(zip(groups, color_list(groups, None), strict=True)):
         points, marker = groups[name], MARKERS[index % len(MARKERS)]

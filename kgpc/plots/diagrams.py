@@ -6,11 +6,12 @@ connection around it.
 """
 
 import dataclasses
-import typing
 
 import numpy as np
 from matplotlib import patches
 
+from kgpc.arguments import boolean, mapping, number, received, text
+from kgpc.plots import arguments
 from kgpc.plots.style import COLORS, LAYER_COLORS, in_style, new_figure, text_color
 
 _LINE = 0.155  # height of a line of text, inches
@@ -19,23 +20,34 @@ _MARGIN = 0.11  # between the text and the edge of its box, inches
 _GAP = 0.21  # between boxes, for an arrow, inches
 _CIRCLE = 0.26  # diameter of a circle, inches
 _FONT_SIZE = 8.0
+_DEEPEST = 8  # branches within branches
 _WIDEST = 7.6  # inches; what is wider is drawn smaller, with smaller letters
 _ARROW = {"arrowstyle": "-|>", "color": "black", "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
 _WIRE = {"color": "black", "linewidth": 1.1, "solid_capstyle": "butt", "solid_joinstyle": "miter"}
 
 
-class Box(typing.NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Box:
     """One box of a `block_diagram`.
 
     Attributes:
         text: str, what is written into it; "+" and "×" are drawn as circles.
         kind: str, a key of `LAYER_COLORS` for its colour; "" is white.
         changed: bool, whether its edge is emphasized: something that one of the networks does differently.
+
+    Raises:
+        TypeError: if an argument is of another type.
+        ValueError: if `text` is empty, or `kind` is unknown.
     """
 
     text: str
     kind: str = ""
     changed: bool = False
+
+    def __post_init__(self):
+        text("text", self.text, empty=False)
+        arguments.kind("kind", self.kind)
+        boolean("changed", self.changed)
 
 
 @dataclasses.dataclass
@@ -175,14 +187,33 @@ def _draw_sequence(axes, x, top, items):
         if isinstance(item, Box):
             top = _draw_box(axes, x, top, item, half)
             continue
-        following = items[index + 1] if index + 1 < len(items) else None
-        if not isinstance(following, Box):
-            raise ValueError(f"After branches must come a `Box` in which they meet. Received: {following!r}.")
+        following = items[index + 1]
         area = _area_of_box(following)
         height = _branch_positions(item, half)[1].height
         target = (top - height - _GAP - area.height / 2, area.right if _is_operator(following) else half)
         top = _draw_branches(axes, x, top, item, half, target)
     return top
+
+
+def _check_layers(place, items, depth=1):
+    """Checks a list of boxes and branches; `place` says where it is in `networks`."""
+    if not isinstance(items, list):
+        raise TypeError(f"`{place}` must be a list of `Box` and of tuples of such lists. {received(place, items)}")
+    if depth > _DEEPEST:
+        raise ValueError(f"`networks` must not have branches within branches more than {_DEEPEST} deep.")
+    for index, item in enumerate(items):
+        if isinstance(item, Box):
+            continue
+        if not isinstance(item, tuple) or not item:
+            raise TypeError(f"`{place}` must hold `Box` and tuples of lists. {received(f'{place}[{index}]', item)}")
+        for position, branch in enumerate(item):
+            _check_layers(f"{place}[{index}][{position}]", branch, depth + 1)
+        following = items[index + 1] if index + 1 < len(items) else None
+        if not isinstance(following, Box):
+            raise ValueError(
+                f"`{place}` must have a `Box` after branches, in which they meet. "
+                f"Received: {following!r} after {place}[{index}]."
+            )
 
 
 @in_style
@@ -195,14 +226,22 @@ def block_diagram(networks, title=None, gap=0.5):
             line: a residual connection is `([...], [])`, a squeeze-and-excite branch `([], [...])`; data then flow
             straight on along the first branch, and the others come back from the side.
         title: str or None.
-        gap: float, distance between networks in inches.
+        gap: float >= 0, distance between networks in inches.
 
     Returns:
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: if no `Box` follows branches.
+        TypeError: if an argument is of another type.
+        ValueError: if there is no network, one has no layers, no `Box` follows branches, or `gap` is negative.
     """
+    arguments.labels(title)
+    gap = number("gap", gap, smallest=0, largest=arguments.MOST_INCHES)
+    mapping("networks", networks, "lists of layers")
+    for name, items in networks.items():
+        _check_layers(f"networks[{name!r}]", items)
+        if not items:
+            raise ValueError(f"`networks[{name!r}]` must hold at least one `Box`. Received: [].")
     areas = {name: _area_of(items) for name, items in networks.items()}
     header = 0.3 + _LINE * max(name.count("\n") + 1 for name in networks)
     heights = max(area.height for area in areas.values())
@@ -210,6 +249,10 @@ def block_diagram(networks, title=None, gap=0.5):
     widths = [max(area.left + area.right, width) for area, width in zip(areas.values(), titles, strict=True)]
     width, height = sum(widths) + gap * (len(widths) - 1) + 0.1, header + heights + 2 * _GAP
     scale = min(1.0, _WIDEST / width)
+    if height * scale > arguments.MOST_INCHES:
+        raise ValueError(
+            f"`networks` must fit into {arguments.MOST_INCHES:g} inches. Received: {height * scale:.0f} inches."
+        )
     figure, axes = new_figure(width * scale, height * scale + (0.3 if title else 0))
     axes.set_axis_off()
     axes.set(xlim=(0, width), ylim=(-height, 0), aspect="equal")
@@ -225,8 +268,8 @@ def block_diagram(networks, title=None, gap=0.5):
         bottom = _draw_sequence(axes, x, top - 0.12, items)
         _arrow(axes, x, bottom, bottom - _GAP)
         start += own_width + gap
-    for text in axes.texts:
-        text.set_fontsize(text.get_fontsize() * scale)
+    for written in axes.texts:
+        written.set_fontsize(written.get_fontsize() * scale)
     axes.set_title(title or "")
     return figure
 
@@ -244,7 +287,18 @@ def feature_maps(frame, title=None):
 
     Returns:
         `matplotlib.figure.Figure`.
+
+    Raises:
+        TypeError: if an argument is of another type.
+        ValueError: if `frame` is empty or lacks a column, a number is smaller than 1, or a kind is unknown.
     """
+    arguments.frame("frame", frame, ("label", "size", "channels", "kind"))
+    arguments.labels(title)
+    arguments.texts("frame", frame, "label")
+    for name in ("size", "channels"):
+        arguments.counts("frame", frame, name)
+    for value in frame["kind"]:
+        arguments.kind("frame['kind']", value)
     heights = 1.5 * (frame["size"].to_numpy(float) / frame["size"].max()) ** 0.55
     depths = 0.06 + 0.5 * (frame["channels"].to_numpy(float) / frame["channels"].max()) ** 0.6
     slants = 0.38 * heights

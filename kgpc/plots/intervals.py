@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kgpc.plots import arguments
 from kgpc.plots.style import GREY, MARKERS, color_list, in_style, new_figure
 
 
@@ -10,8 +11,8 @@ def interval_chart(frame, xlabel, title=None, levels=None, formats="", colors=No
     """One row for each number, with its interval; rows of one group have one colour and one marker.
 
     Args:
-        frame: `pandas.DataFrame`; one row per number, named by the index, with the columns `value`, `low` and `high`
-            (the ends of the interval) and, to tell rows apart, `group` (str).
+        frame: `pandas.DataFrame`; one row per number (at most 400), named by the index, with the columns `value`,
+            `low` and `high` (the ends of the interval) and, to tell rows apart, `group` (str).
         xlabel: str, what the numbers are, with their unit and what the interval is.
         title: str or None.
         levels: dict or None, names and positions of dotted vertical lines to compare with.
@@ -22,16 +23,25 @@ def interval_chart(frame, xlabel, title=None, levels=None, formats="", colors=No
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: if a column is missing, or a value lies outside its interval.
+        TypeError: if an argument is of another type.
+        ValueError: if `frame` is empty or lacks a column, a number is not finite, a value lies outside its interval,
+            `formats` is no format specification, or more than eight groups have no colour of their own.
     """
-    missing = {"value", "low", "high"} - set(frame.columns)
-    if missing:
-        raise ValueError(f"`frame` must have the columns value, low and high. Received: {list(frame.columns)}.")
-    values, low, high = (frame[name].to_numpy(float) for name in ("value", "low", "high"))
-    if not ((low <= values) & (values <= high)).all():
-        raise ValueError("`frame` must hold values within their intervals: low <= value <= high.")
-    groups = frame["group"].tolist() if "group" in frame else [""] * len(frame)
+    arguments.frame("frame", frame, ("value", "low", "high"))
+    arguments.labels(title, xlabel=xlabel)
+    arguments.format_specification("formats", formats)
+    levels, colors = arguments.levels("levels", levels), arguments.colors("colors", colors)
+    values, low, high = (arguments.column("frame", frame, name) for name in ("value", "low", "high"))
+    outside = np.flatnonzero((values < low) | (values > high))
+    if len(outside):
+        row = outside[0]
+        raise ValueError(
+            "`frame` must hold values within their intervals: low <= value <= high. "
+            f"Received: row {frame.index[row]!r} with value={values[row]:g}, low={low[row]:g}, high={high[row]:g}."
+        )
+    groups = arguments.texts("frame", frame, "group") if "group" in frame else [""] * len(frame)
     names = list(dict.fromkeys(groups))
+    arguments.drawable("frame", names, colors)
     looks = dict(zip(names, zip(color_list(names, colors), MARKERS * 2, strict=False), strict=True))
     figure, axes = new_figure(7.5, 0.9 + 0.27 * len(frame))
     for row, group in enumerate(groups):
@@ -42,7 +52,7 @@ def interval_chart(frame, xlabel, title=None, levels=None, formats="", colors=No
         if formats:
             text = format(values[row], formats)
             axes.annotate(text, (high[row], row), (5, 0), textcoords="offset points", va="center", fontsize="small")
-    for name, position in (levels or {}).items():
+    for name, position in levels.items():
         axes.axvline(position, color=GREY, linestyle=(0, (1, 1)), linewidth=1.5)
         axes.annotate(
             name, (position, 1), (3, 2), xycoords=("data", "axes fraction"), textcoords="offset points", color=GREY

@@ -5,7 +5,10 @@ import html
 import io
 
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 from PIL import Image
+
+from kgpc.arguments import received, shown
 
 _PIXELS_PER_INCH = 150
 _CSS_PIXELS_PER_INCH = 96
@@ -13,8 +16,10 @@ _CSS_PIXELS_PER_INCH = 96
 
 def _png(figure, alt):
     """The figure as PNG in base64, and the width in pixels that it has on a page; closes the figure."""
+    if not isinstance(figure, Figure):
+        raise TypeError(f"`figure` must be a `matplotlib.figure.Figure`. {received('figure', figure)}")
     if not isinstance(alt, str) or not alt.strip():
-        raise ValueError(f"`alt` must describe the figure in words. Received: alt={alt!r}.")
+        raise ValueError(f"`alt` must describe the figure in words. Received: alt={shown(alt)}.")
     drawn, stored = io.BytesIO(), io.BytesIO()
     has_pictures = any(axes.images for axes in figure.axes)
     figure.savefig(drawn, format="png", dpi=_PIXELS_PER_INCH, bbox_inches="tight")
@@ -38,7 +43,8 @@ def show(figure, alt):
             text.
 
     Raises:
-        ValueError: if `alt` is empty.
+        TypeError: if `figure` is not a figure.
+        ValueError: if `alt` is empty or no str.
     """
     from IPython.display import display
 
@@ -58,7 +64,8 @@ def as_html(figure, alt):
         str, an `img` element with the picture in it.
 
     Raises:
-        ValueError: if `alt` is empty.
+        TypeError: if `figure` is not a figure.
+        ValueError: if `alt` is empty or no str.
     """
     picture, width = _png(figure, alt)
     return f'<img src="data:image/png;base64,{picture}" width="{width}" alt="{html.escape(alt)}">'

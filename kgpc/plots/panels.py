@@ -4,7 +4,29 @@ import math
 
 from matplotlib import ticker
 
+from kgpc.arguments import boolean, mapping, positive_integer, shown
+from kgpc.plots import arguments
 from kgpc.plots.style import LINE_STYLES, MARKERS, color_list, in_style, new_figure
+
+
+def _checked_panels(panels, log_x):
+    """The panels with their numbers as float arrays."""
+    mapping("panels", panels, "dicts of curves")
+    checked = {}
+    for panel, curves in panels.items():
+        place = f"panels[{panel!r}]"
+        checked[panel] = {}
+        for name, pair in mapping(place, curves, "pairs (x, y)").items():
+            pair = arguments.lists_of(f"{place}[{name!r}]", pair, 2)
+            x, y = (arguments.array(f"{place}[{name!r}]", values, (1,), missing=True) for values in pair)
+            if len(x) != len(y):
+                raise ValueError(
+                    f"`{place}[{name!r}]` must have as many numbers x as y. Received: {len(x)} and {len(y)}."
+                )
+            if log_x:
+                arguments.at_least(f"{place}[{name!r}]", x, 0, above=True)
+            checked[panel][name] = x, y
+    return checked
 
 
 @in_style
@@ -25,31 +47,41 @@ def curve_panels(
 
     Args:
         panels: dict from the title of a panel to a dict from the name of a curve to a pair `(x, y)` of sequences of
-            numbers of the same length. Where y is NaN the curve is interrupted.
+            numbers of the same length. Where a number is NaN or masked the curve is interrupted. At most eight curves
+            have different names.
         xlabel: str, what the horizontal axes are, with their unit.
         ylabel: str, what the vertical axes are, with their unit.
         title: str or None.
         columns: int >= 1, panels in a row.
         colors: dict or None, colour of some curves.
-        log_x: bool, whether the horizontal axes are logarithmic.
+        log_x: bool, whether the horizontal axes are logarithmic; all x must then be above 0.
         percent: bool, whether the values are fractions to be written as percentages.
         markers: bool, whether to mark the points.
         share_y: bool, whether all panels have the same vertical axis.
-        height: float, height of a panel in inches.
+        height: float > 0, height of a panel in inches; the figure has at most 200.
 
     Returns:
         `matplotlib.figure.Figure`; its first axes are the panels, in order.
 
     Raises:
-        ValueError: if there is no panel, or `columns` is smaller than 1.
+        TypeError: if an argument is of another type.
+        ValueError: if there is no panel, a panel has no curve, x and y differ in length, numbers are infinite, or not
+            above 0 on a logarithmic axis, `columns` is smaller than 1, or the figure becomes too high.
     """
-    if not panels:
-        raise ValueError(f"`panels` must hold at least one panel. Received: panels={panels!r}.")
-    if columns < 1:
-        raise ValueError(f"`columns` must be at least 1. Received: columns={columns}.")
-    columns = min(columns, len(panels))
+    log_x, percent = boolean("log_x", log_x), boolean("percent", percent)
+    markers, share_y = boolean("markers", markers), boolean("share_y", share_y)
+    arguments.labels(title, xlabel=xlabel, ylabel=ylabel)
+    colors = arguments.colors("colors", colors)
+    panels = _checked_panels(panels, log_x)
+    columns = min(positive_integer("columns", columns), len(panels))
     rows = math.ceil(len(panels) / columns)
+    if arguments.inches("height", height) * rows > arguments.MOST_INCHES:
+        raise ValueError(
+            f"`panels` must fit into {arguments.MOST_INCHES:g} inches. "
+            f"Received: {rows} rows of panels, height={shown(height)} inches each."
+        )
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
+    arguments.drawable("panels", names, colors)
     looks = {
         name: {"color": color, "linestyle": LINE_STYLES[index % len(LINE_STYLES)], "label": name}
         | ({"marker": MARKERS[index % len(MARKERS)], "markersize": 5} if markers else {})

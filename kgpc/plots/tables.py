@@ -6,6 +6,13 @@ import numbers
 import numpy as np
 import pandas as pd
 
+from kgpc.arguments import received, shown
+from kgpc.plots import arguments
+
+
+def _is_missing(value):
+    return pd.api.types.is_scalar(value) and pd.isna(value)
+
 
 class CaptionedTable:
     """A DataFrame with a caption, as `table` returns it; a notebook shows it as a formatted table.
@@ -26,7 +33,7 @@ class CaptionedTable:
         return pd.DataFrame({name: [self._text(name, value) for value in frame[name]] for name in frame.columns})
 
     def _text(self, column, value):
-        if pd.api.types.is_scalar(value) and pd.isna(value):
+        if _is_missing(value):
             return ""
         if column in self._formats:
             return format(value, self._formats[column])
@@ -60,6 +67,18 @@ class CaptionedTable:
     _repr_html_ = to_html  # what notebooks ask for
 
 
+def _checked_format(name, specification, value):
+    """Checks that a value can be written as the table will write it."""
+    try:
+        if not _is_missing(value):
+            format(value, specification)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"`formats` must hold format specifications for what the columns hold. "
+            f"Received: {name!r}: {shown(specification)} for {shown(value)} ({type(value).__name__})."
+        ) from None
+
+
 def table(frame, caption, formats=None):
     """Gives a DataFrame a caption and readable numbers.
 
@@ -67,19 +86,27 @@ def table(frame, caption, formats=None):
 
     Args:
         frame: `pandas.DataFrame`.
-        caption: str, says what the table shows and, where a column name does not, the unit.
+        caption: str, not empty, says what the table shows and, where a column name does not, the unit.
         formats: dict or None, format specification (as for `format`) of columns, for example `{"share": ".1%"}`.
 
     Returns:
         `CaptionedTable`; as the last expression of a cell it is shown.
 
     Raises:
-        ValueError: if `caption` is empty, or `formats` names a column that is not there.
+        TypeError: if `frame` is not a DataFrame, or `formats` not a dict.
+        ValueError: if `caption` is empty or no str, two columns have the same name, `formats` names a column that is
+            not there, or a value of it cannot be written so.
     """
     if not isinstance(caption, str) or not caption.strip():
-        raise ValueError(f"`caption` must say what the table shows. Received: caption={caption!r}.")
+        raise ValueError(f"`caption` must say what the table shows. Received: caption={shown(caption)}.")
+    arguments.distinct_columns("frame", frame)
+    if formats is not None and not isinstance(formats, dict):
+        raise TypeError(f"`formats` must be a dict from columns to texts, or None. {received('formats', formats)}")
     formats = dict(formats or {})
     unknown = [name for name in formats if name not in frame.columns]
     if unknown:
         raise ValueError(f"`formats` must name columns of the table: {list(frame.columns)}. Received: {unknown}.")
+    for name, specification in formats.items():
+        for value in frame[name]:
+            _checked_format(name, specification, value)
     return CaptionedTable(frame, caption, formats)

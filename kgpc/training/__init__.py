@@ -14,19 +14,14 @@ interrupted goes on when the same lines are executed again.
 
 from kgpc.training.augmentation import Augmentation, Transformation, sample_generator
 from kgpc.training.batches import Batches, prepare, split
-from kgpc.training.checkpoints import DamagedCheckpoint
-from kgpc.training.fitting import (
-    Evaluation,
-    NonFiniteLoss,
-    TrainingResult,
-    build,
-    evaluate,
-    fit,
-    set_batch_norm_momentum,
-)
+from kgpc.training.checkpoints import DamagedCheckpoint, FolderBusy
+from kgpc.training.compilation import set_batch_norm_momentum
+from kgpc.training.evaluation import Evaluation, evaluate
+from kgpc.training.fitting import TrainingResult, build, fit
 from kgpc.training.progress import Progress
 from kgpc.training.recipes import QUICK, Recipe, recipe
 from kgpc.training.schedules import Cyclical, Exponential, OneCycle
+from kgpc.training.training_loop import NonFiniteLoss
 
 __all__ = [
     "QUICK",
@@ -36,6 +31,7 @@ __all__ = [
     "DamagedCheckpoint",
     "Evaluation",
     "Exponential",
+    "FolderBusy",
     "NonFiniteLoss",
     "OneCycle",
     "Progress",

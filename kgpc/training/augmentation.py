@@ -12,6 +12,11 @@ import numbers
 import cv2
 import numpy as np
 
+from kgpc.training.argument_checks import check_integer, check_number
+
+# The longest side of an image that OpenCV transforms.
+_MOST_PIXELS = 32_766
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Transformation:
@@ -26,15 +31,35 @@ class Transformation:
     matrix: np.ndarray
     channel_shift: float = 0.0
 
+    def __post_init__(self):
+        matrix = self.matrix
+        if not isinstance(matrix, np.ndarray) or matrix.shape != (2, 3) or matrix.dtype != np.float64:
+            received = f"{matrix.dtype}, shape {matrix.shape}" if isinstance(matrix, np.ndarray) else repr(matrix)
+            raise TypeError(f"`matrix` must be a float64 array of shape (2, 3). Received: matrix={received}.")
+        if not np.isfinite(matrix).all():
+            raise ValueError(f"`matrix` must be finite. Received: matrix={matrix.tolist()}.")
+        check_number("channel_shift", self.channel_shift)
+
     def apply(self, image):
         """Transforms an image; what is uncovered at a margin is filled with the nearest pixel.
 
         Args:
-            image: float32 array (height, width, channels).
+            image: float32 array (height, width, channels), at most 32,766 pixels high and wide.
 
         Returns:
             float32 array of the same shape.
+
+        Raises:
+            TypeError, ValueError: if `image` is something else.
         """
+        if not isinstance(image, np.ndarray) or image.dtype != np.float32:
+            received = f"an array of {image.dtype}" if isinstance(image, np.ndarray) else repr(image)
+            raise TypeError(f"`image` must be a float32 array. Received: image={received}.")
+        if image.ndim != 3 or not image.size or max(image.shape) > _MOST_PIXELS:
+            raise ValueError(
+                "`image` must have the shape (height, width, channels), of at least one and at most "
+                f"{_MOST_PIXELS:,} each. Received: image.shape={image.shape}."
+            )
         size = image.shape[1::-1]
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         result = cv2.warpAffine(image, self.matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -87,15 +112,9 @@ class Augmentation:
 
     def __post_init__(self):
         for name in ("rotation", "width_shift", "height_shift", "shear", "zoom", "channel_shift"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, numbers.Real):
-                raise TypeError(f"`{name}` must be a number. Received: {name}={value!r}.")
-            if not 0 <= value < math.inf:
-                raise ValueError(f"`{name}` must be at least 0 and finite. Received: {name}={value}.")
-        if isinstance(self.shift_pixels, bool) or not isinstance(self.shift_pixels, numbers.Integral):
-            raise TypeError(f"`shift_pixels` must be an int. Received: shift_pixels={self.shift_pixels!r}.")
-        if self.shift_pixels < 0:
-            raise ValueError(f"`shift_pixels` must be at least 0. Received: shift_pixels={self.shift_pixels}.")
+            if check_number(name, getattr(self, name)) < 0:
+                raise ValueError(f"`{name}` must be at least 0 and finite. Received: {name}={getattr(self, name)}.")
+        check_integer("shift_pixels", self.shift_pixels, 0, _MOST_PIXELS)
         if self.zoom >= 1:
             raise ValueError(f"`zoom` must be in [0, 1). Received: zoom={self.zoom}.")
         for name in ("horizontal_flip", "vertical_flip"):
@@ -106,12 +125,25 @@ class Augmentation:
         """Draws a transformation.
 
         Args:
-            shape: tuple, height and width of the image in pixels; more items are ignored.
+            shape: tuple of ints >= 1, height and width of the image in pixels; more items are ignored.
             generator: `numpy.random.Generator`.
 
         Returns:
             `Transformation`.
+
+        Raises:
+            TypeError, ValueError: if an argument is something else.
         """
+        if not isinstance(shape, (tuple, list)) or len(shape) < 2:
+            raise TypeError(f"`shape` must be a tuple with height and width. Received: shape={shape!r}.")
+        for length in shape[:2]:
+            if isinstance(length, bool) or not isinstance(length, numbers.Integral) or length < 1:
+                raise ValueError(f"`shape` must have ints of at least 1. Received: shape={shape!r}.")
+        if not (callable(getattr(generator, "uniform", None)) and callable(getattr(generator, "random", None))):
+            raise TypeError(
+                "`generator` must be a numpy.random.Generator, such as `sample_generator` gives. "
+                f"Received: generator={generator!r}."
+            )
         height, width = shape[:2]
         # Always the same number of draws, so that one range does not change what another draws.
         angle, right, down, shear, zoom_x, zoom_y, channel_shift = generator.uniform(-1.0, 1.0, size=7)
@@ -150,8 +182,11 @@ def order_generator(seed, epoch):
 
     Returns:
         `numpy.random.Generator`; the same arguments always give the same numbers.
+
+    Raises:
+        TypeError, ValueError: if an argument is something else.
     """
-    return np.random.default_rng((_ORDER, seed, epoch))
+    return np.random.default_rng((_ORDER, check_integer("seed", seed, 0), check_integer("epoch", epoch, 0)))
 
 
 def sample_generator(seed, epoch, index):
@@ -164,5 +199,13 @@ def sample_generator(seed, epoch, index):
 
     Returns:
         `numpy.random.Generator`; the same arguments always give the same numbers.
+
+    Raises:
+        TypeError, ValueError: if an argument is something else.
     """
+    seed, epoch, index = (
+        check_integer("seed", seed, 0),
+        check_integer("epoch", epoch, 0),
+        check_integer("index", index, 0),
+    )
     return np.random.default_rng((_AUGMENTATION, seed, epoch, index))

@@ -9,7 +9,12 @@ import keras
 import numpy as np
 
 from kgpc import datasets
+from kgpc.training.argument_checks import check_integer
 from kgpc.training.augmentation import order_generator, sample_generator
+from kgpc.training.recipes import check_recipe
+
+# Threads beyond it only wait for each other, and the system ends a process that asks for millions.
+MOST_WORKERS = 256
 
 # Small images are padded up to this factor if repeating their pixels then gives the size exactly: 28 -> 32 -> 224.
 _PADDING_LIMIT = 1.25
@@ -37,12 +42,16 @@ def prepare(images, recipe):
     >>> prepare(np.zeros((5, 28, 28), "uint8"), QUICK).shape
     (5, 32, 32, 3)
     """
+    check_recipe(recipe)
     size = recipe.image_size
-    images = datasets.as_model_input(images, max(images.shape[1:3]) if np.ndim(images) >= 3 else size)
+    images = datasets.as_model_input(images, max(images.shape[1:3]) if getattr(images, "ndim", 0) >= 3 else size)
+    if not images.size:
+        return np.zeros((len(images), size, size, 3), np.float32)
     side = images.shape[1]
     if side != size:
-        padded = next((larger for larger in range(side, size + 1) if size % larger == 0), None)
-        if padded is not None and padded <= _PADDING_LIMIT * side:
+        largest = min(size, int(_PADDING_LIMIT * side))
+        padded = next((larger for larger in range(side, largest + 1) if size % larger == 0), None)
+        if padded is not None:
             before = (padded - side) // 2
             around = (before, padded - side - before)
             mode = {"zeros": "constant", "edge": "edge"}[recipe.margin]
@@ -81,8 +90,9 @@ def split(labels, recipe):
     >>> len(training), len(validation)
     (18, 2)
     """
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or not len(labels):
+    check_recipe(recipe)
+    labels = _class_numbers(labels)
+    if not len(labels):
         raise ValueError(f"`labels` must have the shape (n,) with n >= 1. Received: labels.shape={labels.shape}.")
     everything, fraction = np.arange(len(labels)), recipe.validation_fraction
     parts = [everything] if recipe.validation_split == "first" else _classes(labels)
@@ -99,7 +109,7 @@ def split(labels, recipe):
         if recipe.validation_split == "every nth of each class":
             chosen.append(part[:: round(1 / fraction)])
         elif recipe.validation_split == "random of each class":
-            chosen.append(part[datasets.stratified_indices(np.zeros(len(part)), count, seed=recipe.seed)])
+            chosen.append(part[datasets.stratified_indices(np.zeros(len(part), np.int64), count, seed=recipe.seed)])
         else:
             chosen.append(part[:count])
     validation = np.sort(np.concatenate(chosen)).astype(np.int64)
@@ -116,9 +126,38 @@ def split(labels, recipe):
     return training, validation
 
 
+def _class_numbers(labels):
+    """Labels as an array; raises TypeError or ValueError if they are none."""
+    try:
+        labels = np.asarray(labels)
+    except ValueError:  # lists of different lengths
+        raise ValueError(f"`labels` must have the shape (n,). Received: labels={labels!r}.") from None
+    if labels.ndim != 1:
+        raise ValueError(
+            f"`labels` must have the shape (n,) with n >= 1, one for each image. Received: labels.shape={labels.shape}."
+        )
+    if labels.size and not (np.issubdtype(labels.dtype, np.integer) and labels.min() >= 0):
+        raise TypeError(f"`labels` must be ints of at least 0. Received: labels={labels!r}.")
+    return labels
+
+
 def _classes(labels):
     """Positions of the images of each class."""
     return [np.flatnonzero(labels == label) for label in np.unique(labels)]
+
+
+def _dtype_of(images):
+    return f" of {images.dtype}" if hasattr(images, "dtype") else ""
+
+
+def _positions(indices, count):
+    """Positions in `count` images as an array; raises TypeError or ValueError if they are none."""
+    indices = np.asarray(indices)
+    if indices.ndim != 1 or not (np.issubdtype(indices.dtype, np.integer) or not indices.size):
+        raise TypeError(f"`indices` must be an int array (n,) or None. Received: indices={indices!r}.")
+    if indices.size and not (0 <= indices.min() and indices.max() < count):
+        raise ValueError(f"`indices` must be in [0, {count}), the number of images. Received: indices={indices!r}.")
+    return indices.astype(np.int64)
 
 
 class Batches(keras.utils.PyDataset):
@@ -140,7 +179,7 @@ class Batches(keras.utils.PyDataset):
             recipe has an augmentation, else plain.
         fill: bool, whether a last batch that is not full begins again with the first images. TensorFlow and JAX compile
             a network anew for a batch of another size, which takes seconds. Not in training.
-        workers: int >= 1, threads that prepare batches. They change nothing but the time.
+        workers: int in [1, 256], threads that prepare batches. They change nothing but the time.
         process, processes: ints, number of this process and of all that train together; each of them gets its part of
             every batch, in the order of the processes.
 
@@ -172,24 +211,35 @@ class Batches(keras.utils.PyDataset):
         process=0,
         processes=1,
     ):
-        super().__init__(workers=workers)
-        labels = np.asarray(labels)
-        if labels.ndim != 1 or len(images) != len(labels):
+        super().__init__(workers=check_integer("workers", workers, 1, MOST_WORKERS))
+        check_recipe(recipe)
+        labels = _class_numbers(labels)
+        if getattr(images, "dtype", None) != np.uint8 or not hasattr(images, "shape"):
+            raise TypeError(
+                "`images` must be an array of uint8, or be indexed like one. "
+                f"Received: images of type {type(images).__name__}{_dtype_of(images)}."
+            )
+        if len(images) != len(labels):
             raise ValueError(
                 "`labels` must have the shape (n,), one for each image. "
                 f"Received: {len(images)} images, labels.shape={labels.shape}."
             )
-        if views not in (None, "plain", "augmented", "mirrored"):
+        if not (views is None or (isinstance(views, str) and views in ("plain", "augmented", "mirrored"))):
             raise ValueError(f'`views` must be "plain", "augmented", "mirrored" or None. Received: views={views!r}.')
         if views == "augmented" and recipe.augmentation is None:
             raise ValueError('`views="augmented"` needs a recipe with an augmentation. Received: augmentation=None.')
+        for name, value in (("training", training), ("fill", fill)):
+            if not isinstance(value, (bool, np.bool_)):
+                raise TypeError(f"`{name}` must be a bool. Received: {name}={value!r}.")
+        processes = check_integer("processes", processes, 1)
+        process = check_integer("process", process, 0, processes - 1)
         if recipe.batch_size % processes:
             raise ValueError(
                 f"`batch_size` must be a multiple of the {processes} processes. "
                 f"Received: batch_size={recipe.batch_size}."
             )
         self.images, self.labels, self.recipe, self.training = images, labels, recipe, training
-        self.indices = np.arange(len(labels)) if indices is None else np.asarray(indices)
+        self.indices = np.arange(len(labels)) if indices is None else _positions(indices, len(labels))
         if training and len(self.indices) < recipe.batch_size:
             raise ValueError(
                 f"`batch_size` must be at most the number of images to train on, {len(self.indices)}. "
@@ -225,6 +275,9 @@ class Batches(keras.utils.PyDataset):
         return order
 
     def __getitem__(self, number):
+        # Beyond the last batch an IndexError, with which Python ends a loop over a sequence.
+        if not 0 <= check_integer("number", number) < len(self):
+            raise IndexError(f"`number` must be in [0, {len(self)}). Received: number={number}.")
         epoch, size = self.epoch, self.recipe.batch_size
         order = self.order(epoch)
         items, total = np.arange(number * size, (number + 1) * size), len(order) * self.copies

@@ -5,6 +5,8 @@ import shutil
 import sys
 import time
 
+from kgpc.training.argument_checks import check_integer, check_string
+
 _SECONDS_BETWEEN = 0.5  # between two drawings
 _SECONDS_BETWEEN_LINES = 60.0  # where a line cannot be redrawn
 
@@ -36,6 +38,9 @@ class Progress:
         title: str, what the line begins with; may be changed at any time (attribute `title`).
         runs: int >= 1, number of trainings that will share the line.
 
+    Raises:
+        TypeError, ValueError: if an argument is something else.
+
     Example:
 
         progress = training.Progress(runs=len(models))
@@ -44,16 +49,24 @@ class Progress:
     """
 
     def __init__(self, title="", runs=1):
-        if isinstance(runs, bool) or not isinstance(runs, int) or runs < 1:
-            raise ValueError(f"`runs` must be an int of at least 1. Received: runs={runs!r}.")
-        self.title, self.runs = title, runs
+        self.title, self.runs = check_string("title", title), check_integer("runs", runs, 1)
         self.done, self.total, self.note = 0, 0, ""
         self._skipped, self._finished_runs = 0, 0
         self._started = self._drawn = None
         self._kind, self._handle, self._width = None, None, 0
 
     def begin(self, steps, done=0):
-        """Starts a training of `steps` steps, of which `done` were done before; `fit` calls it."""
+        """Starts a training of `steps` steps, of which `done` were done before; `fit` calls it.
+
+        Args:
+            steps: int >= 0.
+            done: int in [0, `steps`].
+
+        Raises:
+            TypeError, ValueError: if an argument is something else.
+        """
+        steps = check_integer("steps", steps, 0)
+        done = check_integer("done", done, 0, steps)
         if self._started is None:
             self._started = time.perf_counter()
             self._drawn = self._started - _SECONDS_BETWEEN
@@ -72,16 +85,22 @@ class Progress:
         self._draw_if_due()
 
     def advance(self, note=""):
-        """Counts a step; `note` says more about it."""
+        """Counts a step of a training that was begun; `note`, a str, says more about it."""
+        self._check_begun()
+        self.note = check_string("note", note)
         self.done += 1
-        self.note = note
         self._draw_if_due()
 
     def end(self):
-        """Ends a training; the last of `runs` ends the line."""
+        """Ends a training that was begun; the last of `runs` ends the line."""
+        self._check_begun()
         self._finished_runs += 1
         last = self._finished_runs >= self.runs
         self._draw(last=last)
+
+    def _check_begun(self):
+        if self._started is None:
+            raise RuntimeError("`begin` must be called first.")
 
     def _draw_if_due(self):
         wait = _SECONDS_BETWEEN_LINES if self._kind == "file" else _SECONDS_BETWEEN

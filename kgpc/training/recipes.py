@@ -11,6 +11,7 @@ import numbers
 import re
 
 from kgpc.resources import data_path
+from kgpc.training.argument_checks import check_integer
 from kgpc.training.augmentation import Augmentation
 from kgpc.training.schedules import Cyclical, Exponential, OneCycle
 
@@ -27,6 +28,15 @@ CHOICES = {
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
 }
 
+# Smallest and largest value of the whole numbers, None for no limit. OpenCV does not transform larger images.
+_RANGES = {
+    "epochs": (1, None),
+    "image_size": (1, 32_766),
+    "batch_size": (1, None),
+    "train_images": (1, None),
+    "seed": (0, 2**32 - 1),
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -34,7 +44,7 @@ class Recipe:
 
     Args:
         epochs: int >= 1.
-        image_size: int >= 1, side of the square images that the network sees, in pixels.
+        image_size: int in [1, 32766], side of the square images that the network sees, in pixels.
         batch_size: int >= 1, images in a step (in all devices together).
         optimizer: "RMSprop", "SGD" or "AdamW", with Keras' defaults.
         momentum, nesterov: of SGD: float in [0, 1), bool.
@@ -97,20 +107,10 @@ class Recipe:
     name: str = ""
 
     def __post_init__(self):
-        for field in ("epochs", "image_size", "batch_size", "train_images"):
-            value = getattr(self, field)
-            if field == "train_images" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-                raise TypeError(
-                    f"`{field}` must be an int. Received: {field}={value!r} of type {type(value).__name__}."
-                )
-            if value < 1:
-                raise ValueError(f"`{field}` must be at least 1. Received: {field}={value}.")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, numbers.Integral):
-            raise TypeError(f"`seed` must be an int. Received: seed={self.seed!r} of type {type(self.seed).__name__}.")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"`seed` must be in [0, 2**32). Received: seed={self.seed}.")
+        for field, (low, high) in _RANGES.items():
+            if field != "train_images" or self.train_images is not None:
+                # NumPy's integers become Python's, which JSON can hold.
+                object.__setattr__(self, field, check_integer(field, getattr(self, field), low, high))
         for field, allowed in CHOICES.items():
             self._check_choice(field, allowed)
         self._check_choice("class_weight", (None, "balanced"))
@@ -139,7 +139,8 @@ class Recipe:
 
     def _check_choice(self, field, allowed):
         value = getattr(self, field)
-        if isinstance(value, bool) or value not in allowed:
+        # An array, compared with anything, is no answer but an array.
+        if isinstance(value, bool) or not isinstance(value, (str, numbers.Real, type(None))) or value not in allowed:
             raise ValueError(f"`{field}` must be one of {', '.join(map(repr, allowed))}. Received: {field}={value!r}.")
 
     def _check_fraction(self, field, zero_allowed):
@@ -150,6 +151,7 @@ class Recipe:
             raise TypeError(f"`{field}` must be a number. Received: {field}={value!r} of type {type(value).__name__}.")
         if not (0 <= value < 1 if zero_allowed else 0 < value < 1):
             raise ValueError(f"`{field}` must be in {'[' if zero_allowed else '('}0, 1). Received: {field}={value}.")
+        object.__setattr__(self, field, float(value))
 
     def replace(self, **changes):
         """Another recipe, equal to this one but for the given fields."""
@@ -163,6 +165,12 @@ class Recipe:
         values = dataclasses.asdict(self)
         values["learning_rate"] = {"schedule": type(self.learning_rate).__name__, **values["learning_rate"]}
         return values
+
+
+def check_recipe(recipe):
+    """Raises TypeError if a recipe is none."""
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"`recipe` must be a Recipe. Received: recipe={recipe!r} of type {type(recipe).__name__}.")
 
 
 QUICK = Recipe(

@@ -6,23 +6,34 @@ may be a fraction (half an epoch is 0.5).
 
 import dataclasses
 import math
-import numbers
+
+from kgpc.training.argument_checks import check_number
 
 
 def _check(schedule, positive=(), fractions=(), counts=()):
     """Raises an error that names the first field of a schedule that is out of range."""
     for name in (*positive, *fractions, *counts):
-        value = getattr(schedule, name)
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise TypeError(f"`{name}` must be a number. Received: {name}={value!r} of type {type(value).__name__}.")
-        if not math.isfinite(value):
-            raise ValueError(f"`{name}` must be finite. Received: {name}={value}.")
+        value = check_number(name, getattr(schedule, name))
         if name in positive and value <= 0:
             raise ValueError(f"`{name}` must be greater than 0. Received: {name}={value}.")
         if name in fractions and not 0 < value <= 1:
             raise ValueError(f"`{name}` must be in (0, 1]. Received: {name}={value}.")
         if name in counts and (value < 1 or int(value) != value):
             raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value}.")
+
+
+def _check_epochs(epochs, total_epochs):
+    """Raises an error unless so many epochs of a training can be over."""
+    if check_number("epochs", epochs) < 0:
+        raise ValueError(f"`epochs` must be at least 0. Received: epochs={epochs}.")
+    if total_epochs is None:
+        return
+    if check_number("total_epochs", total_epochs) <= 0:
+        raise ValueError(f"`total_epochs` must be greater than 0. Received: total_epochs={total_epochs}.")
+    if epochs > total_epochs:
+        raise ValueError(
+            f"`epochs` must be at most `total_epochs`. Received: epochs={epochs}, total_epochs={total_epochs}."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +73,23 @@ class Cyclical:
 
     def __post_init__(self):
         _check(self, positive=("base", "peak"), fractions=("decay",), counts=("warmup_epochs", "cycle_epochs"))
-        if isinstance(self.floor, bool) or not isinstance(self.floor, numbers.Real):
-            raise TypeError(f"`floor` must be a number. Received: floor={self.floor!r}.")
-        if not 0 <= self.floor <= self.peak:
+        if not 0 <= check_number("floor", self.floor) <= self.peak:
             raise ValueError(f"`floor` must be in [0, peak]. Received: floor={self.floor}, peak={self.peak}.")
 
     def rate(self, epochs, total_epochs=None):
-        """Learning rate after `epochs` epochs (a number >= 0); `total_epochs` makes no difference."""
+        """Learning rate after a number of epochs.
+
+        Args:
+            epochs: float >= 0.
+            total_epochs: float, at least `epochs`, or None; it makes no difference.
+
+        Returns:
+            float.
+
+        Raises:
+            TypeError, ValueError: if a number is none or out of range.
+        """
+        _check_epochs(epochs, total_epochs)
         epoch = int(epochs) % self.cycle_epochs
         if epoch < self.warmup_epochs:
             return self.base * (1 + 0.5 * epoch)
@@ -105,7 +126,20 @@ class OneCycle:
             raise ValueError("`warmup_fraction` must be in (0, 1). Received: warmup_fraction=1.")
 
     def rate(self, epochs, total_epochs):
-        """Learning rate after `epochs` of `total_epochs` epochs."""
+        """Learning rate after a number of epochs of a training.
+
+        Args:
+            epochs: float in [0, `total_epochs`].
+            total_epochs: float > 0.
+
+        Returns:
+            float.
+
+        Raises:
+            TypeError, ValueError: if a number is none or out of range.
+        """
+        check_number("total_epochs", total_epochs)
+        _check_epochs(epochs, total_epochs)
         share, rise = epochs / total_epochs, self.warmup_fraction
         if share < rise:
             return self.peak * share / rise
@@ -138,5 +172,17 @@ class Exponential:
         _check(self, positive=("base",), fractions=("decay",))
 
     def rate(self, epochs, total_epochs=None):
-        """Learning rate after `epochs` epochs (a number >= 0); `total_epochs` makes no difference."""
+        """Learning rate after a number of epochs.
+
+        Args:
+            epochs: float >= 0.
+            total_epochs: float, at least `epochs`, or None; it makes no difference.
+
+        Returns:
+            float.
+
+        Raises:
+            TypeError, ValueError: if a number is none or out of range.
+        """
+        _check_epochs(epochs, total_epochs)
         return self.base * self.decay ** int(epochs)

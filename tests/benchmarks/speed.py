@@ -32,7 +32,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from kgpc import applications, deploy, tensorflow_settings, timing
+from kgpc import applications, deploy, merging, tensorflow_settings, timing
 
 KINDS = ("machine", "models", "layers", "growth", "memory", "settings")
 # Seconds of a step on Keras' grouped convolutions, which vary little for their length.
@@ -103,7 +103,6 @@ def as_keras_layers(model):
         kgpc.layers.BatchNormalization: keras.layers.BatchNormalization,
         kgpc.layers.Activation: keras.layers.Activation,
         kgpc.layers.DepthwiseConv2D: keras.layers.DepthwiseConv2D,
-        kgpc.layers.ZeroPadding2D: keras.layers.ZeroPadding2D,
     }
 
     def translate(layer):
@@ -116,6 +115,11 @@ def as_keras_layers(model):
     twin = keras.models.clone_model(model, clone_function=translate)
     twin.set_weights(model.get_weights())
     return twin
+
+
+def _train_step(model, batch):
+    """A training step as `kgpc.training.fit` takes it: of the training twin, where there is one."""
+    return timing.train_step(merging.training_twin(model), batch)
 
 
 def measure_machine(options):
@@ -160,10 +164,10 @@ def measure_models(options):
         if options.only and not any(part in name for part in options.only):
             continue
         baseline, ours = make_baseline(size), make_ours(size)
-        training = {baseline_name: timing.train_step(baseline, batch), name: timing.train_step(ours, batch)}
+        training = {baseline_name: _train_step(baseline, batch), name: _train_step(ours, batch)}
         seconds = timing.in_turns(training, options.rounds)
         if with_keras and not options.quick:
-            slow = {f"{name} on Conv2D(groups)": timing.train_step(as_keras_layers(ours), batch)}
+            slow = {f"{name} on Conv2D(groups)": _train_step(as_keras_layers(ours), batch)}
             seconds |= timing.in_turns(slow, min(SLOW_ROUNDS, options.rounds), warmup=1)
             del slow
         yield from _rows("models", name, "train", seconds, batch=batch, size=size)
@@ -231,8 +235,8 @@ def measure_growth(options):
     ]
     for axis, value, batch, size, channels_per_group in cases:
         steps = {
-            "MobileNet": timing.train_step(_baseline("MobileNet")(size), batch),
-            "kMobileNet": timing.train_step(_ours("kMobileNet", kgpc.D6(channels_per_group))(size), batch),
+            "MobileNet": _train_step(_baseline("MobileNet")(size), batch),
+            "kMobileNet": _train_step(_ours("kMobileNet", kgpc.D6(channels_per_group))(size), batch),
         }
         name = f"{axis} {value}"
         yield from _rows("growth", name, "train", timing.in_turns(steps, options.rounds), batch=batch, size=size)
@@ -254,7 +258,7 @@ def _peak_memory(name, side):
     """Bytes that two training steps of one side of a row of `MODELS` need at most, beyond what importing takes."""
     _, make_baseline, make_ours, batch, size, _ = MODELS[name]
     start = _peak_resident()
-    step = timing.train_step((make_ours if side == "ours" else make_baseline)(size), batch)
+    step = _train_step((make_ours if side == "ours" else make_baseline)(size), batch)
     step(), step()
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -277,7 +281,7 @@ def measure_memory(options):
 def _settings_step(side):
     """Median seconds of a training step of one side of the first row of `MODELS`, with the settings of this process."""
     _, make_baseline, make_ours, batch, size, _ = next(iter(MODELS.values()))
-    step = timing.train_step((make_ours if side == "ours" else make_baseline)(size), batch)
+    step = _train_step((make_ours if side == "ours" else make_baseline)(size), batch)
     return timing.in_turns({side: step}, rounds=3)[side]
 
 

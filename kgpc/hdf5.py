@@ -1,0 +1,229 @@
+"""Reads arrays of numbers from HDF5 files without trusting the files.
+
+Shapes and types can be compared before the first number is read. Nothing in a file is executed or unpickled, links that
+lead elsewhere are not followed, and a size is believed only if the bytes for it can be there. What this cannot guard
+against is a file made to confuse the HDF5 library itself, which has to parse it.
+"""
+
+import contextlib
+import dataclasses
+import io
+import math
+import mmap
+import pathlib
+import zlib
+
+import h5py
+import numpy as np
+
+# 2 GiB in float32, several times the largest model of this package.
+MAX_NUMBERS = 2**29
+MAX_NAMES = 100_000
+# All the names in one attribute, in bytes.
+MAX_TEXT = 2**24
+# Deflate, the only compression that is read, cannot pack more than this into a byte.
+_MAX_COMPRESSION = 1032
+# Every chunk costs time, however small it is.
+_MIN_CHUNK = 1024
+_GLOBAL_HEAP = b"GCOL\1\0\0\0"
+_FRACTAL_HEAP = b"FRHP\0"
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+# What h5py raises where a file is damaged.
+DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError, MemoryError)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredArray:
+    """An array in a file, whose numbers have not been read yet.
+
+    Attributes:
+        shape: tuple of int.
+        dtype: str, "float32", "bfloat16", "int64", ...
+        read: function without arguments that returns the numbers as a `numpy.ndarray` of this shape; bfloat16 is
+            returned as float32, which has all its values.
+    """
+
+    shape: tuple
+    dtype: str
+    read: object
+
+
+@contextlib.contextmanager
+def opened(source):
+    """Opens an HDF5 file for reading, after what could keep the HDF5 library busy for ever was looked for.
+
+    Args:
+        source: `pathlib.Path`, or bytes.
+
+    Returns:
+        Context manager; gives a `h5py.File`.
+
+    Raises:
+        ValueError: if names or compressed indices in it are damaged.
+        OSError: if it cannot be opened.
+    """
+    if isinstance(source, pathlib.Path):
+        with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            _check_heaps(content)
+    else:
+        _check_heaps(source)
+        source = io.BytesIO(source)
+    with h5py.File(source, "r") as file:
+        yield file
+
+
+def _check_heaps(content):
+    """Refuses a file where the heaps that hold the names are damaged: over a record of length 0, HDF5 loops forever.
+
+    A heap is a header with its length in bytes, then records of 16 bytes and their content, padded to a multiple of 8.
+    Record number 0 is the free space at the end; its length includes its own 16 bytes. As heaps do not overlap, there
+    are at most as many records as fit in the file, and there is no need to look at more.
+    """
+    records_left = min(len(content) // 16, 10 * MAX_NAMES)
+    start = content.find(_GLOBAL_HEAP)
+    while start >= 0:
+        end = start + int.from_bytes(content[start + 8 : start + 16], "little")
+        position = start + 16
+        while position + 16 <= end:
+            number = int.from_bytes(content[position : position + 2], "little")
+            length = int.from_bytes(content[position + 8 : position + 16], "little")
+            position += 16 + -(-length // 8) * 8 if number else length
+            records_left -= 1
+            if position > end or (length < 16 and not number) or records_left < 0:
+                raise ValueError("the names in it are damaged")
+        start = content.find(_GLOBAL_HEAP, start + 1)
+    # The heap of a large group may be compressed, and is unpacked whatever its size. After the signature and the
+    # version stand 2 bytes for the length of names and 2 for that of the filters.
+    start = content.find(_FRACTAL_HEAP)
+    while start >= 0:
+        if content[start + 7 : start + 9] != b"\0\0":
+            raise ValueError("an index in it is compressed, as in no file of Keras")
+        start = content.find(_FRACTAL_HEAP, start + 1)
+
+
+def member(group, name):
+    """The object of this name, which must be inside the file and inside the group.
+
+    Step by step, because HDF5 would follow a soft or external link on the way without saying so.
+
+    Raises:
+        ValueError: if there is none, or it is a link.
+    """
+    found = group
+    for part in name.split("/"):
+        link = found.get(part, getlink=True) if part and isinstance(found, h5py.Group) else None
+        if link is None:
+            raise ValueError(f"{group.name!r} has no {name!r}")
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"{name!r} in {group.name!r} is a link; links are not followed")
+        found = found[part]
+    return found
+
+
+def texts(group, attribute, scalar=False):
+    """The texts in an attribute.
+
+    Args:
+        group: object of a `h5py.File`.
+        attribute: str, name of the attribute, which must exist.
+        scalar: bool, whether it holds one text instead of a list.
+
+    Returns:
+        List of str; one str where `scalar`.
+
+    Raises:
+        ValueError: if it holds something else, or more than `MAX_NAMES` texts.
+    """
+    header = group.attrs.get_id(attribute)
+    if not scalar and header.shape == (0,):
+        # An empty list is stored as numbers.
+        return []
+    rank = None if header.shape is None else len(header.shape)
+    if rank != (0 if scalar else 1) or h5py.check_string_dtype(header.dtype) is None:
+        kind = "a text" if scalar else "a list of names"
+        raise ValueError(f"attribute {attribute!r} of {group.name!r} is not {kind}")
+    if not scalar and header.shape[0] > MAX_NAMES:
+        raise ValueError(f"attribute {attribute!r} of {group.name!r} has more than {MAX_NAMES} names")
+    if header.get_storage_size() > MAX_TEXT:
+        raise ValueError(f"attribute {attribute!r} of {group.name!r} claims more than {MAX_TEXT} bytes")
+    value = group.attrs[attribute]
+    return _text(value) if scalar else [_text(name) for name in value]
+
+
+def _text(name):
+    """A name as str; h5py gives bytes or, where they are not UTF-8, a str with placeholders."""
+    try:
+        return (name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the name {name!r} is not UTF-8") from error
+
+
+def stored_array(dataset, name, kinds="f"):
+    """Describes an array of plain numbers that are inside the file, as many as it says.
+
+    Args:
+        dataset: object of a `h5py.File`.
+        name: str, what messages call it.
+        kinds: str, NumPy's letters for the kinds of numbers that are allowed: "f", "fiu".
+
+    Returns:
+        A `StoredArray`.
+
+    Raises:
+        ValueError: if it is no such array.
+    """
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+        raise ValueError(f"{name!r} is not an array")
+    brain_float = dataset.dtype == np.dtype("V2") and "dtype" in dataset.attrs
+    brain_float = brain_float and texts(dataset, "dtype", scalar=True) == "bfloat16"
+    if not brain_float and (dataset.dtype.kind not in kinds or dataset.dtype.itemsize > 8):
+        raise ValueError(f"{name!r} has elements of type {dataset.dtype}, not floating-point numbers of up to 64 bits")
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{name!r} has its numbers in other files")
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
+    if not set(filters) <= _FILTERS or len(set(filters)) < len(filters):
+        raise ValueError(f"{name!r} is compressed in another way than once by gzip: filters {sorted(filters)}")
+    if dataset.size > MAX_NUMBERS or math.prod(dataset.chunks or ()) > MAX_NUMBERS:
+        raise ValueError(f"{name!r} of shape {dataset.shape} has more than {MAX_NUMBERS} numbers")
+    stored = min(dataset.id.get_storage_size(), dataset.file.id.get_filesize())
+    if dataset.size * dataset.dtype.itemsize > stored * (_MAX_COMPRESSION if filters else 1):
+        raise ValueError(f"{name!r} of shape {dataset.shape} does not fit in the {stored} bytes that are stored for it")
+
+    def read():
+        if dataset.chunks is not None:
+            _check_chunks(dataset, name, filters)
+        numbers = dataset[()]
+        if brain_float:
+            # The upper half of a float32.
+            bits = np.frombuffer(np.asarray(numbers).tobytes(), "<u2").astype("uint32") << 16
+            return bits.view("float32").reshape(dataset.shape)
+        return np.asarray(numbers)
+
+    return StoredArray(dataset.shape, "bfloat16" if brain_float else dataset.dtype.name, read)
+
+
+def _check_chunks(dataset, name, filters):
+    """Unpacks the chunks of an array one by one, as far as they may be long, before HDF5 does it without a limit."""
+    in_all = math.prod(-(-size // chunk) * chunk for size, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+    chunk_size = math.prod(dataset.chunks)
+    if chunk_size < min(dataset.size, _MIN_CHUNK) or in_all > max(16 * dataset.size, _MIN_CHUNK):
+        raise ValueError(f"{name!r} of shape {dataset.shape} has chunks of an odd shape: {dataset.chunks}")
+    if h5py.h5z.FILTER_DEFLATE not in filters:
+        return
+    expected = chunk_size * dataset.dtype.itemsize
+    outer = filters[filters.index(h5py.h5z.FILTER_DEFLATE) + 1 :]
+    # A checksum of 4 bytes stands after what it is for, inside or outside.
+    checksum = 4 * (h5py.h5z.FILTER_FLETCHER32 in filters)
+    for chunk in dataset.iter_chunks():
+        mask, packed = dataset.id.read_direct_chunk(tuple(part.start for part in chunk))
+        if mask:
+            raise ValueError(f"{name!r} has chunks that are compressed in different ways")
+        if checksum and h5py.h5z.FILTER_FLETCHER32 in outer:
+            packed = packed[:-4]
+            inside = expected
+        else:
+            inside = expected + checksum
+        unpacking = zlib.decompressobj()
+        if len(unpacking.decompress(packed, inside + 1)) != inside or not unpacking.eof:
+            raise ValueError(f"{name!r} has a damaged chunk")

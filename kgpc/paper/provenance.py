@@ -1,0 +1,140 @@
+"""Where a run's numbers come from: a description of its data by their content, and the versions of the software."""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import unicodedata
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import kgpc
+
+# Images up to this many bytes are hashed completely (a second or two). Of more, and of images that are decoded when
+# they are asked for, so many are, evenly spread from the first to the last.
+_MAX_BYTES = 2**30
+_SPREAD = 256
+
+
+@functools.lru_cache(maxsize=2)
+def describe_data(data):
+    """What a data set holds, so that another one of the same name is noticed.
+
+    Args:
+        data: `kgpc.datasets.ImageDataset`.
+
+    Returns:
+        dict of plain values: `name`; `class_names`; and for `training` and `test` the number of `images`, their
+        `shape`, SHA-256 of the labels (as little-endian int64) and of the `pixels`, and how many of the images are
+        `hashed`: all, or 256 evenly spread ones where they are decoded on demand or have more than a gigabyte.
+    """
+    return {
+        "name": data.name,
+        "class_names": [unicodedata.normalize("NFC", str(name)) for name in data.class_names],
+        "training": _describe_part(data.x_train, data.y_train),
+        "test": _describe_part(data.x_test, data.y_test),
+    }
+
+
+def _describe_part(images, labels):
+    count = len(labels)
+    if not (isinstance(images, np.ndarray) and images.nbytes <= _MAX_BYTES) and count > _SPREAD:
+        chosen = np.unique(np.linspace(0, count - 1, _SPREAD).round().astype(np.int64))
+        pixels = np.asarray(images[chosen])
+    else:
+        pixels = np.asarray(images[:])
+    return {
+        "images": count,
+        "shape": [int(length) for length in images.shape[1:]],
+        "labels": hashlib.sha256(np.ascontiguousarray(labels, "<i8")).hexdigest(),
+        "pixels": hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest() if pixels.size else "",
+        "hashed": len(pixels),
+    }
+
+
+def data_differences(stored, now):
+    """What differs between two descriptions, in words.
+
+    Args:
+        stored: dict, of the run in a folder.
+        now: dict, of the data at hand.
+
+    Returns:
+        List of str; empty if nothing does.
+    """
+    now = json.loads(json.dumps(now))
+    found = []
+    if stored.get("name") != now["name"]:
+        found.append(f"its name is {stored.get('name')!r} there and {now['name']!r} here")
+    if stored.get("class_names") != now["class_names"]:
+        found.append("its class names differ")
+    for part in ("training", "test"):
+        old, new = stored.get(part), now[part]
+        if not isinstance(old, dict):
+            found.append(f"nothing is known of its {part} images there")
+        elif old.get("images") != new["images"]:
+            found.append(f"it has {old.get('images')!r} {part} images there and {new['images']} here")
+        elif old != new:
+            what = "labels" if old.get("labels") != new["labels"] else "pixels"
+            found.append(f"the {what} of its {part} images differ")
+    return found
+
+
+def versions():
+    """What a run is computed with: versions of the software, processor, devices.
+
+    Nothing is imported that the backend of Keras does not need.
+    """
+    backend = keras.backend.backend()
+    return {
+        "kgpc": kgpc.__version__,
+        "python": platform.python_version(),
+        **{package: _installed(package) for package in ("tensorflow", "jax", "torch") if package == backend},
+        "keras": keras.version(),
+        "numpy": np.__version__,
+        "backend": backend,
+        "system": platform.platform(),
+        "processor": _processor(),
+        "devices": _devices(backend),
+        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", ""),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
+    }
+
+
+def _processor():
+    """Name of the processor, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _installed(package):
+    """The version of a package, also of one that is installed under another name (`tensorflow-cpu`)."""
+    module = importlib.import_module(package)
+    return str(getattr(module, "__version__", "")) or importlib.metadata.version(package)
+
+
+def _devices(backend):
+    """Kinds of the devices that a training would use, as far as they are known."""
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return [device.device_type for device in tf.config.list_physical_devices()]
+    if backend == "jax":
+        import jax
+
+        return [device.platform.upper() for device in jax.devices()]
+    return []
+
+
+def version_differences(stored, now):
+    """Versions that changed between two attempts at a run: dict of the earlier ones."""
+    names = ("kgpc", "python", "tensorflow", "jax", "torch", "keras", "numpy", "backend")
+    return {name: stored[name] for name in names if isinstance(stored.get(name), str) and stored[name] != now.get(name)}

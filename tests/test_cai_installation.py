@@ -1,0 +1,169 @@
+"""`install` and `uninstall`: what they make importable, what they bridge, and that nothing of it is left."""
+
+import importlib
+import subprocess
+import sys
+import types
+
+import keras
+import numpy as np
+import pytest
+
+from kgpc import cai
+
+
+@pytest.fixture
+def installed():
+    """The old names and the bridge, gone afterwards."""
+    cai.install()
+    yield
+    cai.uninstall()
+
+
+MODULES = [
+    "layers",
+    "datasets",
+    "models",
+    "util",
+    "densenet",
+    "efficientnet",
+    "inception_v3",
+    "mobilenet",
+    "mobilenet_v3",
+]
+
+
+def test_importing_one_module_makes_all_of_them_attributes(root):
+    code = f"""
+import sys
+import kgpc.cai
+assert "cai" not in sys.modules
+kgpc.cai.install()
+import cai.layers
+for name in {MODULES!r}:
+    assert getattr(cai, name) is sys.modules["cai." + name] is getattr(kgpc.cai, name), name
+from cai.util import create_image_generator
+import cai.models as models
+assert models.load_kereas_model
+kgpc.cai.uninstall()
+try:
+    import cai
+except ModuleNotFoundError:
+    print("gone")
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
+    assert result.stdout == "gone\n"
+
+
+def test_another_package_of_this_name_comes_back(monkeypatch):
+    other = types.ModuleType("cai")
+    monkeypatch.setitem(sys.modules, "cai", other)
+    cai.install(bridge_keras=False)
+    assert importlib.import_module("cai") is cai
+    cai.uninstall()
+    assert sys.modules["cai"] is other
+
+
+def test_names_alone_leave_keras_as_it_is():
+    fit = keras.Model.fit
+    cai.install(bridge_keras=False)
+    assert keras.Model.fit is fit
+    cai.install()
+    assert keras.Model.fit is not fit
+    cai.install(bridge_keras=False)
+    assert keras.Model.fit is fit
+    cai.uninstall()
+    with pytest.raises(TypeError, match="`bridge_keras` must be a bool"):
+        cai.install(bridge_keras="no")
+
+
+def tiny():
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    model.compile("sgd", "categorical_crossentropy")
+    return model
+
+
+def data():
+    return np.random.default_rng(0).random((12, 8, 8, 3)).astype("float32"), np.eye(2)[np.arange(12) % 2]
+
+
+QUEUE = {"workers": 4, "max_queue_size": 7, "use_multiprocessing": True}
+
+
+def test_arguments_of_the_queue_are_accepted_only_while_it_is_installed():
+    model, (x, y) = tiny(), data()
+    with pytest.raises((TypeError, ValueError), match="workers"):
+        model.fit(x, y, verbose=0, workers=1)
+    cai.install()
+    try:
+        model.fit(x, y, batch_size=4, epochs=1, verbose=0, **QUEUE)
+        model.evaluate(x=x, y=y, verbose=0, **QUEUE)
+        assert model.predict(x, verbose=0, **QUEUE).shape == (12, 2)
+        flow = cai.util.create_image_generator().flow(x, y, batch_size=4, seed=1)
+        model.fit(flow, batch_size=4, validation_data=flow, verbose=0, workers=3, max_queue_size=5)
+        assert (flow.workers, flow.max_queue_size, flow.use_multiprocessing) == (3, 5, False)
+    finally:
+        cai.uninstall()
+    with pytest.raises((TypeError, ValueError), match="max_queue_size"):
+        model.evaluate(x, y, verbose=0, max_queue_size=1)
+
+
+def test_a_run_with_the_same_seeds_is_the_same(installed):
+    x, y = data()
+
+    def weights():
+        keras.utils.set_random_seed(1)
+        model = tiny()
+        keras.utils.set_random_seed(np.random.SeedSequence().entropy % 2**32)  # what Keras draws by itself
+        flow = cai.util.create_image_generator().flow(x, y, batch_size=4, seed=5)
+        model.fit(flow, epochs=3, verbose=0, workers=2)
+        return model.get_weights()[0]
+
+    np.testing.assert_array_equal(weights(), weights())
+
+
+def test_checkpoints_may_end_in_hdf5(installed, tmp_path):
+    model, (x, y) = tiny(), data()
+    paths = [tmp_path / "a.hdf5", tmp_path / "b-{epoch:02d}.h5", tmp_path / "c.keras"]
+    callbacks = [keras.callbacks.ModelCheckpoint(path, monitor="loss", period=1) for path in paths]
+    assert callbacks[0].filepath == str(paths[0])
+    weights_only = keras.callbacks.ModelCheckpoint(str(tmp_path / "d.weights.h5"), save_weights_only=True)
+    model.fit(x, y, verbose=0, callbacks=[*callbacks, weights_only], epochs=2)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["a.hdf5", "b-01.h5", "b-02.h5", "c.keras", "d.weights.h5"]
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "a.hdf5")(x), model(x))
+    with pytest.raises(ValueError, match="`period` must be 1"):
+        keras.callbacks.ModelCheckpoint("a.hdf5", period=2)
+
+
+def test_without_the_bridge_keras_refuses_hdf5():
+    with pytest.raises(ValueError, match=r"\.keras"):
+        keras.callbacks.ModelCheckpoint("a.hdf5")
+
+
+def test_names_of_2020(installed):
+    import keras.utils.np_utils
+    import keras_applications
+    from keras.preprocessing.image import ImageDataGenerator
+    from keras.utils import np_utils
+
+    assert np_utils.to_categorical([1], 2).tolist() == [[0, 1]] and keras.utils.np_utils is np_utils
+    assert keras_applications.inception_v3.InceptionV3 is keras.applications.InceptionV3
+    for optimizer in (keras.optimizers.adam(0.5), keras.optimizers.adam.Adam(learning_rate=0.5)):
+        assert type(optimizer) is keras.optimizers.Adam
+    assert len(ImageDataGenerator(rescale=1 / 255).flow(data()[0])) == 1
+    cai.uninstall()
+    assert not hasattr(keras.utils, "np_utils") and not hasattr(keras.optimizers, "adam")
+    assert "keras_applications" not in sys.modules and "keras.utils.np_utils" not in sys.modules
+
+
+def test_what_somebody_else_has_replaced_meanwhile_stays(installed, monkeypatch):
+    def theirs(self):
+        return None
+
+    monkeypatch.setattr(keras.Model, "fit", theirs)
+    cai.uninstall()
+    assert keras.Model.fit is theirs
+    del keras.Model.fit
+    assert "fit" not in vars(keras.Model)
+    keras.Model.fit = theirs  # for monkeypatch to undo
