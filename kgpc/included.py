@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 import numbers
+import os
 import pathlib
 import re
 
@@ -111,9 +112,12 @@ def read_card(path):
         A `Card`.
 
     Raises:
+        TypeError: if `path` is not a path.
         FileNotFoundError: if there is no such file.
         ValueError: if it is no card; the message names the file and what is wrong.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"`path` must be a path. Received: path={path!r} ({type(path).__name__}).")
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"`path` must be the card of a weight file. Received: path={str(path)!r}.")

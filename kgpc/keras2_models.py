@@ -10,7 +10,7 @@ import json
 import h5py
 import keras
 
-from kgpc import hdf5, keras2_hdf5, layers, weights
+from kgpc import hdf5, keras2_hdf5, layers, matching, weights
 from kgpc.keras2_training import compile_as_stored
 
 MAX_LAYERS = 20_000
@@ -183,7 +183,7 @@ def load_model(path, compile=True):
             _check_weights(model, names, stored)
             weights.assign(
                 [
-                    weights.Pair(layer.name, weight, stored[names[layer.name]][weight.name])
+                    matching.Pair(layer.name, weight, stored[names[layer.name]][weight.name])
                     for layer in model.layers
                     for weight in layer.weights
                 ]

@@ -133,11 +133,13 @@ def write(model, folder, **fields):
         The `kgpc.included.Card`.
 
     Raises:
-        TypeError: if the model is not a functional one, or a field is missing or unknown.
+        TypeError: if the model is not a functional one, `folder` not a path, or a field is missing or unknown.
         ValueError: if a value is out of its range, the name is that of released weights, the weights are not rounded or
             not finite, or the file would have more than `MAX_BYTES` bytes.
         FileNotFoundError: if there is no such folder.
     """
+    if not isinstance(folder, (str, os.PathLike)):
+        raise TypeError(f"`folder` must be a path. Received: folder={folder!r} ({type(folder).__name__}).")
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"`folder` must be an existing folder. Received: folder={str(folder)!r}.")

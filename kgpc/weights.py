@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from kgpc import hdf5, included, keras2_hdf5, keras3_hdf5, matching, released, weight_archives
-from kgpc.matching import Pair, construction_order
+from kgpc.matching import construction_order
 
-__all__ = ["Pair", "assign", "check_is_hdf5", "construction_order", "existing_file", "load", "load_included", "table"]
+__all__ = ["construction_order", "existing_file", "load", "load_included", "table"]
 
 # What cannot be negative: `BatchNormalization` and `Normalization` take its root.
 _VARIANCES = ("moving_variance", "variance")
@@ -108,7 +108,7 @@ def assign(pairs):
     """Assigns arrays of an open file to weights of the same shapes: all or none.
 
     Args:
-        pairs: list of `Pair`.
+        pairs: list of `kgpc.matching.Pair`.
 
     Raises:
         ValueError: if an array cannot be read, its values are not finite in the type of the weight, or variances are

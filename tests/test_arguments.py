@@ -22,7 +22,7 @@ CONSTRUCTORS = [
     applications.kInceptionV3,
 ]
 FLAG = ("no", "False", "", 0, 1, 2, None, 0.0, np.array([True, False]))
-COUNT = (0, -1, True, 1.5, 2.0, "2", None, float("nan"), float("inf"), np.float32(3), [1])
+COUNT = (0, -1, -(10**5000), True, 1.5, 2.0, "2", None, float("nan"), float("inf"), np.float32(3), [1])
 FACTOR = (0, -0.5, float("nan"), float("inf"), True, "1", None, 1e300, 101, 1j, [1.0])
 SHARE = (-0.1, 1.1, float("nan"), float("inf"), True, False, "0.5", 1j, [0.5])
 ACTIVATION = ("nosuch", 3, True, 1.5, ["relu"], b"relu")
@@ -36,7 +36,7 @@ ODD = {
     "classifier_activation": ACTIVATION,
     "name": (3, True, "a/b", b"net", ["net"]),
     "scheme": (16, "D6", True, kgpc.D6, [3], {}),
-    "skip_stride_cnt": (-2, True, False, 1.0, "1", None, float("nan"), float("inf"), [1]),
+    "skip_stride_cnt": (-2, -(10**5000), True, False, 1.0, "1", None, float("nan"), float("inf"), [1]),
     "alpha": FACTOR,
     "width": FACTOR,
     "depth_multiplier": COUNT,
@@ -63,7 +63,7 @@ ODD = {
     "two_paths_first_block": FLAG,
     "two_paths_second_block": FLAG,
     "deep_two_paths": FLAG,
-    "max_mix_idx": (-2, 11, True, 1.0, "1", None, float("nan")),
+    "max_mix_idx": (-2, 11, 10**5000, True, 1.0, "1", None, float("nan")),
     "max_mix_deep_two_paths_idx": (-2, 11, True, 1.0, "1", None, float("nan")),
 }
 

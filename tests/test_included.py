@@ -335,6 +335,10 @@ def test_a_missing_field_and_folder_are_named(tmp_path, trained):
         weight_archives.write(trained, tmp_path, **fields)
     with pytest.raises(FileNotFoundError, match="`folder` must be an existing folder"):
         weight_archives.write(trained, tmp_path / "no", **CARD)
+    with pytest.raises(TypeError, match="`folder` must be a path. Received: folder=3"):
+        weight_archives.write(trained, 3, **CARD)
+    with pytest.raises(TypeError, match="`path` must be a path. Received: path=3"):
+        included.read_card(3)
 
 
 def dense(values):

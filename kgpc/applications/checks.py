@@ -11,7 +11,7 @@ import os
 import keras
 
 from kgpc import weights as weight_files
-from kgpc.arguments import boolean
+from kgpc.arguments import boolean, received
 from kgpc.grouping import check_scheme, positive_integer
 
 # Wider and deeper than any published network; a slip of the finger asks for more memory than there is.
@@ -31,12 +31,12 @@ def check_arguments(*, scheme, include_top, pooling, classes, classifier_activat
     check_scheme(scheme)
     check_flags(include_top=include_top)
     if not (pooling is None or isinstance(pooling, str) and pooling in ("avg", "max")):
-        raise ValueError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}.')
+        raise ValueError(f'`pooling` must be None, "avg" or "max". {received("pooling", pooling)}')
     check_activations(classifier_activation=classifier_activation)
     if not (name is None or isinstance(name, str)):
-        raise TypeError(f"`name` must be a text or None. Received: name={name!r} ({type(name).__name__}).")
+        raise TypeError(f"`name` must be a text or None. {received('name', name)}")
     if name is not None and "/" in name:
-        raise ValueError(f"`name` must have no slash. Received: name={name!r}.")
+        raise ValueError(f"`name` must have no slash. {received('name', name)}")
     return positive_integer("classes", classes)
 
 
@@ -53,10 +53,7 @@ def is_name_of_weights(weights):
     if weights is None:
         return False
     if not isinstance(weights, (str, os.PathLike)):
-        raise TypeError(
-            f"`weights` must be None, the path of a weight file or a name. Received: weights={weights!r} "
-            f"({type(weights).__name__})."
-        )
+        raise TypeError(f"`weights` must be None, the path of a weight file or a name. {received('weights', weights)}")
     try:
         weight_files.existing_file(weights, "weights")
     except FileNotFoundError:
@@ -86,7 +83,7 @@ def check_activations(**activations):
         if not known:
             raise ValueError(
                 f'`{name}` must be the name of an activation of Keras, such as "relu", a function or None. '
-                f"Received: {name}={value!r}."
+                f"{received(name, value)}"
             )
 
 
@@ -99,7 +96,7 @@ def check_regularizer(name, value):
     if not (value is None or known):
         raise ValueError(
             f'`{name}` must be None or a regularizer of Keras, such as keras.regularizers.L2(1e-4) or "l2". '
-            f"Received: {name}={value!r}."
+            f"{received(name, value)}"
         )
 
 
@@ -112,9 +109,9 @@ def integer(name, value, low, high=None):
     """
     allowed = f"an integer of at least {low}" if high is None else f"an integer in [{low}, {high}]"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"`{name}` must be {allowed}. Received: {name}={value!r} ({type(value).__name__}).")
+        raise TypeError(f"`{name}` must be {allowed}. {received(name, value)}")
     if value < low or (high is not None and value > high):
-        raise ValueError(f"`{name}` must be {allowed}. Received: {name}={value}.")
+        raise ValueError(f"`{name}` must be {allowed}. {received(name, value)}")
     return int(value)
 
 
@@ -126,12 +123,9 @@ def skip_count(value):
         ValueError: if it is smaller.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(
-            f"`skip_stride_cnt` must be an integer of at least -1. Received: skip_stride_cnt={value!r} "
-            f"({type(value).__name__})."
-        )
+        raise TypeError(f"`skip_stride_cnt` must be an integer of at least -1. {received('skip_stride_cnt', value)}")
     if value < -1:
-        raise ValueError(f"`skip_stride_cnt` must be at least -1. Received: skip_stride_cnt={value}.")
+        raise ValueError(f"`skip_stride_cnt` must be at least -1. {received('skip_stride_cnt', value)}")
     return int(value)
 
 
@@ -146,9 +140,9 @@ def positive(name, value):
         ValueError: if it is anything else.
     """
     if not _is_number(value) or not 0 < value < math.inf:
-        raise ValueError(f"`{name}` must be a finite number above 0. Received: {name}={value!r}.")
+        raise ValueError(f"`{name}` must be a finite number above 0. {received(name, value)}")
     if value > MAX_FACTOR:
-        raise ValueError(f"`{name}` must be at most {MAX_FACTOR}. Received: {name}={value!r}.")
+        raise ValueError(f"`{name}` must be at most {MAX_FACTOR}. {received(name, value)}")
     return float(value)
 
 
@@ -159,7 +153,7 @@ def fraction(name, value):
         ValueError: if it is anything else.
     """
     if not _is_number(value) or not 0 <= value <= 1:
-        raise ValueError(f"`{name}` must be a fraction in [0, 1]. Received: {name}={value!r}.")
+        raise ValueError(f"`{name}` must be a fraction in [0, 1]. {received(name, value)}")
     return float(value)
 
 
@@ -170,5 +164,5 @@ def dropout_rate(value):
         ValueError: if it is anything else.
     """
     if not _is_number(value) or not 0 <= value < 1:
-        raise ValueError(f"`dropout` must be a fraction in [0, 1). Received: dropout={value!r}.")
+        raise ValueError(f"`dropout` must be a fraction in [0, 1). {received('dropout', value)}")
     return float(value)
