@@ -6,13 +6,11 @@ are read as well. `kgpc.weights.load` is for a model that exists already.
 """
 
 import json
-import pathlib
 
 import h5py
 import keras
 
-from kgpc import layers
-from kgpc.keras2_hdf5 import read_keras2_hdf5
+from kgpc import hdf5, keras2_hdf5, layers, weights
 from kgpc.keras2_training import compile_as_stored
 
 MAX_LAYERS = 20_000
@@ -172,21 +170,27 @@ def load_model(path, compile=True):
         model = load_model("JP35B14-mobilenet-CIFAR10-2-best_result.hdf5")
         model.evaluate(images, labels)
     """
-    stored = {layer.name: layer.arrays for layer in read_keras2_hdf5(path)}
-    path = pathlib.Path(path)
+    path = weights.existing_file(path)
     try:
-        with h5py.File(path, "r") as file:
+        weights.check_is_hdf5(path)
+        with hdf5.opened(path) as file:
             description, training = _json(file, "model_config"), _json(file, "training_config")
-        if description is None:
-            raise ValueError("it has weights only, no architecture; kgpc.weights.load loads them into a model")
-        model, names = _build(description, stored)
-        _check_weights(model, names, stored)
-        for layer in model.layers:
-            for weight in layer.weights:
-                weight.assign(stored[names[layer.name]][weight.name])
+            if description is None:
+                raise ValueError("it has weights only, no architecture; kgpc.weights.load loads them into a model")
+            max_names = 1000 + 10 * len(description["config"]["layers"])
+            stored = {layer.name: layer.arrays for layer in keras2_hdf5.stored_layers(file, max_names)}
+            model, names = _build(description, stored)
+            _check_weights(model, names, stored)
+            weights.assign(
+                [
+                    weights.Pair(layer.name, weight, stored[names[layer.name]][weight.name])
+                    for layer in model.layers
+                    for weight in layer.weights
+                ]
+            )
         if compile:
             compile_as_stored(model, training)
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError, OSError) as error:
+    except (*weights.DAMAGE, IndexError, RecursionError, AttributeError) as error:
         raise ValueError(
             "`path` must be an HDF5 file of a whole model of the layers that kgpc knows. "
             f"Received: path={str(path)!r} ({type(error).__name__}: {error})."

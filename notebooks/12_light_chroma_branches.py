@@ -371,9 +371,10 @@ for dataset, of_dataset in rows.groupby("group", sort=False):
 # **What these test images are.** The crops of Cropped-PlantDoc were divided at random, not by photograph: leaves of one
 # photograph are on both sides. So the accuracies are not those on new photographs, and the paper's comparison with
 # 62.06% for Inception V3 by the authors of PlantDoc, 15 points lower, is one between divisions as much as between
-# networks: one branch in Lab reaches 76.02% here. The networks in the figure share a division and can be compared. (And
-# in one of the authors' notebooks images in Lab are padded with zeros, which is no neutral colour there but a saturated
-# one.) Notebook [09](09_reproduce_the_tables.ipynb) lists what else the published accuracies rest on.
+# networks: one branch in Lab reaches 76.02% here. The networks in the figure share a division and can be compared.
+# `kgpc.datasets.load("Cropped-PlantDoc", division="photograph")` divides by photograph. (And in one of the authors'
+# notebooks images in Lab are padded with zeros, which is no neutral colour there but a saturated one.) Notebook
+# [09](09_reproduce_the_tables.ipynb) lists what else the published accuracies rest on.
 #
 # ## 4. kMobileNet with two branches
 #

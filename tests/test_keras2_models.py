@@ -303,13 +303,20 @@ def test_other_files_are_refused(tmp_path):
         keras2_models.load_model(tmp_path / "n.hdf5")
     with h5py.File(tmp_path / "n.hdf5", "r+") as file:
         file.attrs["model_config"] = np.zeros(3)
-    with pytest.raises(ValueError, match="'model_config' is no text"):
+    with pytest.raises(ValueError, match="'model_config' of '/' is not a text"):
         keras2_models.load_model(tmp_path / "n.hdf5")
     content = path.read_bytes()
     (tmp_path / "half.hdf5").write_bytes(content[: len(content) // 2])
     for bad, error in ((tmp_path / "half.hdf5", ValueError), (tmp_path / "no.hdf5", FileNotFoundError), (3, TypeError)):
         with pytest.raises(error):
             keras2_models.load_model(bad)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_must_be_numbers(tmp_path, value):
+    path = write(tmp_path / "m.hdf5", convolution(), {"c": {"kernel": np.full((1, 1, 2, 6), value, "f4")}})
+    with pytest.raises(ValueError, match="'kernel' of 'c' has values that are not finite"):
+        keras2_models.load_model(path)
 
 
 def test_metrics_that_are_not_known_are_left_out_and_an_uncompiled_model_stays_so(tmp_path):
@@ -320,3 +327,12 @@ def test_metrics_that_are_not_known_are_left_out_and_an_uncompiled_model_stays_s
     path = write(tmp_path / "m.hdf5", convolution(), KERNEL, training=None)
     with pytest.warns(UserWarning, match="does not say how the model was compiled"):
         assert not keras2_models.load_model(path).compiled
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_values_that_are_not_finite_in_the_model_are_refused(tmp_path, value):
+    kernel = np.ones((1, 1, 2, 6))
+    kernel.flat[0] = value
+    path = write(tmp_path / "m.hdf5", convolution(), {"c": {"kernel": kernel}})
+    with pytest.raises(ValueError, match="m.hdf5.*'kernel' of the layer 'c' holds (NaN or infinity|up to 1e)"):
+        keras2_models.load_model(path)
