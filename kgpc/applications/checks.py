@@ -11,8 +11,8 @@ import os
 import keras
 
 from kgpc import weights as weight_files
+from kgpc.arguments import boolean
 from kgpc.grouping import check_scheme, positive_integer
-from kgpc.layers.checks import flag
 
 # Wider and deeper than any published network; a slip of the finger asks for more memory than there is.
 MAX_FACTOR = 100
@@ -71,7 +71,7 @@ def is_name_of_weights(weights):
 def check_flags(**flags):
     """Raises TypeError where a value is neither a bool nor a `np.bool_`: "no" and 2 would count as True."""
     for name, value in flags.items():
-        flag(name, value)
+        boolean(name, value)
 
 
 def check_activations(**activations):
