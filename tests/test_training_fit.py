@@ -420,9 +420,9 @@ def test_in_the_first_epoch_the_network_gets_its_initial_weights(data):
         (TypeError, {"y_train": np.zeros(48)}, "`y_train` of `data` must be an int array"),
         (ValueError, {"y_train": np.arange(47) % 3}, "`labels` must have the shape"),
         (ValueError, {"recipe": RECIPE.replace(batch_size=64)}, "`batch_size` must be at most the number of images"),
-        (ValueError, {"workers": 0}, r"`workers` must be in \[1, 256\]. Received: workers=0"),
-        (ValueError, {"workers": 10**6}, r"`workers` must be in \[1, 256\]. Received: workers=1000000"),
-        (TypeError, {"workers": 2.0}, "`workers` must be an int. Received: workers=2.0"),
+        (ValueError, {"workers": 0}, "`workers` must be at least 1. Received: workers=0"),
+        (ValueError, {"workers": 10**6}, "`workers` must be at most 256. Received: workers=1000000"),
+        (TypeError, {"workers": 2.0}, "`workers` must be an integer of at least 1. Received: workers=2.0"),
     ],
 )
 def test_what_does_not_fit_together_is_refused_before_any_work(error, change, message, data, tmp_path):

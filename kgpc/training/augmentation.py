@@ -12,7 +12,7 @@ import numbers
 import cv2
 import numpy as np
 
-from kgpc.training.argument_checks import check_integer, check_number
+from kgpc.arguments import integer, number
 
 # The longest side of an image that OpenCV transforms.
 _MOST_PIXELS = 32_766
@@ -38,7 +38,7 @@ class Transformation:
             raise TypeError(f"`matrix` must be a float64 array of shape (2, 3). Received: matrix={received}.")
         if not np.isfinite(matrix).all():
             raise ValueError(f"`matrix` must be finite. Received: matrix={matrix.tolist()}.")
-        check_number("channel_shift", self.channel_shift)
+        number("channel_shift", self.channel_shift)
 
     def apply(self, image):
         """Transforms an image; what is uncovered at a margin is filled with the nearest pixel.
@@ -112,9 +112,9 @@ class Augmentation:
 
     def __post_init__(self):
         for name in ("rotation", "width_shift", "height_shift", "shear", "zoom", "channel_shift"):
-            if check_number(name, getattr(self, name)) < 0:
+            if number(name, getattr(self, name)) < 0:
                 raise ValueError(f"`{name}` must be at least 0 and finite. Received: {name}={getattr(self, name)}.")
-        check_integer("shift_pixels", self.shift_pixels, 0, _MOST_PIXELS)
+        integer("shift_pixels", self.shift_pixels, 0, _MOST_PIXELS)
         if self.zoom >= 1:
             raise ValueError(f"`zoom` must be in [0, 1). Received: zoom={self.zoom}.")
         for name in ("horizontal_flip", "vertical_flip"):
@@ -186,7 +186,7 @@ def order_generator(seed, epoch):
     Raises:
         TypeError, ValueError: if an argument is something else.
     """
-    return np.random.default_rng((_ORDER, check_integer("seed", seed, 0), check_integer("epoch", epoch, 0)))
+    return np.random.default_rng((_ORDER, integer("seed", seed, 0), integer("epoch", epoch, 0)))
 
 
 def sample_generator(seed, epoch, index):
@@ -204,8 +204,8 @@ def sample_generator(seed, epoch, index):
         TypeError, ValueError: if an argument is something else.
     """
     seed, epoch, index = (
-        check_integer("seed", seed, 0),
-        check_integer("epoch", epoch, 0),
-        check_integer("index", index, 0),
+        integer("seed", seed, 0),
+        integer("epoch", epoch, 0),
+        integer("index", index, 0),
     )
     return np.random.default_rng((_AUGMENTATION, seed, epoch, index))

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kgpc import datasets
-from kgpc.training.argument_checks import check_integer
+from kgpc.arguments import integer
 from kgpc.training.augmentation import order_generator, sample_generator
 from kgpc.training.recipes import check_recipe
 
@@ -211,7 +211,7 @@ class Batches(keras.utils.PyDataset):
         process=0,
         processes=1,
     ):
-        super().__init__(workers=check_integer("workers", workers, 1, MOST_WORKERS))
+        super().__init__(workers=integer("workers", workers, 1, MOST_WORKERS))
         check_recipe(recipe)
         labels = _class_numbers(labels)
         if getattr(images, "dtype", None) != np.uint8 or not hasattr(images, "shape"):
@@ -231,8 +231,8 @@ class Batches(keras.utils.PyDataset):
         for name, value in (("training", training), ("fill", fill)):
             if not isinstance(value, (bool, np.bool_)):
                 raise TypeError(f"`{name}` must be a bool. Received: {name}={value!r}.")
-        processes = check_integer("processes", processes, 1)
-        process = check_integer("process", process, 0, processes - 1)
+        processes = integer("processes", processes, 1)
+        process = integer("process", process, 0, processes - 1)
         if recipe.batch_size % processes:
             raise ValueError(
                 f"`batch_size` must be a multiple of the {processes} processes. "
@@ -276,7 +276,7 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, number):
         # Beyond the last batch an IndexError, with which Python ends a loop over a sequence.
-        if not 0 <= check_integer("number", number) < len(self):
+        if not 0 <= integer("number", number) < len(self):
             raise IndexError(f"`number` must be in [0, {len(self)}). Received: number={number}.")
         epoch, size = self.epoch, self.recipe.batch_size
         order = self.order(epoch)

@@ -5,8 +5,8 @@ import gc
 
 import keras
 
+from kgpc.arguments import number
 from kgpc.merging import training_twin
-from kgpc.training.argument_checks import check_number
 from kgpc.training.step_losses import keep_step_losses, share_step_losses
 
 # Steps up to which optimizing the graph takes longer than it saves.
@@ -26,7 +26,7 @@ def set_batch_norm_momentum(model, momentum):
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model. Received: model of type {type(model).__name__}.")
-    if not 0 <= check_number("momentum", momentum) < 1:
+    if not 0 <= number("momentum", momentum) < 1:
         raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={momentum}.")
     for layer in model._flatten_layers(include_self=False):
         if isinstance(layer, keras.layers.BatchNormalization):

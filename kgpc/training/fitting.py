@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import pandas as pd
 
+from kgpc.arguments import integer
 from kgpc.training import variables
-from kgpc.training.argument_checks import check_integer
 from kgpc.training.batches import MOST_WORKERS, Batches, split
 from kgpc.training.checkpoints import Checkpoints, FolderBusy, checked_folder
 from kgpc.training.compilation import (
@@ -172,7 +172,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
     check_data(data, "train")
     check_model(model, recipe, len(data.class_names))
     check_labels(data.y_train, len(data.class_names))
-    workers = check_integer("workers", workers, 1, MOST_WORKERS)
+    workers = integer("workers", workers, 1, MOST_WORKERS)
     progress = _progress(progress)
     folder = None if folder is None else checked_folder(folder)
     weights = finite_weights(model)

@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 
-from kgpc.training.argument_checks import check_integer, check_string
+from kgpc.arguments import integer, text
 
 _SECONDS_BETWEEN = 0.5  # between two drawings
 _SECONDS_BETWEEN_LINES = 60.0  # where a line cannot be redrawn
@@ -49,7 +49,7 @@ class Progress:
     """
 
     def __init__(self, title="", runs=1):
-        self.title, self.runs = check_string("title", title), check_integer("runs", runs, 1)
+        self.title, self.runs = text("title", title), integer("runs", runs, 1)
         self.done, self.total, self.note = 0, 0, ""
         self._skipped, self._finished_runs = 0, 0
         self._started = self._drawn = None
@@ -65,8 +65,8 @@ class Progress:
         Raises:
             TypeError, ValueError: if an argument is something else.
         """
-        steps = check_integer("steps", steps, 0)
-        done = check_integer("done", done, 0, steps)
+        steps = integer("steps", steps, 0)
+        done = integer("done", done, 0, steps)
         if self._started is None:
             self._started = time.perf_counter()
             self._drawn = self._started - _SECONDS_BETWEEN
@@ -87,7 +87,7 @@ class Progress:
     def advance(self, note=""):
         """Counts a step of a training that was begun; `note`, a str, says more about it."""
         self._check_begun()
-        self.note = check_string("note", note)
+        self.note = text("note", note)
         self.done += 1
         self._draw_if_due()
 

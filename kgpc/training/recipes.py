@@ -10,8 +10,8 @@ import functools
 import numbers
 import re
 
+from kgpc.arguments import integer
 from kgpc.resources import data_path
-from kgpc.training.argument_checks import check_integer
 from kgpc.training.augmentation import Augmentation
 from kgpc.training.schedules import Cyclical, Exponential, OneCycle
 
@@ -110,7 +110,7 @@ class Recipe:
         for field, (low, high) in _RANGES.items():
             if field != "train_images" or self.train_images is not None:
                 # NumPy's integers become Python's, which JSON can hold.
-                object.__setattr__(self, field, check_integer(field, getattr(self, field), low, high))
+                object.__setattr__(self, field, integer(field, getattr(self, field), low, high))
         for field, allowed in CHOICES.items():
             self._check_choice(field, allowed)
         self._check_choice("class_weight", (None, "balanced"))

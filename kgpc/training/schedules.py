@@ -7,13 +7,13 @@ may be a fraction (half an epoch is 0.5).
 import dataclasses
 import math
 
-from kgpc.training.argument_checks import check_number
+from kgpc.arguments import number
 
 
 def _check(schedule, positive=(), fractions=(), counts=()):
     """Raises an error that names the first field of a schedule that is out of range."""
     for name in (*positive, *fractions, *counts):
-        value = check_number(name, getattr(schedule, name))
+        value = number(name, getattr(schedule, name))
         if name in positive and value <= 0:
             raise ValueError(f"`{name}` must be greater than 0. Received: {name}={value}.")
         if name in fractions and not 0 < value <= 1:
@@ -24,11 +24,11 @@ def _check(schedule, positive=(), fractions=(), counts=()):
 
 def _check_epochs(epochs, total_epochs):
     """Raises an error unless so many epochs of a training can be over."""
-    if check_number("epochs", epochs) < 0:
+    if number("epochs", epochs) < 0:
         raise ValueError(f"`epochs` must be at least 0. Received: epochs={epochs}.")
     if total_epochs is None:
         return
-    if check_number("total_epochs", total_epochs) <= 0:
+    if number("total_epochs", total_epochs) <= 0:
         raise ValueError(f"`total_epochs` must be greater than 0. Received: total_epochs={total_epochs}.")
     if epochs > total_epochs:
         raise ValueError(
@@ -73,7 +73,7 @@ class Cyclical:
 
     def __post_init__(self):
         _check(self, positive=("base", "peak"), fractions=("decay",), counts=("warmup_epochs", "cycle_epochs"))
-        if not 0 <= check_number("floor", self.floor) <= self.peak:
+        if not 0 <= number("floor", self.floor) <= self.peak:
             raise ValueError(f"`floor` must be in [0, peak]. Received: floor={self.floor}, peak={self.peak}.")
 
     def rate(self, epochs, total_epochs=None):
@@ -138,7 +138,7 @@ class OneCycle:
         Raises:
             TypeError, ValueError: if a number is none or out of range.
         """
-        check_number("total_epochs", total_epochs)
+        number("total_epochs", total_epochs)
         _check_epochs(epochs, total_epochs)
         share, rise = epochs / total_epochs, self.warmup_fraction
         if share < rise:
