@@ -340,7 +340,7 @@ def test_images_without_values_are_refused(function):
 
 def test_grad_cam_written_by_hand_inside_a_function_agrees():
     """The gradients of a compiled step by the outputs of layers are the ones that Grad-CAM shows."""
-    names = ["conv_dw_2_bn", "conv_pw_3_bn_group_interleaved", "conv_pw_5_bn_bn"]
+    names = ["conv_pad_2", "conv_dw_2_bn", "conv_pw_3_bn_group_interleaved", "conv_pw_5_bn_bn"]
     keras.utils.set_random_seed(0)
     model = kgpc.applications.kMobileNet(alpha=0.25, input_shape=(64, 64, 3), classes=3, classifier_activation=None)
     rng = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kgpc.grouping import positive_integer
+from kgpc.arguments import positive_integer, received
 
 
 def numeric_array(name, value, expected):
@@ -12,15 +12,10 @@ def numeric_array(name, value, expected):
     try:
         array = np.asarray(ops.convert_to_numpy(value) if ops.is_tensor(value) else value)
     except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
-        raise TypeError(f"`{name}` must be {expected}. Received: {name}={_shortened(value)}.") from error
+        raise TypeError(f"`{name}` must be {expected}. {received(name, value)}") from error
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"`{name}` must be {expected}. Received: {name}={_shortened(value)}.")
+        raise TypeError(f"`{name}` must be {expected}. {received(name, value)}")
     return array
-
-
-def _shortened(value):
-    text = repr(value)
-    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
 
 
 def check_images(unrolled, images):
@@ -56,7 +51,7 @@ def check_classes(class_index, count, classes_of_model):
     if classes.dtype.kind not in "iu":
         raise TypeError(
             "`class_index` must be an integer, or one or several for each image. "
-            f"Received: class_index={_shortened(class_index)}."
+            f"{received('class_index', class_index)}"
         )
     if classes.ndim > 2 or not classes.size or (classes.ndim and len(classes) != count):
         raise ValueError(
@@ -66,7 +61,7 @@ def check_classes(class_index, count, classes_of_model):
     if classes.min() < 0 or classes.max() >= classes_of_model:
         raise ValueError(
             f"`class_index` must be in [0, {classes_of_model}): the model has {classes_of_model} classes. "
-            f"Received: class_index={_shortened(class_index)}."
+            f"{received('class_index', class_index)}"
         )
     return classes if classes.ndim == 2 else np.broadcast_to(classes, count)[:, None]
 

@@ -6,8 +6,8 @@ import cv2
 import matplotlib
 import numpy as np
 
+from kgpc.arguments import positive_integer, received
 from kgpc.cam.arguments import numeric_array
-from kgpc.grouping import positive_integer
 
 
 def _picture(name, image):
@@ -71,13 +71,13 @@ def overlay(image, heat, alpha=0.5, colormap="viridis"):
 
 def _check_colors(alpha, colormap):
     if isinstance(alpha, bool) or not isinstance(alpha, numbers.Real):
-        raise TypeError(f"`alpha` must be a number in [0, 1]. Received: alpha={alpha!r}.")
+        raise TypeError(f"`alpha` must be a number in [0, 1]. {received('alpha', alpha)}")
     if not 0 <= alpha <= 1:
         raise ValueError(f"`alpha` must be in [0, 1]. Received: alpha={alpha}.")
     if not isinstance(colormap, str) or colormap not in matplotlib.colormaps:
         raise ValueError(
             "`colormap` must be the name of a matplotlib colormap, such as 'viridis' or 'magma'. "
-            f"Received: colormap={colormap!r}."
+            f"{received('colormap', colormap)}"
         )
 
 
@@ -116,7 +116,7 @@ def gallery(images, maps, titles=None, columns=4, alpha=0.5, colormap="viridis")
     try:
         count = len(images)
     except TypeError:
-        raise TypeError(f"`images` must be a batch of images. Received: images={images!r}.") from None
+        raise TypeError(f"`images` must be a batch of images. {received('images', images)}") from None
     if count != len(maps):
         raise ValueError(f"`maps` must be one for each image. Received: {len(maps)} maps and {count} images.")
     titles = _check_titles(titles, len(maps))
@@ -147,7 +147,7 @@ def _check_titles(titles, count):
         return [""] * count
     listed = isinstance(titles, (list, tuple)) or hasattr(titles, "__array__") and np.ndim(titles) == 1
     if not listed or len(titles) != count:
-        raise ValueError(f"`titles` must be one text for each of the {count} images. Received: titles={titles!r}.")
+        raise ValueError(f"`titles` must be one text for each of the {count} images. {received('titles', titles)}")
     return [str(title) for title in titles]
 
 
