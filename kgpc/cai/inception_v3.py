@@ -44,7 +44,7 @@ def two_path_inception_v3(
             they are; notebooks pass -1 and 2 there. 0 leaves one branch.
         model_name: str or None, name of the model.
         kType: an old integer or a scheme, see `kgpc.cai.layers.scheme_of`; 0 and -1 both are Inception V3 itself.
-        **unknown: other arguments are ignored, as in the older package; a warning names them.
+        unknown: arguments of other names are ignored, as in the older package; a warning names them.
 
     Returns:
         A `keras.Model`.
