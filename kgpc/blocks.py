@@ -2,6 +2,7 @@
 
 import keras
 
+from kgpc import arguments
 from kgpc.grouping import check_scheme, ordinary_plan
 from kgpc.layers import Activation, BatchNormalization, CopyChannels, GroupedPointwiseConv2D, InterleaveChannels, checks
 
@@ -49,7 +50,7 @@ def pointwise(
 
     Raises:
         ValueError: if an argument is out of its range, `scheme` is not a scheme, or the channels of `x` are not known.
-        TypeError: if `filters` is not an integer, `name` not a str, or a bool anything else.
+        TypeError: if a number is not one, `filters` not an integer, `name` not a str, or a bool anything else.
 
     Reference: Schwarz Schuler et al. 2022, section 3, doi:10.13164/mendel.2022.1.023; for the enhanced scheme
     doi:10.3390/e24091264.
@@ -57,12 +58,12 @@ def pointwise(
     check_scheme(scheme)
     _check_input_and_name(x, name)
     for argument, value in (("batch_norm", batch_norm), ("batch_norm_scale", batch_norm_scale), ("use_bias", use_bias)):
-        checks.flag(argument, value)
+        arguments.boolean(argument, value)
     checks.found("activation", keras.activations.get, activation)
     checks.found("kernel_initializer", keras.initializers.get, kernel_initializer)
     checks.found("kernel_regularizer", keras.regularizers.get, kernel_regularizer)
-    checks.momentum("momentum", momentum)
-    checks.epsilon("epsilon", epsilon)
+    arguments.number("momentum", momentum, 0, 1)
+    arguments.number("epsilon", epsilon, above=0)
     plan = ordinary_plan(x.shape[-1], filters) if scheme is None else scheme.plan(x.shape[-1], filters)
 
     def unit(x, convolution):
@@ -105,12 +106,11 @@ def pointwise(
 def _check_input_and_name(x, name):
     shape = getattr(x, "shape", None)
     if shape is None or len(shape) != 4 or shape[-1] is None:
-        received = f"x={x!r}" if shape is None else f"x of shape {tuple(shape)}"
+        received = f"x={arguments.shown(x)}" if shape is None else f"x of shape {tuple(shape)}"
         raise ValueError(
             "`x` must be a tensor (batch, height, width, channels) with a known number of channels. "
             f"Received: {received}."
         )
-    if not isinstance(name, str):
-        raise TypeError(f"`name` must be a str. Received: name={name!r} ({type(name).__name__}).")
-    if not name or "/" in name:
-        raise ValueError(f'`name` must not be empty, and without "/". Received: name={name!r}.')
+    arguments.text("name", name, empty=False)
+    if "/" in name:
+        raise ValueError(f'`name` must be without "/". Received: name={name!r}.')

@@ -92,6 +92,15 @@ def check_place(path):
         raise FileError(f"{path} must be a file, and is a {kind}. Move it away, or choose another place.")
 
 
+def check_own(path):
+    """Raises a FileError if writing to a file would write elsewhere: to where a link leads, or a second name of it."""
+    kind = _kind(path)
+    if kind == "file" and os.lstat(path).st_nlink > 1:
+        kind = "file with a second name elsewhere"
+    if kind not in ("nothing", "file"):
+        raise FileError(f"{path} must be a file of its own, and is a {kind}. Move it away.")
+
+
 def _kind(path):
     try:
         mode = os.lstat(path).st_mode
@@ -163,11 +172,9 @@ def append(path, text):
     """Adds text to the end of a file, which is made where there is none; never through a link.
 
     Raises:
-        FileError: if something else than a file has that name.
+        FileError: see `check_own`.
     """
-    kind = _kind(path)
-    if kind not in ("nothing", "file"):
-        raise FileError(f"{path} must be a file, and is a {kind}. Move it away.")
+    check_own(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINKS, 0o666)
     with open(descriptor, "ab") as file:
         file.write(text.encode("utf-8", "backslashreplace"))

@@ -218,7 +218,7 @@ def why_not_copied(layer):
     """
     for part in (layer, *parts(layer)):
         if isinstance(part, keras.Model):
-            return f"{part.name!r} is a model that cannot be read layer by layer"
+            return f"{part.name!r} is a model with a call of its own, or one inside of a layer"
         if "call" in vars(part):
             return f"the call of {part.name!r} was replaced"
         if isinstance(part, keras.layers.Lambda):

@@ -25,8 +25,8 @@ MAX_TEXT = 2**24
 _MAX_COMPRESSION = 1032
 # Every chunk costs time, however small it is.
 _MIN_CHUNK = 1024
-_GLOBAL_HEAP = b"GCOL\1\0\0\0"
-_FRACTAL_HEAP = b"FRHP\0"
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_LAST_FREE_BLOCK = 1
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 # What h5py raises where a file is damaged.
 DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError, MemoryError)
@@ -59,7 +59,7 @@ def opened(source):
         Context manager; gives a `h5py.File`.
 
     Raises:
-        ValueError: if names or compressed indices in it are damaged.
+        ValueError: if its beginning is not that of a file of Keras, or the names in it are damaged.
         OSError: if it cannot be opened.
     """
     if isinstance(source, pathlib.Path):
@@ -73,32 +73,74 @@ def opened(source):
 
 
 def _check_heaps(content):
-    """Refuses a file where the heaps that hold the names are damaged: over a record of length 0, HDF5 loops forever.
+    """Refuses a file where a heap would keep the HDF5 library busy for ever, or is unpacked whatever its size."""
+    _check_superblock(content)
+    # As heaps do not overlap, no more of their pieces need to be looked at than fit in the file.
+    pieces_left = min(len(content) // 8, 10 * MAX_NAMES)
+    for check, signature in (
+        (_global_heap_pieces, b"GCOL\1\0\0\0"),
+        (_local_heap_pieces, b"HEAP\0"),
+        (_fractal_heap_pieces, b"FRHP\0"),
+    ):
+        start = content.find(signature)
+        while start >= 0:
+            for _ in check(content, start):
+                pieces_left -= 1
+                if pieces_left < 0:
+                    raise ValueError("the names in it are damaged")
+            start = content.find(signature, start + 1)
 
-    A heap is a header with its length in bytes, then records of 16 bytes and their content, padded to a multiple of 8.
-    Record number 0 is the free space at the end; its length includes its own 16 bytes. As heaps do not overlap, there
-    are at most as many records as fit in the file, and there is no need to look at more.
+
+def _number(content, position):
+    return int.from_bytes(content[position : position + 8], "little")
+
+
+def _check_superblock(content):
+    """Refuses a file whose addresses are not 8 bytes, counted from its beginning, as all files of Keras have them."""
+    version = content[8] if len(content) > 48 and content[:8] == _SIGNATURE else None
+    sizes, base = {0: (13, 24), 1: (13, 28), 2: (9, 12), 3: (9, 12)}.get(version, (0, 0))
+    if not sizes or content[sizes : sizes + 2] != b"\x08\x08" or _number(content, base):
+        raise ValueError("its beginning is not that of a HDF5 file of Keras")
+
+
+def _global_heap_pieces(content, start):
+    """A heap of texts: a header with its length in bytes, then records of 16 bytes and their content.
+
+    The content is padded to a multiple of 8. Record number 0 is the free space at the end; its length includes its own
+    16 bytes. Over a record of length 0, HDF5 loops for ever.
     """
-    records_left = min(len(content) // 16, 10 * MAX_NAMES)
-    start = content.find(_GLOBAL_HEAP)
-    while start >= 0:
-        end = start + int.from_bytes(content[start + 8 : start + 16], "little")
-        position = start + 16
-        while position + 16 <= end:
-            number = int.from_bytes(content[position : position + 2], "little")
-            length = int.from_bytes(content[position + 8 : position + 16], "little")
-            position += 16 + -(-length // 8) * 8 if number else length
-            records_left -= 1
-            if position > end or (length < 16 and not number) or records_left < 0:
-                raise ValueError("the names in it are damaged")
-        start = content.find(_GLOBAL_HEAP, start + 1)
-    # The heap of a large group may be compressed, and is unpacked whatever its size. After the signature and the
-    # version stand 2 bytes for the length of names and 2 for that of the filters.
-    start = content.find(_FRACTAL_HEAP)
-    while start >= 0:
-        if content[start + 7 : start + 9] != b"\0\0":
-            raise ValueError("an index in it is compressed, as in no file of Keras")
-        start = content.find(_FRACTAL_HEAP, start + 1)
+    yield start
+    end = start + _number(content, start + 8)
+    position = start + 16
+    while position + 16 <= end:
+        number = int.from_bytes(content[position : position + 2], "little")
+        length = _number(content, position + 8)
+        position += 16 + -(-length // 8) * 8 if number else length
+        if position > end or (length < 16 and not number):
+            raise ValueError("the names in it are damaged")
+        yield position
+
+
+def _local_heap_pieces(content, start):
+    """A heap of the names in a group: its size, its first free block, and where it lies; a free block names the next.
+
+    Where the blocks come back to an earlier one, HDF5 loops for ever.
+    """
+    yield start
+    free, address = _number(content, start + 16), _number(content, start + 24)
+    while free != _LAST_FREE_BLOCK and address + free + 16 <= len(content):
+        free = _number(content, address + free)
+        yield free
+
+
+def _fractal_heap_pieces(content, start):
+    """The heap of a large group may be compressed.
+
+    After the signature and the version stand 2 bytes for the length of names and 2 for that of the filters.
+    """
+    yield start
+    if content[start + 7 : start + 9] != b"\0\0":
+        raise ValueError("an index in it is compressed, as in no file of Keras")
 
 
 def member(group, name):

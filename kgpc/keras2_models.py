@@ -9,12 +9,9 @@ import json
 
 import h5py
 import keras
-import numpy as np
 
-from kgpc import hdf5, layers
-from kgpc.keras2_hdf5 import stored_layers
+from kgpc import hdf5, keras2_hdf5, layers, weights
 from kgpc.keras2_training import compile_as_stored
-from kgpc.weights import existing_file
 
 MAX_LAYERS = 20_000
 # The largest number of channels and the like that is believed.
@@ -173,27 +170,27 @@ def load_model(path, compile=True):
         model = load_model("JP35B14-mobilenet-CIFAR10-2-best_result.hdf5")
         model.evaluate(images, labels)
     """
-    path = existing_file(path)
+    path = weights.existing_file(path)
     try:
-        if not h5py.is_hdf5(path):
-            raise ValueError("it is not an HDF5 file")
+        weights.check_is_hdf5(path)
         with hdf5.opened(path) as file:
             description, training = _json(file, "model_config"), _json(file, "training_config")
             if description is None:
                 raise ValueError("it has weights only, no architecture; kgpc.weights.load loads them into a model")
-            stored = {layer.name: layer.arrays for layer in stored_layers(file)}
+            max_names = 1000 + 10 * len(description["config"]["layers"])
+            stored = {layer.name: layer.arrays for layer in keras2_hdf5.stored_layers(file, max_names)}
             model, names = _build(description, stored)
             _check_weights(model, names, stored)
-            values = [
-                (weight, _checked(names[layer.name], weight.name, stored[names[layer.name]][weight.name].read()))
-                for layer in model.layers
-                for weight in layer.weights
-            ]
-        for weight, value in values:
-            weight.assign(value)
+            weights.assign(
+                [
+                    weights.Pair(layer.name, weight, stored[names[layer.name]][weight.name])
+                    for layer in model.layers
+                    for weight in layer.weights
+                ]
+            )
         if compile:
             compile_as_stored(model, training)
-    except (*hdf5.DAMAGE, IndexError, AttributeError, RecursionError) as error:
+    except (*weights.DAMAGE, IndexError, RecursionError, AttributeError) as error:
         raise ValueError(
             "`path` must be an HDF5 file of a whole model of the layers that kgpc knows. "
             f"Received: path={str(path)!r} ({type(error).__name__}: {error})."
@@ -203,14 +200,12 @@ def load_model(path, compile=True):
 
 def _json(file, attribute):
     """The value of an attribute that holds JSON, or None where there is no such attribute."""
-    return json.loads(hdf5.texts(file, attribute, scalar=True)) if attribute in file.attrs else None
-
-
-def _checked(layer, kind, values):
-    """The values of a weight; a ValueError if a network cannot compute with them."""
-    if not np.isfinite(values).all() or (kind == "moving_variance" and (values < 0).any()):
-        raise ValueError(f"{kind!r} of {layer!r} has values that are not finite, or a negative variance")
-    return values.astype("float32")
+    if attribute not in file.attrs:
+        return None
+    header = file.attrs.get_id(attribute)
+    if header.shape != () or h5py.check_string_dtype(header.dtype) is None:
+        raise ValueError(f"its attribute {attribute!r} is no text")
+    return json.loads(file.attrs[attribute])
 
 
 def _build(description, stored):

@@ -28,7 +28,7 @@ def training_twin(model):
     moving statistics are those of `model` up to rounding.
 
     Train the twin and go on with `model`: what the one learns, the other knows. The twin is not meant to be saved. It
-    has no output for the normalized and the interleaved feature maps, and another order of variables.
+    has no output for the normalized and the interleaved feature maps, and may have another order of variables.
 
     Args:
         model: a Keras model. It is not changed.
@@ -53,16 +53,15 @@ def training_twin(model):
     if keras.backend.backend() != "tensorflow" or not graph.is_readable(model):
         return model
     network = graph.Network(model)
-    pairs = [pair for level in network.graphs for pair in _pairs(network, level)]
-    if not pairs:
-        return model
-    moments = _Moments()
-    calls = {
-        call: functools.partial(moments.concatenate, call.operation)
-        for level in network.graphs
-        for call in level.calls
-        if graph.is_exactly(call.operation, keras.layers.Concatenate)
-    }
+    calls = {}
+    for level in network.graphs:
+        calls |= _replaced(level, list(_pairs(network, level)))
+    return graph.rewrite(network, calls=calls, share=True) if calls else model
+
+
+def _replaced(level, pairs):
+    """What takes the place of the calls of pairs, and of the concatenations before them."""
+    calls, moments = {}, _Moments()
     for first, convolution in pairs:
         calls[first] = graph.pass_on
         if isinstance(first.operation, InterleaveChannels):
@@ -70,7 +69,10 @@ def training_twin(model):
         else:
             layer = NormalizedPointwiseConv2D(first.operation, convolution.operation)
             calls[convolution] = functools.partial(moments.normalize, layer)
-    return graph.rewrite(network, calls=calls, share=True)
+    for call in level.calls if pairs else ():
+        if graph.is_exactly(call.operation, keras.layers.Concatenate):
+            calls[call] = functools.partial(moments.concatenate, call.operation)
+    return calls
 
 
 def _pairs(network, level):
@@ -90,7 +92,7 @@ def _is_merged(call):
     layer = call.operation
     if graph.is_exactly(layer, InterleaveChannels):
         return call.outputs[0].shape[-1] <= wide_groups.FEW_CHANNELS
-    return graph.is_exactly(layer, BatchNormalization) and layer.merge and layer._fused(call.inputs[0], None)
+    return graph.is_exactly(layer, BatchNormalization) and layer.merge and layer.is_fused(call.inputs[0])
 
 
 def _is_plain(call):

@@ -15,6 +15,7 @@ import warnings
 
 import keras
 
+from kgpc.arguments import received
 from kgpc.resources import data_path
 
 FILE_URL = "https://github.com/joaopauloschuler/{repository}/raw/{revision}/{path}"
@@ -195,11 +196,13 @@ def find(name, family, *, scheme=None, arguments=None, classes=None):
         A `Run`. Where the run that a label names was trained with other `arguments`, a warning says so.
 
     Raises:
-        TypeError: if `name` is not a str.
+        TypeError: if `name` is not a str, or `arguments` not a dict.
         ValueError: if there is none; the message lists those there are. Also if `classes` is not that of the run.
     """
     if not isinstance(name, str):
         raise TypeError(f"`name` must be a str. Received: name={name!r} ({type(name).__name__}).")
+    if arguments is not None and not isinstance(arguments, dict):
+        raise TypeError(f"`arguments` must be a dict or None. {received('arguments', arguments)}")
     arguments = dict(arguments or {})
     of_family = [run for run in runs() if run.family == family]
     of_scheme = [run for run in of_family if run.scheme == str(scheme)]

@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 
 from kgpc import hdf5, included, keras2_hdf5, keras3_hdf5, matching, released, weight_archives
-from kgpc.matching import construction_order
+from kgpc.matching import Pair, construction_order
 
-__all__ = ["construction_order", "existing_file", "load", "load_included", "table"]
+__all__ = ["Pair", "assign", "check_is_hdf5", "construction_order", "existing_file", "load", "load_included", "table"]
 
 # What cannot be negative: `BatchNormalization` and `Normalization` take its root.
 _VARIANCES = ("moving_variance", "variance")
-_DAMAGE = (*hdf5.DAMAGE, zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error)
+# What readers raise where a file is damaged.
+DAMAGE = (*hdf5.DAMAGE, zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error)
 
 
 def load(model, path, include_top=True, *, argument="path"):
@@ -54,19 +55,24 @@ def load(model, path, include_top=True, *, argument="path"):
         raise TypeError(f"`include_top` must be True or False. Received: include_top={include_top!r}.")
     path = existing_file(path, argument)
     damage = _named_damage(path, argument)
+    received = f"{argument}={os.fspath(path)!r}"
     with contextlib.ExitStack() as stack:
         with damage():
-            archived = _is_archive(path)
+            archived = zipfile.is_zipfile(path) and not h5py.is_hdf5(path)
+            if not archived:
+                check_is_hdf5(path)
             source = keras3_hdf5.weights_in_archive(path, _archive_limit(model)) if archived else path
             file = stack.enter_context(hdf5.opened(source))
             keras2 = not archived and keras2_hdf5.is_keras2(file)
             list_arrays = keras2_hdf5.stored_layers if keras2 else keras3_hdf5.stored_places
             stored = list_arrays(file, 2000 + 10 * len(model.weights))
-        received = f"{argument}={str(path)!r}"
         match = matching.by_name if keras2 else matching.by_place
         with _fitting(received):
             pairs = match(model, stored, include_top)
-        _assign(pairs, damage, received)
+        with damage():
+            arrays = [pair.array.read() for pair in pairs]
+    with _fitting(received):
+        _assign_checked(pairs, arrays)
     return model
 
 
@@ -91,8 +97,24 @@ def load_included(model, card, include_top=True):
     received = f"weights={card.name!r}, {card.path.name}"
     with _fitting(received):
         pairs = matching.by_full_name(model, stored, include_top)
-    _assign(pairs, damage, received)
+    with damage():
+        arrays = [pair.array.read() for pair in pairs]
+    with _fitting(received):
+        _assign_checked(pairs, arrays)
     return model
+
+
+def assign(pairs):
+    """Assigns arrays of an open file to weights of the same shapes: all or none.
+
+    Args:
+        pairs: list of `Pair`.
+
+    Raises:
+        ValueError: if an array cannot be read, its values are not finite in the type of the weight, or variances are
+            negative. So do the errors in `DAMAGE`.
+    """
+    _assign_checked(pairs, [pair.array.read() for pair in pairs])
 
 
 def existing_file(path, argument="path"):
@@ -116,14 +138,18 @@ def existing_file(path, argument="path"):
     )
 
 
-def _is_archive(path):
-    """Whether a file is a zip archive rather than HDF5; ValueError where it is neither."""
+def check_is_hdf5(path):
+    """Says what a file is that is not HDF5; HDF5's own message speaks of signatures.
+
+    Raises:
+        ValueError: if the file at `path`, a `pathlib.Path`, is not HDF5.
+    """
     if path.stat().st_size == 0:
         raise ValueError("the file is empty")
     if h5py.is_hdf5(path):
-        return False
+        return
     if zipfile.is_zipfile(path):
-        return True
+        raise ValueError("it is a zip archive, as `.keras` files are")
     with open(path, "rb") as file:
         start = file.read(64).lstrip().lower()
     if start.startswith(b"version https://git-lfs"):
@@ -147,7 +173,7 @@ def _named_damage(path, argument):
             yield
         except FileNotFoundError:
             raise
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ValueError(
                 f"`{argument}` must be an undamaged weight file: a `.keras` or `.weights.h5` file of Keras 3, or an "
                 f"HDF5 file in the layout of Keras 2. Received: {argument}={str(path)!r} ({error}). "
@@ -169,12 +195,9 @@ def _fitting(received):
         ) from None
 
 
-def _assign(pairs, damage, received):
-    """Reads all arrays, compares their values with what a model can hold, and only then assigns them."""
-    with damage():
-        arrays = [pair.array.read() for pair in pairs]
-    with _fitting(received):
-        values = [_checked(pair, array) for pair, array in zip(pairs, arrays, strict=True)]
+def _assign_checked(pairs, arrays):
+    """Compares the values of all arrays with what a model can hold, and only then assigns them."""
+    values = [_checked(pair, array) for pair, array in zip(pairs, arrays, strict=True)]
     for pair, value in zip(pairs, values, strict=True):
         pair.variable.assign(value)
 

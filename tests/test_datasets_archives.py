@@ -193,6 +193,19 @@ def test_an_existing_folder_is_left_alone(tmp_path):
     assert contents(folder) == {"mine": b"mine"}
 
 
+def test_links_and_files_in_place_of_the_folder_are_left_alone(tmp_path):
+    path = write_zip(tmp_path / "a.zip", FILES)
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    before = sorted(tmp_path.iterdir())
+    for name in ("lost", "link", "a.zip", "a.zip/below"):
+        with pytest.raises(FileExistsError, match="`folder` must .* Received: folder="):
+            extract_archive(path, tmp_path / name)
+    assert sorted(tmp_path.iterdir()) == before and not list((tmp_path / "empty").iterdir())
+    assert contents(extract_archive(path, tmp_path / "empty")) == FILES
+
+
 def test_a_missing_archive_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no archive .*nowhere\.zip"):
         extract_archive(tmp_path / "nowhere.zip", tmp_path / "out")

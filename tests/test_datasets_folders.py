@@ -149,7 +149,7 @@ def test_a_single_file_is_read_as_a_folder_reads_it(folder):
     images = [datasets.read_image(path, 16) for path in sorted(folder.rglob("*.png"))]
     every = {image.tobytes() for image in np.concatenate([data.x_train, data.x_test])}
     assert {image.tobytes() for image in images} == every
-    with pytest.raises(ValueError, match=r"`image_size` must be in \[8, 10000\]. Received: image_size=4"):
+    with pytest.raises(ValueError, match=r"`image_size` must be at least 8. Received: image_size=4"):
         datasets.read_image(folder / "nowhere.png", 4)
 
 
@@ -280,7 +280,7 @@ def test_a_missing_folder_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"image_size": 7}, ValueError, r"`image_size` must be in \[8, 10000\]. Received: image_size=7"),
+        ({"image_size": 7}, ValueError, r"`image_size` must be at least 8. Received: image_size=7"),
         ({"image_size": 32.0}, TypeError, "`image_size` must be an int"),
         ({"test_fraction": 0}, ValueError, r"`test_fraction` must be in \(0, 1\). Received: test_fraction=0"),
         ({"test_fraction": "half"}, ValueError, r"`test_fraction` must be in \(0, 1\)"),

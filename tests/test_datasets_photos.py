@@ -168,11 +168,11 @@ def test_neighbouring_tiles_show_different_photographs():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"count": 0}, ValueError, r"`count` must be in \[1, 100000\]"),
-        ({"grid": 1}, ValueError, r"`grid` must be in \[2, 8\]"),
-        ({"size": 101}, ValueError, r"`size` must be in \[8, 100\]"),
+        ({"count": 0}, ValueError, "`count` must be at least 1"),
+        ({"grid": 1}, ValueError, "`grid` must be at least 2"),
+        ({"size": 101}, ValueError, "`size` must be at most 100"),
         ({"part": "validation"}, ValueError, "`part` must be one of 'train', 'test'"),
-        ({"seed": -1}, ValueError, r"`seed` must be in \[0, 4294967295\]. Received: seed=-1"),
+        ({"seed": -1}, ValueError, "`seed` must be at least 0. Received: seed=-1"),
         ({"grid": 2.0}, TypeError, "`grid` must be an int"),
     ],
 )

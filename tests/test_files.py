@@ -100,8 +100,11 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_its_target_stays(tmp_path
     files.write(tmp_path / "file", "ours")
     assert (tmp_path / "victim").read_text() == "theirs" and (tmp_path / "file").read_text() == "ours"
     (tmp_path / "log").symlink_to(tmp_path / "victim")
-    with pytest.raises(files.FileError, match="log must be a file, and is a link"):
+    with pytest.raises(files.FileError, match="log must be a file of its own, and is a link"):
         files.append(tmp_path / "log", "line\n")
+    os.link(tmp_path / "victim", tmp_path / "second")
+    with pytest.raises(files.FileError, match="second must be a file of its own, and is a file with a second name"):
+        files.append(tmp_path / "second", "line\n")
     assert (tmp_path / "victim").read_text() == "theirs"
 
 
@@ -136,7 +139,7 @@ def test_a_folder_or_pipe_in_the_place_of_a_file_is_refused_at_once(tmp_path, ki
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(timeout=20)  # opening a pipe would wait for its other end, for ever
-    assert failures and failures[0].startswith(f"{path} must be a file, and is a {kind}")
+    assert failures and failures[0].startswith(f"{path} must be a file") and f", and is a {kind}" in failures[0]
     assert os.listdir(tmp_path) == ["thing"]
 
 

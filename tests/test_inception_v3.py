@@ -364,7 +364,7 @@ def test_scaled_lab_agrees_with_the_definition():
 @pytest.mark.parametrize(
     "images, message",
     [
-        (np.zeros((8, 8, 3), "uint8"), r"`images` must be \(batch, height, width, 3\)"),
+        (np.zeros((8, 8, 3), "uint8"), r"`images` must be numbers of rank 4 \(batch, height, width, channels\)"),
         (np.zeros((1, 8, 8, 1), "uint8"), r"`images` must be \(batch, height, width, 3\)"),
         (np.full((1, 8, 8, 3), -1.0), r"`images` must hold values of 0\.\.255"),
         (np.full((1, 8, 8, 3), 256), r"`images` must hold values of 0\.\.255"),
@@ -377,7 +377,7 @@ def test_bad_images_are_named(images, message):
 
 
 def test_a_batch_of_the_wrong_rank_is_refused():
-    with pytest.raises(ValueError, match=r"`images` must be \(batch, height, width, channels\)"):
+    with pytest.raises(ValueError, match=r"`images` must be numbers of rank 4 \(batch, height, width, channels\)"):
         preprocess_input(np.zeros((32, 32, 3), "uint8"))
 
 

@@ -255,6 +255,10 @@ def test_names_that_links_multiply_are_not_all_looked_at(tmp_path, model, monkey
     assert len(looked_at) < 2 * 2010
 
 
+# As h5py writes it: version, sizes of addresses and lengths, base address 0.
+BEGINNING = b"\x89HDF\r\n\x1a\n" + bytes(5) + b"\x08\x08" + bytes(81)
+
+
 def heap(*records, size=None):
     """A heap of names: header, then records (number, content), then free space."""
     body = b""
@@ -270,7 +274,7 @@ def test_records_of_names_are_looked_at_once_however_many_heaps_claim_them():
     count = 20_000
     nested = b"".join(heap((1, b"x" * 24), size=len(inner) * 2 * (count - index)) for index in range(count))
     honest = b"".join(heap((1, b"abc"), (2, b"defghijkl")) for _ in range(count))
-    hdf5._check_heaps(honest)
+    hdf5._check_heaps(BEGINNING + honest)
     looked_at = []
 
     class Counting(bytes):
@@ -279,9 +283,9 @@ def test_records_of_names_are_looked_at_once_however_many_heaps_claim_them():
             return super().__getitem__(key)
 
     with pytest.raises(ValueError, match="the names in it are damaged"):
-        hdf5._check_heaps(Counting(nested))
+        hdf5._check_heaps(Counting(BEGINNING + nested))
     # Two pieces of each record and one of each heap, of which there are no more than fit in the file.
-    assert len(looked_at) <= 3 * len(nested) // 16
+    assert len(looked_at) <= 3 * len(nested) // 8
 
 
 @pytest.mark.parametrize("record", [(0, bytes(0)), (1, bytes(10**6))])
@@ -290,13 +294,46 @@ def test_a_damaged_heap_of_names_is_refused(record):
     damaged = heap((5, b"name")) + heap(size=64) + number.to_bytes(2, "little") + bytes(6)
     damaged += len(content).to_bytes(8, "little") + bytes(32)
     with pytest.raises(ValueError, match="the names in it are damaged"):
-        hdf5._check_heaps(damaged)
+        hdf5._check_heaps(BEGINNING + damaged)
+
+
+@pytest.mark.parametrize("keras3", [False, True])
+def test_free_space_that_comes_back_to_itself_is_refused(tmp_path, model, keras3):
+    """In the heap with the names of a group, each free block names the next one; HDF5 would follow them for ever."""
+    path = tmp_path / "weights.weights.h5"
+    model.save_weights(path) if keras3 else write_layers(path, {"a": {"kernel": KERNEL}})
+    content = bytearray(path.read_bytes())
+    start = content.find(b"HEAP\0")
+    changed = 0
+    while start >= 0:
+        free, address = (int.from_bytes(content[start + at : start + at + 8], "little") for at in (16, 24))
+        if free != 1:
+            content[address + free : address + free + 8] = free.to_bytes(8, "little")
+            changed += 1
+        start = content.find(b"HEAP\0", start + 1)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="the names in it are damaged"):
+        weights.load(model, path)
+    assert changed
+
+
+@pytest.mark.parametrize(
+    "position, value",
+    [(0, 0), (8, 7), (13, 4), (14, 4), (24, 1)],
+    ids=["signature", "version", "address", "length", "base"],
+)
+def test_another_beginning_is_refused(position, value):
+    changed = bytearray(BEGINNING)
+    changed[position] = value
+    hdf5._check_heaps(BEGINNING)
+    with pytest.raises(ValueError, match="its beginning is not that of a HDF5 file of Keras"):
+        hdf5._check_heaps(bytes(changed))
 
 
 def test_a_compressed_index_is_refused():
-    hdf5._check_heaps(b"FRHP\0" + (8).to_bytes(2, "little") + bytes(20))
+    hdf5._check_heaps(BEGINNING + b"FRHP\0" + (8).to_bytes(2, "little") + bytes(20))
     with pytest.raises(ValueError, match="an index in it is compressed"):
-        hdf5._check_heaps(b"FRHP\0" + (8).to_bytes(2, "little") + (4).to_bytes(2, "little") + bytes(20))
+        hdf5._check_heaps(BEGINNING + b"FRHP\0" + (8).to_bytes(2, "little") + (4).to_bytes(2, "little") + bytes(20))
 
 
 def test_a_chunk_that_unpacks_to_more_than_it_holds_is_not_unpacked(tmp_path):

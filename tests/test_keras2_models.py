@@ -327,3 +327,12 @@ def test_metrics_that_are_not_known_are_left_out_and_an_uncompiled_model_stays_s
     path = write(tmp_path / "m.hdf5", convolution(), KERNEL, training=None)
     with pytest.warns(UserWarning, match="does not say how the model was compiled"):
         assert not keras2_models.load_model(path).compiled
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_values_that_are_not_finite_in_the_model_are_refused(tmp_path, value):
+    kernel = np.ones((1, 1, 2, 6))
+    kernel.flat[0] = value
+    path = write(tmp_path / "m.hdf5", convolution(), {"c": {"kernel": kernel}})
+    with pytest.raises(ValueError, match="m.hdf5.*'kernel' of the layer 'c' holds (NaN or infinity|up to 1e)"):
+        keras2_models.load_model(path)

@@ -234,6 +234,7 @@ WRONG = [
     (layers.GroupedPointwiseConv2D, {"filters": 8}, "kernel_initializer", ["ones_and_zeros", 5, np.nan]),
     (layers.GroupedPointwiseConv2D, {"filters": 8}, "bias_regularizer", ["l3", 5]),
     (layers.GroupedPointwiseConv2D, {"filters": 8}, "kernel_constraint", ["small", 5]),
+    (layers.GroupedPointwiseConv2D, {"filters": 8}, "activity_regularizer", ["l3", 5]),
     (layers.InterleaveChannels, {}, "step", [0, -2, 1.5, "2", None, True]),
     (layers.CopyChannels, {}, "channels", [0, -3, 1.5, "2", None, True]),
     (layers.CopyChannels, {"channels": 3}, "start", [-1, 0.0, "", None, False]),
@@ -255,6 +256,22 @@ WRONG = [
     (layers.BatchNormalization, {}, "gamma_initializer", ["ones_and_zeros"]),
     (layers.Activation, {}, "activation", ["swosh", 5, np.nan]),
 ]
+
+
+@pytest.mark.parametrize(
+    "shape, kernel, groups, error, message",
+    [
+        ((2, 3, 3, 12), (1, 1, 4, 6), 3.0, TypeError, "`groups` must be an integer"),
+        ((2, 3, 3, 12), (1, 1, 4, 6), 0, ValueError, "`groups` must be at least 1"),
+        ((2, 3, 3, 12), (1, 1, 4, 6), 4, ValueError, "`groups` must divide the channels.*groups=4"),
+        ((2, 3, 3, 12), (1, 1, 4, 7), 3, ValueError, "`groups` must divide the channels.*groups=3"),
+        ((2, 3, 12), (1, 1, 4, 6), 3, ValueError, r"`inputs` must be .*\(2, 3, 12\)"),
+        ((2, 3, 3, 12), (3, 3, 4, 6), 3, ValueError, r"`kernel` \(1, 1, .*\(3, 3, 4, 6\)"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(shape, kernel, groups, error, message):
+    with pytest.raises(error, match=message):
+        layers.grouped_matmul(np.zeros(shape, "float32"), np.zeros(kernel, "float32"), groups)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def test_step_losses_are_those_of_single_steps(changes, data):
     for batches.epoch in range(2):
         for number in range(len(batches)):
             images, labels, *weights = batches[number]
+            model.reset_metrics()  # Keras 3.8 returns the mean since then
             expected.append(model.train_on_batch(images, np.eye(3, dtype="float32")[labels], *weights))
     assert len(expected) == 2 * (45 // recipe.batch_size)
     np.testing.assert_allclose(result.step_losses, expected, rtol=2e-6)

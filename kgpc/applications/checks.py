@@ -9,9 +9,9 @@ import numbers
 import os
 
 import keras
-import numpy as np
 
 from kgpc import weights as weight_files
+from kgpc.arguments import boolean
 from kgpc.grouping import check_scheme, positive_integer
 
 # Wider and deeper than any published network; a slip of the finger asks for more memory than there is.
@@ -71,8 +71,7 @@ def is_name_of_weights(weights):
 def check_flags(**flags):
     """Raises TypeError where a value is neither a bool nor a `np.bool_`: "no" and 2 would count as True."""
     for name, value in flags.items():
-        if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"`{name}` must be True or False. Received: {name}={value!r} ({type(value).__name__}).")
+        boolean(name, value)
 
 
 def check_activations(**activations):

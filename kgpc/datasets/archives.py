@@ -15,7 +15,8 @@ import tempfile
 import zipfile
 import zlib
 
-from kgpc.datasets.arguments import check_int, check_path
+from kgpc.arguments import integer, text
+from kgpc.datasets.arguments import check_path
 from kgpc.datasets.tar_archives import ArchiveError, Budget, tar_entries
 
 # What the largest of the paper's archives needs, with room to spare.
@@ -54,7 +55,7 @@ def extract_archive(path, folder, sha256=None, max_bytes=MAX_BYTES, max_files=MA
 
     Raises:
         FileNotFoundError: if there is no archive at `path`.
-        FileExistsError: if `folder` exists and is not an empty folder.
+        FileExistsError: if `folder` exists and is not an empty folder, or lies in a file.
         TypeError: if `path` or `folder` is no path, `sha256` no str, or a limit no int.
         ValueError: if an argument is out of range.
         ArchiveError: a ValueError, if the checksum differs, the file is no regular file or no archive, damaged, cut off
@@ -62,23 +63,25 @@ def extract_archive(path, folder, sha256=None, max_bytes=MAX_BYTES, max_files=MA
             device, appears twice, has a name that this system cannot write, or exceeds a limit.
     """
     path, folder = check_path("path", path), check_path("folder", folder)
-    max_bytes, max_files = check_int("max_bytes", max_bytes, 0), check_int("max_files", max_files, 0)
-    if sha256 is not None and not isinstance(sha256, str):
-        raise TypeError(f"`sha256` must be a str or None. Received: sha256={sha256!r} of type {type(sha256).__name__}.")
-    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+    max_bytes, max_files = integer("max_bytes", max_bytes, 0), integer("max_files", max_files, 0)
+    if text("sha256", sha256, optional=True) is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ValueError(f"`sha256` must have 64 hexadecimal digits. Received: sha256={sha256!r}.")
     if not path.exists():
         raise FileNotFoundError(f"There is no archive {path}.")
     # A pipe would let us wait for ever.
     if not path.is_file():
         raise ArchiveError(f"{path} is no regular file, so no archive.")
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    empty = folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
+    if os.path.lexists(folder) and not empty:
         raise FileExistsError(f"`folder` must not exist yet, or be empty. Received: folder={str(folder)!r}.")
     if sha256 is not None:
         actual = sha256_of(path)
         if actual != sha256.lower():
             raise ArchiveError(f"{path} is another archive or damaged: its SHA-256 is {actual}, expected {sha256}.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise FileExistsError(f"`folder` must lie in a folder. Received: folder={str(folder)!r}.") from error
     unpacked = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         _unpack(path, unpacked, max_bytes, max_files)

@@ -1,4 +1,4 @@
-"""Checks of arguments that the functions of `kgpc.datasets` share: each names the argument, the rule and the value."""
+"""Checks of arguments that only the functions of `kgpc.datasets` share, on top of those that all rooms share."""
 
 import numbers
 import os
@@ -7,43 +7,30 @@ import re
 
 import numpy as np
 
+from kgpc.arguments import integer, received, shown
+
 # A side of more pixels than this takes more memory than any network for images can use.
 MAX_SIDE = 10_000
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
-def check_int(name, value, smallest, largest=None):
-    """Returns the value as an int; a bool is none, NumPy's integers are.
-
-    Raises:
-        TypeError: if it is no integer.
-        ValueError: if it is not in [smallest, largest].
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"`{name}` must be an int. Received: {name}={value!r} of type {type(value).__name__}.")
-    if value < smallest or (largest is not None and value > largest):
-        allowed = f"at least {smallest}" if largest is None else f"in [{smallest}, {largest}]"
-        raise ValueError(f"`{name}` must be {allowed}. Received: {name}={value}.")
-    return int(value)
-
-
 def check_seed(value):
     """Returns a seed as an int in [0, 2**32), what NumPy's older generator takes."""
-    return check_int("seed", value, 0, 2**32 - 1)
+    return integer("seed", value, 0, 2**32 - 1)
 
 
 def check_fraction(name, value):
     """Raises a ValueError if a share is no number in (0, 1)."""
     if not isinstance(value, numbers.Real) or not 0 < value < 1:
-        raise ValueError(f"`{name}` must be in (0, 1). Received: {name}={value!r}.")
+        raise ValueError(f"`{name}` must be in (0, 1). Received: {name}={shown(value)}.")
 
 
 def check_choice(name, value, allowed):
     """Raises a ValueError if a value is none of those allowed."""
     # A list or an array among strings would raise an error, or compare element by element.
     if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, allowed))}. Received: {name}={value!r}.")
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, allowed))}. Received: {name}={shown(value)}.")
 
 
 def check_path(name, value):
@@ -54,7 +41,7 @@ def check_path(name, value):
         ValueError: if it is empty, which would be the current folder, or an URL, which would be a folder of that name.
     """
     if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):
-        raise TypeError(f"`{name}` must be a path. Received: {name}={value!r} of type {type(value).__name__}.")
+        raise TypeError(f"`{name}` must be a path. {received(name, value)}")
     text = os.fspath(value)
     if not text or "\0" in text or _URL.match(text):
         raise ValueError(f"`{name}` must be a path on this computer. Received: {name}={text!r}.")
@@ -76,6 +63,6 @@ def check_labels(name, value):
         raise ValueError(f"`{name}` must have the shape (n,). Received: {name}.shape={labels.shape}.")
     if labels.dtype.kind not in "iu":
         raise TypeError(
-            f"`{name}` must be an array of ints. Received: an array of {labels.dtype}, {name}={value!r:.80}."
+            f"`{name}` must be an array of ints. Received: an array of {labels.dtype}, {name}={shown(value)}."
         )
     return labels

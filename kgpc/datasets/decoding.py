@@ -14,8 +14,9 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
+from kgpc.arguments import integer, shown
 from kgpc.datasets import formats
-from kgpc.datasets.arguments import MAX_SIDE, check_choice, check_int, check_path
+from kgpc.datasets.arguments import MAX_SIDE, check_choice, check_path
 from kgpc.datasets.jpeg import JpegError
 from kgpc.datasets.resizing import FITS, INTERPOLATIONS, check_resizing, fit
 
@@ -189,10 +190,10 @@ class DecodedOnDemand:
     def __init__(self, sources, size, shape="pad", interpolation="nearest", names=None):
         for argument, value in (("sources", sources), ("names", () if names is None else names)):
             if isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or not hasattr(value, "__getitem__"):
-                raise TypeError(f"`{argument}` must be a sequence. Received: {argument}={value!r:.80}.")
+                raise TypeError(f"`{argument}` must be a sequence. Received: {argument}={shown(value)}.")
         if names is not None and len(names) != len(sources):
             raise ValueError(f"`names` must have a name for each image. Received: {len(names)} for {len(sources)}.")
-        size = check_int("size", size, 1, MAX_SIDE)
+        size = integer("size", size, 1, MAX_SIDE)
         check_choice("shape", shape, FITS)
         check_choice("interpolation", interpolation, INTERPOLATIONS)
         self._sources, self._names = sources, names

@@ -5,7 +5,8 @@ import os
 
 import numpy as np
 
-from kgpc.datasets.arguments import check_fraction, check_int, check_path, check_seed
+from kgpc.arguments import integer, text
+from kgpc.datasets.arguments import check_fraction, check_path, check_seed
 from kgpc.datasets.decoding import DecodedOnDemand, ImageError, decode
 from kgpc.datasets.duplicates import digest, warn_of_shared_images
 from kgpc.datasets.images import ImageDataset
@@ -81,9 +82,8 @@ def image_folder(
     """
     image_size = check_resizing(image_size, shape, interpolation)
     check_fraction("test_fraction", test_fraction)
-    memory_limit, seed = check_int("memory_limit", memory_limit, 0), check_seed(seed)
-    if name is not None and not isinstance(name, str):
-        raise TypeError(f"`name` must be a str or None. Received: name={name!r} of type {type(name).__name__}.")
+    memory_limit, seed = integer("memory_limit", memory_limit, 0), check_seed(seed)
+    text("name", name, optional=True)
     path = check_path("path", path)
     test_path = None if test_path is None else check_path("test_path", test_path)
     for argument, folder in (("path", path), ("test_path", test_path)):

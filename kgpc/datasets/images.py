@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from kgpc.datasets.arguments import MAX_SIDE, check_int, check_labels
+from kgpc.arguments import integer, shown, text
+from kgpc.datasets.arguments import MAX_SIDE, check_labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,15 +32,14 @@ class ImageDataset:
     class_names: tuple
 
     def __post_init__(self):
-        if not isinstance(self.name, str):
-            raise TypeError(f"`name` must be a str. Received: name={self.name!r} of type {type(self.name).__name__}.")
+        text("name", self.name)
         names = self.class_names
         if not isinstance(names, (tuple, list)) or not all(isinstance(class_name, str) for class_name in names):
-            raise TypeError(f"`class_names` must be a tuple of str. Received: class_names={names!r:.80}.")
+            raise TypeError(f"`class_names` must be a tuple of str. Received: class_names={shown(names)}.")
         for part in ("train", "test"):
             images, labels = getattr(self, f"x_{part}"), check_labels(f"y_{part}", getattr(self, f"y_{part}"))
             if not hasattr(images, "shape"):
-                raise TypeError(f"`x_{part}` must be an array. Received: x_{part}={images!r:.80}.")
+                raise TypeError(f"`x_{part}` must be an array. Received: x_{part}={shown(images)}.")
             if len(images) != len(labels):
                 raise ValueError(
                     f"`x_{part}` and `y_{part}` must have the same length. Received: {len(images)} images and "
@@ -93,7 +93,7 @@ def as_model_input(images, size=32):
             f"Received: images.shape={images.shape}."
         )
     height, width = images.shape[1:3]
-    if check_int("size", size, -MAX_SIDE, MAX_SIDE) < max(height, width):
+    if integer("size", size, -MAX_SIDE, MAX_SIDE) < max(height, width):
         raise ValueError(
             f"`size` must be at least the height and the width of the images, {height}x{width}. Received: size={size}."
         )

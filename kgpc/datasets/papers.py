@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kgpc.arguments import integer, text
 from kgpc.datasets import plantdoc
-from kgpc.datasets.arguments import MAX_SIDE, check_choice, check_int, check_path
+from kgpc.datasets.arguments import MAX_SIDE, check_choice, check_path
 from kgpc.datasets.decoding import DecodedOnDemand
 from kgpc.datasets.images import ImageDataset
 from kgpc.datasets.splits import stratified_indices
@@ -101,7 +102,7 @@ def load(name, image_size=None, *, folder=None, archive=None, data_dir=None, div
     if image_size is None:
         image_size = source.size
     else:
-        image_size = check_int("image_size", image_size, 8, MAX_SIDE)
+        image_size = integer("image_size", image_size, 8, MAX_SIDE)
     check_choice("division", division, DIVISIONS)
     paths = {"folder": folder, "archive": archive, "data_dir": data_dir}
     for argument, value, fits in (
@@ -135,8 +136,7 @@ def _plain(name):
 
 
 def _find(name):
-    if not isinstance(name, str):
-        raise TypeError(f"`name` must be a str. Received: name={name!r} of type {type(name).__name__}.")
+    text("name", name)
     for source in _SOURCES:
         if _plain(source.name) == _plain(name):
             return source

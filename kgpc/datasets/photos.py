@@ -11,7 +11,8 @@ import json
 import cv2
 import numpy as np
 
-from kgpc.datasets.arguments import check_choice, check_int, check_seed
+from kgpc.arguments import integer
+from kgpc.datasets.arguments import check_choice, check_seed
 from kgpc.datasets.images import ImageDataset
 from kgpc.resources import data_path
 
@@ -130,9 +131,9 @@ def photo_patches(size=32, train_per_photograph=300, test_per_photograph=100, se
     >>> photo_patches()
     <ImageDataset 'photograph patches': 1800 training and 600 test images of 32x32x3, 6 classes>
     """
-    check_int("size", size, 8, 100)
-    check_int("train_per_photograph", train_per_photograph, 1)
-    check_int("test_per_photograph", test_per_photograph, 1)
+    integer("size", size, 8, 100)
+    integer("train_per_photograph", train_per_photograph, 1)
+    integer("test_per_photograph", test_per_photograph, 1)
     check_seed(seed)
     pictures = photographs()
     generator = np.random.RandomState(seed)  # its stream is frozen, that of `default_rng` may change
@@ -172,9 +173,9 @@ def photo_collages(count=24, grid=2, size=32, part="test", seed=7):
         ValueError: if an argument is out of range.
         FileNotFoundError: if a photograph is missing.
     """
-    check_int("count", count, 1, 100_000)
-    check_int("grid", grid, 2, 8)
-    check_int("size", size, 8, 100)
+    integer("count", count, 1, 100_000)
+    integer("grid", grid, 2, 8)
+    integer("size", size, 8, 100)
     check_choice("part", part, PARTS)
     check_seed(seed)
     pictures = photographs()

@@ -5,7 +5,8 @@ import math
 import cv2
 import numpy as np
 
-from kgpc.datasets.arguments import MAX_SIDE, check_choice, check_int
+from kgpc.arguments import integer
+from kgpc.datasets.arguments import MAX_SIDE, check_choice
 
 FITS = ("pad", "crop", "stretch")
 INTERPOLATIONS = ("nearest", "nearest_center", "area")
@@ -16,7 +17,7 @@ _MAX_PADDED = 120_000_000
 
 def check_resizing(image_size, shape, interpolation):
     """Returns the size as an int; raises a TypeError or ValueError if an argument is none of those allowed."""
-    image_size = check_int("image_size", image_size, 8, MAX_SIDE)
+    image_size = integer("image_size", image_size, 8, MAX_SIDE)
     check_choice("shape", shape, FITS)
     check_choice("interpolation", interpolation, INTERPOLATIONS)
     return image_size

@@ -4,6 +4,7 @@ import numbers
 
 import numpy as np
 
+from kgpc.arguments import shown
 from kgpc.datasets.arguments import check_fraction, check_labels, check_seed
 
 
@@ -60,7 +61,7 @@ def train_validation_split(images, labels, validation_fraction=0.1, seed=0):
     """
     labels, seed = check_labels("labels", labels), check_seed(seed)
     if not getattr(images, "shape", ()):
-        raise TypeError(f"`images` must be an array with a first axis. Received: images={images!r:.80}.")
+        raise TypeError(f"`images` must be an array with a first axis. Received: images={shown(images)}.")
     if len(images) != len(labels):
         raise ValueError(
             f"`images` and `labels` must have the same length. Received: {len(images)} images and {len(labels)} labels."

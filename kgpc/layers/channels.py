@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from kgpc.grouping import interleaved_order, positive_integer
-from kgpc.layers.checks import channels_of, non_negative_integer
+from kgpc.arguments import integer, positive_integer
+from kgpc.grouping import interleaved_order
+from kgpc.layers.checks import channels_of
 
 
 @keras.saving.register_keras_serializable(package="kgpc")
@@ -86,7 +87,7 @@ class CopyChannels(keras.layers.Layer):
     def __init__(self, channels, start=0, **kwargs):
         super().__init__(**kwargs)
         self.channels = positive_integer("channels", channels)
-        self.start = non_negative_integer("start", start)
+        self.start = integer("start", start, smallest=0)
 
     def build(self, input_shape):
         available = channels_of(self, input_shape)

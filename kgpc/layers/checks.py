@@ -1,12 +1,8 @@
 """What the layers ask of their arguments, of their inputs, and of the step they are part of."""
 
-import math
-import numbers
-
 import keras
-import numpy as np
 
-from kgpc.grouping import positive_integer
+from kgpc.arguments import positive_integer, shown
 
 # What finds the value of a layer's argument, where it can be given by name.
 GETTERS = {
@@ -14,55 +10,12 @@ GETTERS = {
     for weight in ("kernel", "depthwise", "bias", "beta", "gamma", "moving_mean", "moving_variance")
     for kind in ("initializer", "regularizer", "constraint")
 }
+GETTERS["activity_regularizer"] = keras.regularizers.get
 
 
 def trains_on_tensorflow(training):
     """Whether this is part of a training step on TensorFlow, compiled or not."""
     return bool(training) and keras.backend.backend() == "tensorflow"
-
-
-def flag(name, value):
-    """Returns `value` as a bool.
-
-    Raises:
-        TypeError: if it is neither a bool nor a `np.bool_`: "no" and 2 would count as True.
-    """
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"`{name}` must be True or False. Received: {name}={value!r} ({type(value).__name__}).")
-    return bool(value)
-
-
-def momentum(name, value):
-    """Returns `value`, the share of a moving average that stays at each step, as a float.
-
-    Raises:
-        ValueError: if it is not a number in [0, 1].
-    """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-        raise ValueError(f"`{name}` must be a number in [0, 1]. Received: {name}={value!r}.")
-    return float(value)
-
-
-def epsilon(name, value):
-    """Returns `value`, what is added to a variance, as a float.
-
-    Raises:
-        ValueError: if it is not a finite number above 0.
-    """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
-        raise ValueError(f"`{name}` must be a finite number above 0. Received: {name}={value!r}.")
-    return float(value)
-
-
-def non_negative_integer(name, value):
-    """Returns `value` as an int where it is an integer of at least 0; raises errors as `positive_integer` does."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(
-            f"`{name}` must be an integer of at least 0. Received: {name}={value!r} ({type(value).__name__})."
-        )
-    if value < 0:
-        raise ValueError(f"`{name}` must be at least 0. Received: {name}={value}.")
-    return int(value)
 
 
 def integer_pair(name, value):
@@ -76,7 +29,8 @@ def integer_pair(name, value):
         height, width = (positive_integer(name, length) for length in values)
     except (TypeError, ValueError):
         raise ValueError(
-            f"`{name}` must be an integer of at least 1, or two of them (height, width). Received: {name}={value!r}."
+            f"`{name}` must be an integer of at least 1, or two of them (height, width). "
+            f"Received: {name}={shown(value)}."
         ) from None
     return height, width
 

@@ -5,8 +5,8 @@ import functools
 import keras
 from keras import ops
 
-from kgpc.grouping import positive_integer
-from kgpc.layers.checks import GETTERS, flag, found, integer_pair, trains_on_tensorflow
+from kgpc.arguments import boolean, positive_integer
+from kgpc.layers.checks import GETTERS, found, integer_pair, trains_on_tensorflow
 
 # With 3x3 kernels and stride 1, oneDNN's kernel gradient is as fast as TensorFlow's own on maps larger than this.
 _SMALL_MAP = 3
@@ -64,7 +64,7 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
             data_format=data_format,
             dilation_rate=integer_pair("dilation_rate", dilation_rate),
             activation=found("activation", keras.activations.get, activation),
-            use_bias=flag("use_bias", use_bias),
+            use_bias=boolean("use_bias", use_bias),
             **kwargs,
         )
 

@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from kgpc import wide_groups
-from kgpc.grouping import positive_integer
-from kgpc.layers.checks import GETTERS, channels_of, check_channels_last, flag, found, trains_on_tensorflow
+from kgpc.arguments import boolean, positive_integer
+from kgpc.layers.checks import GETTERS, channels_of, check_channels_last, found, trains_on_tensorflow
 
 
 @functools.cache
@@ -88,6 +88,7 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
         kernel_initializer, bias_initializer: as in `keras.layers.Conv2D`.
         kernel_regularizer, bias_regularizer: as in `keras.layers.Conv2D`.
         kernel_constraint, bias_constraint: as in `keras.layers.Conv2D`.
+        activity_regularizer: as in `keras.layers.Conv2D`.
 
     Input shape: `(batch, height, width, channels)`. Output shape: `(batch, height, width, filters)`.
 
@@ -119,15 +120,17 @@ class GroupedPointwiseConv2D(keras.layers.Layer):
         bias_regularizer=None,
         kernel_constraint=None,
         bias_constraint=None,
+        activity_regularizer=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        found("activity_regularizer", GETTERS["activity_regularizer"], activity_regularizer)
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.filters = positive_integer("filters", filters)
         self.groups = positive_integer("groups", groups)
         if self.filters % self.groups:
             raise ValueError(f"`filters` must be a multiple of `groups`. Received: filters={filters}, groups={groups}.")
         self.data_format = check_channels_last(data_format)
-        self.use_bias = flag("use_bias", use_bias)
+        self.use_bias = boolean("use_bias", use_bias)
         self.kernel_initializer = found("kernel_initializer", GETTERS["kernel_initializer"], kernel_initializer)
         self.bias_initializer = found("bias_initializer", GETTERS["bias_initializer"], bias_initializer)
         self.kernel_regularizer = found("kernel_regularizer", GETTERS["kernel_regularizer"], kernel_regularizer)

@@ -1,12 +1,11 @@
 """Batch normalization."""
 
-import numbers
-
 import keras
 
-from kgpc.layers.checks import GETTERS, epsilon, flag, found, momentum
+from kgpc.arguments import boolean, integer, number
+from kgpc.layers.checks import GETTERS, found
 
-_FLAGS = ("center", "scale", "synchronized", "merge")
+_FLAGS = ("center", "scale", "synchronized", "renorm", "merge")
 
 
 @keras.saving.register_keras_serializable(package="kgpc")
@@ -23,19 +22,18 @@ class BatchNormalization(keras.layers.BatchNormalization):
         **kwargs: arguments of `keras.layers.BatchNormalization`.
 
     Raises:
-        TypeError: if `merge`, `center`, `scale` or `synchronized` is not a bool, or `axis` not an integer.
+        TypeError: if `merge`, `center`, `scale`, `synchronized` or `renorm` is not a bool, `axis` not an integer, or
+            `momentum` or `epsilon` not a number.
         ValueError: if `momentum` is not in [0, 1], `epsilon` not a finite number above 0, or an initializer,
             regularizer or constraint none that Keras knows.
     """
 
     def __init__(self, *, merge=False, **kwargs):
         for name in _FLAGS:
-            flag(name, {"merge": merge, **kwargs}.get(name, False))
-        axis = kwargs.get("axis", -1)
-        if isinstance(axis, bool) or not isinstance(axis, numbers.Integral):
-            raise TypeError(f"`axis` must be an integer. Received: axis={axis!r} ({type(axis).__name__}).")
-        momentum("momentum", kwargs.get("momentum", 0.99))
-        epsilon("epsilon", kwargs.get("epsilon", 1e-3))
+            boolean(name, {"merge": merge, **kwargs}.get(name, False))
+        integer("axis", kwargs.get("axis", -1))
+        number("momentum", kwargs.get("momentum", 0.99), 0, 1)
+        number("epsilon", kwargs.get("epsilon", 1e-3), above=0)
         for name in kwargs.keys() & GETTERS.keys():
             found(name, GETTERS[name], kwargs[name])
         super().__init__(**kwargs)
@@ -47,7 +45,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return {**config, "merge": True} if self.merge else config
 
     def call(self, inputs, training=None, mask=None):
-        if not self._fused(inputs, mask):
+        if not self.is_fused(inputs, mask):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
@@ -101,7 +99,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
         self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1 - self.momentum))
 
-    def _fused(self, inputs, mask):
+    def is_fused(self, inputs, mask=None):
+        """Whether TensorFlow's fused kernel normalizes these inputs, and not Keras' own code."""
         return (
             keras.backend.backend() == "tensorflow"
             and mask is None

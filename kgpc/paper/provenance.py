@@ -13,11 +13,7 @@ import keras
 import numpy as np
 
 import kgpc
-
-# Images up to this many bytes are hashed completely (a second or two). Of more, and of images that are decoded when
-# they are asked for, so many are, evenly spread from the first to the last.
-_MAX_BYTES = 2**30
-_SPREAD = 256
+from kgpc.training.identity import images_digest
 
 
 @functools.lru_cache(maxsize=2)
@@ -29,8 +25,8 @@ def describe_data(data):
 
     Returns:
         dict of plain values: `name`; `class_names`; and for `training` and `test` the number of `images`, their
-        `shape`, SHA-256 of the labels (as little-endian int64) and of the `pixels`, and how many of the images are
-        `hashed`: all, or 256 evenly spread ones where they are decoded on demand or have more than a gigabyte.
+        `shape`, and SHA-256 of the `labels` (as little-endian int64) and of the `pixels`, as
+        `kgpc.training.identity.images_digest` takes it: of all images, or of a spread where they are decoded on demand.
     """
     return {
         "name": data.name,
@@ -41,18 +37,11 @@ def describe_data(data):
 
 
 def _describe_part(images, labels):
-    count = len(labels)
-    if not (isinstance(images, np.ndarray) and images.nbytes <= _MAX_BYTES) and count > _SPREAD:
-        chosen = np.unique(np.linspace(0, count - 1, _SPREAD).round().astype(np.int64))
-        pixels = np.asarray(images[chosen])
-    else:
-        pixels = np.asarray(images[:])
     return {
-        "images": count,
+        "images": len(labels),
         "shape": [int(length) for length in images.shape[1:]],
         "labels": hashlib.sha256(np.ascontiguousarray(labels, "<i8")).hexdigest(),
-        "pixels": hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest() if pixels.size else "",
-        "hashed": len(pixels),
+        "pixels": images_digest(images),
     }
 
 

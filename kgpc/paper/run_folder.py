@@ -76,9 +76,7 @@ def _remedy_named(folder):
 def locked(folder, wait):
     """Holds the lock of a folder; raises `Busy` if another process has it and `wait` is False."""
     path = folder / LOCK_FILE
-    if path.is_symlink():
-        raise files.FileError(f"{path} must be a file, and is a link. Move it away.")
-    files.check_place(path)
+    files.check_own(path)
     try:
         lock = filelock.FileLock(path, timeout=-1 if wait else 0)
         lock.acquire()
