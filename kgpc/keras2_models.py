@@ -205,6 +205,7 @@ def _json(file, attribute):
     header = file.attrs.get_id(attribute)
     if header.shape != () or h5py.check_string_dtype(header.dtype) is None:
         raise ValueError(f"its attribute {attribute!r} is no text")
+    hdf5.check_text_size(file, attribute, hdf5.MAX_TEXT)
     return json.loads(file.attrs[attribute])
 
 
