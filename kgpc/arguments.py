@@ -47,11 +47,12 @@ def integer(name, value, smallest=None, largest=None):
     limit = "" if smallest is None else f" of at least {smallest}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"`{name}` must be an integer{limit}. {received(name, value)}")
+    value = int(value)
     if smallest is not None and value < smallest:
         raise ValueError(f"`{name}` must be at least {smallest}. Received: {name}={shown(value)}.")
     if largest is not None and value > largest:
         raise ValueError(f"`{name}` must be at most {largest}. Received: {name}={shown(value)}.")
-    return int(value)
+    return value
 
 
 def positive_integer(name, value, largest=None):

@@ -20,13 +20,13 @@ import numpy as np
 # 2 GiB in float32, several times the largest model of this package.
 MAX_NUMBERS = 2**29
 MAX_NAMES = 100_000
-# All the names in one attribute, in bytes.
+# All the texts in one attribute, and the name of a layer, in bytes.
 MAX_TEXT = 2**24
+MAX_NAME = 10_000
 # Deflate, the only compression that is read, cannot pack more than this into a byte.
 _MAX_COMPRESSION = 1032
 # Every chunk costs time, however small it is.
 _MIN_CHUNK = 1024
-_MAX_NAME = 10_000
 # The bytes of the file that is open, for what h5py does not tell.
 _content = contextvars.ContextVar("content")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -169,13 +169,14 @@ def member(group, name):
     return found
 
 
-def texts(group, attribute, scalar=False):
+def texts(group, attribute, scalar=False, max_bytes=MAX_TEXT):
     """The texts in an attribute.
 
     Args:
         group: object of a `h5py.File`.
         attribute: str, name of the attribute, which must exist.
         scalar: bool, whether it holds one text instead of a list.
+        max_bytes: int, the most that all texts together may have.
 
     Returns:
         List of str; one str where `scalar`.
@@ -193,12 +194,12 @@ def texts(group, attribute, scalar=False):
         raise ValueError(f"attribute {attribute!r} of {group.name!r} is not {kind}")
     if not scalar and header.shape[0] > MAX_NAMES:
         raise ValueError(f"attribute {attribute!r} of {group.name!r} has more than {MAX_NAMES} names")
-    check_text_size(group, attribute, _MAX_NAME if scalar else MAX_TEXT)
+    _check_text_size(group, attribute, max_bytes)
     value = group.attrs[attribute]
     return _text(value) if scalar else [_text(name) for name in value]
 
 
-def check_text_size(group, attribute, max_bytes):
+def _check_text_size(group, attribute, max_bytes):
     """Refuses texts of an attribute that claim to be longer than they may be: HDF5 takes memory for what they claim.
 
     Args:
@@ -279,7 +280,7 @@ def stored_array(dataset, name, kinds="f"):
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
         raise ValueError(f"{name!r} is not an array")
     brain_float = dataset.dtype == np.dtype("V2") and "dtype" in dataset.attrs
-    brain_float = brain_float and texts(dataset, "dtype", scalar=True) == "bfloat16"
+    brain_float = brain_float and texts(dataset, "dtype", scalar=True, max_bytes=MAX_NAME) == "bfloat16"
     if not brain_float and (dataset.dtype.kind not in kinds or dataset.dtype.itemsize > 8):
         raise ValueError(f"{name!r} has elements of type {dataset.dtype}, not floating-point numbers of up to 64 bits")
     if dataset.external or dataset.is_virtual:

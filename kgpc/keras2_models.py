@@ -7,7 +7,6 @@ are read as well. `kgpc.weights.load` is for a model that exists already.
 
 import json
 
-import h5py
 import keras
 
 from kgpc import hdf5, keras2_hdf5, layers, matching, weights
@@ -200,13 +199,7 @@ def load_model(path, compile=True):
 
 def _json(file, attribute):
     """The value of an attribute that holds JSON, or None where there is no such attribute."""
-    if attribute not in file.attrs:
-        return None
-    header = file.attrs.get_id(attribute)
-    if header.shape != () or h5py.check_string_dtype(header.dtype) is None:
-        raise ValueError(f"its attribute {attribute!r} is no text")
-    hdf5.check_text_size(file, attribute, hdf5.MAX_TEXT)
-    return json.loads(file.attrs[attribute])
+    return json.loads(hdf5.texts(file, attribute, scalar=True)) if attribute in file.attrs else None
 
 
 def _build(description, stored):

@@ -4,6 +4,7 @@ It needs the extra `notebooks` (`pip install "kgpc[notebooks]"`), and nothing of
 it as a file, so that executing notebooks need not begin with importing TensorFlow.
 """
 
+import asyncio
 import atexit
 import contextlib
 import numbers
@@ -164,6 +165,9 @@ class Execution:
                     self.client.execute(stderr=messages)
                 except Exception as error:
                     self.error, self.last_messages = error, _last_lines(messages)
+            # nbclient makes an event loop for the thread and leaves it open; there is none if it failed before that.
+            with contextlib.suppress(RuntimeError):
+                asyncio.get_event_loop().close()
             finished.put(self)
 
         # In the main thread nbclient would catch Control-C itself, and end in an AssertionError.

@@ -750,10 +750,10 @@ translation = {
     "cai.util.create_image_generator": ("kgpc.training.Augmentation()", "its defaults are the published ranges"),
     "generator.flow(..., subset=...)": ("kgpc.training.split, kgpc.training.Batches", "the first tenth validates"),
     "cai.mobilenet.kMobileNet": ("kgpc.applications.kMobileNet", "kType=2 is scheme=D6(16)"),
-    "cyclical_adv_lrscheduler25": ("kgpc.training.Cyclical", "in recipe(...).schedule"),
+    "cyclical_adv_lrscheduler25": ("kgpc.training.Cyclical", "recipe(...).learning_rate has it"),
     "compile, ModelCheckpoint, fit": ("kgpc.training.fit", "also goes on after an interruption"),
     "cai.models.load_kereas_model": ("kgpc.keras2_models.load_model", "reads the authors' files as well"),
-    "evaluate": ("kgpc.training.evaluate", "with intervals"),
+    "evaluate": ("kgpc.training.evaluate", "kgpc.comparison adds intervals"),
 }
 plots.table(
     pd.DataFrame(

@@ -315,7 +315,7 @@ def test_other_files_are_refused(tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_must_be_numbers(tmp_path, value):
     path = write(tmp_path / "m.hdf5", convolution(), {"c": {"kernel": np.full((1, 1, 2, 6), value, "f4")}})
-    with pytest.raises(ValueError, match="'kernel' of 'c' has values that are not finite"):
+    with pytest.raises(ValueError, match="'kernel' of the layer 'c' holds NaN or infinity"):
         keras2_models.load_model(path)
 
 

@@ -215,7 +215,7 @@ def test_integers_of_numpy_are_integers(images):
         lambda three, two: layers.DepthwiseConv2D((three, two)),
         lambda three, two: layers.CopyChannels(three, start=two),
         lambda three, two: layers.InterleaveChannels(three),
-        lambda three, two: layers.BatchNormalization(axis=three),
+        lambda three, two: layers.BatchNormalization(axis=three, scale=three == 3, merge=two == 2),
     ):
         ours, theirs = make(three, two), make(3, 2)
         shape = tuple(ours(images).shape)

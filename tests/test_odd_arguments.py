@@ -39,18 +39,14 @@ RESULTS = {
     "flops.LayerCount",
     "paper.Run",
     "plots.CaptionedTable",
-    "released.Run",
     "training.Evaluation",
     "training.Progress",
     "training.TrainingResult",
     "training.Transformation",
 }
 KERAS_LAYERS = {f"layers.{name}" for name in ("Activation", "BatchNormalization", "DepthwiseConv2D", "ZeroPadding2D")}
-# Steps of a room that others of the package take, after the arguments of a reader were checked.
-STEPS = {
-    *("released.fetch", "released.git_blob_id", "released.is_name"),
-    *("weights.existing_file", "weights.load_included", "weights.table"),
-}
+# Most functions of these rooms are steps that other rooms take, after a reader's arguments were checked; these are not.
+FOR_READERS = {"released": ["find", "runs"], "weights": ["construction_order", "load"]}
 # B1 to B7 are the function of B0 with other numbers.
 LIKE_ANOTHER = {f"applications.kEfficientNetB{size}" for size in range(1, 8)}
 # What Keras is given as it is, and refuses in its own words.
@@ -230,9 +226,11 @@ def public():
     found = {}
     for room in ROOMS:
         module = importlib.import_module(f"kgpc.{room}")
-        names = getattr(module, "__all__", None) or [
-            name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
-        ]
+        names = (
+            FOR_READERS.get(room)
+            or getattr(module, "__all__", None)
+            or [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+        )
         for name in names:
             value = getattr(module, name)
             is_error = inspect.isclass(value) and issubclass(value, Exception | Warning)
@@ -242,7 +240,7 @@ def public():
 
 
 PUBLIC = public()
-WALKED = [name for name in PUBLIC if name not in RESULTS | KERAS_LAYERS | STEPS | LIKE_ANOTHER]
+WALKED = [name for name in PUBLIC if name not in RESULTS | KERAS_LAYERS | LIKE_ANOTHER]
 
 
 def arguments_of(function):

@@ -10,6 +10,13 @@ import pytest
 import start
 
 
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    """Nothing is set that start.py sets aside: other tests, and the programs they use, set variables too."""
+    for name in [name for name in start.os.environ if start.is_unwanted(name)]:
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A folder, with a space in its name, that start.py takes for the repository."""
@@ -242,8 +249,6 @@ def test_what_changes_results_or_places_is_dropped_and_where_packages_come_from_
 def test_what_was_set_aside_is_said_in_a_line(monkeypatch, capsys):
     monkeypatch.setattr(start, "current_python", lambda: sys.executable)
     monkeypatch.setattr(start, "command_for", lambda python, options, rest: [python, "-c", ""])
-    for name in [name for name in start.os.environ if start.is_unwanted(name)]:
-        monkeypatch.delenv(name)
     assert start.main(["--here", "test"]) == 0 and capsys.readouterr().err == ""
     monkeypatch.setenv("PIP_TARGET", "elsewhere")
     monkeypatch.setenv("PYTHONSTARTUP", "elsewhere")

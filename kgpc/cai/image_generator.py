@@ -26,8 +26,11 @@ class ImageDataGenerator:
     come `preprocessing_function` and `rescale`. Each flip has probability 1/2.
 
     Args:
-        featurewise_center, samplewise_center, featurewise_std_normalization, samplewise_std_normalization,
-            zca_whitening: False; no published run has another value, and none is accepted.
+        featurewise_center: False; no published run has another value, and none is accepted.
+        samplewise_center: False.
+        featurewise_std_normalization: False.
+        samplewise_std_normalization: False.
+        zca_whitening: False.
         zca_epsilon: number, without effect.
         rotation_range: number >= 0, degrees to either side.
         width_shift_range, height_shift_range: number in [0, 1), fraction of the width and the height.
@@ -379,7 +382,7 @@ def resized(pixels, target_size):
         target_size: tuple, height and width.
 
     Returns:
-        uint8 array (*target_size, 3).
+        uint8 array (height, width, 3) of that size.
     """
     if pixels.shape[:2] == tuple(target_size):
         return pixels

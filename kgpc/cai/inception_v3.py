@@ -37,14 +37,15 @@ def two_path_inception_v3(
     """Instantiates kInceptionV3: `kgpc.applications.kInceptionV3` under its old name.
 
     Arguments that have another name or meaning than there:
-        deep_two_paths_compression, deep_two_paths_bottleneck_compression: shares of the filters in each half of the
-            second block and of the mixed layers in two branches. Without such layers they have no effect; with them
-            only the defaults, 0.655 and 0.5, are accepted.
-        l_ratio, ab_ratio: shares of a light and a chroma branch. WITHOUT a two-branch stem they are ignored whatever
-            they are; notebooks pass -1 and 2 there. 0 leaves one branch.
-        model_name: str or None, name of the model.
-        kType: an old integer or a scheme, see `kgpc.cai.layers.scheme_of`; 0 and -1 both are Inception V3 itself.
-        **unknown: other arguments are ignored, as in the older package; a warning names them.
+
+    - `deep_two_paths_compression`, `deep_two_paths_bottleneck_compression`: shares of the filters in each half of the
+      second block and of the mixed layers in two branches. Without such layers they have no effect; with them only the
+      defaults, 0.655 and 0.5, are accepted.
+    - `l_ratio`, `ab_ratio`: shares of a light and a chroma branch. WITHOUT a two-branch stem they are ignored whatever
+      they are; notebooks pass -1 and 2 there. 0 leaves one branch.
+    - `model_name`: str or None, name of the model.
+    - `kType`: an old integer or a scheme, see `kgpc.cai.layers.scheme_of`; 0 and -1 both are Inception V3 itself.
+    - Arguments of other names are ignored, as in the older package; a warning names them.
 
     Returns:
         A `keras.Model`.

@@ -5,7 +5,7 @@ import keras
 from kgpc.arguments import boolean, integer, number
 from kgpc.layers.checks import GETTERS, found
 
-_FLAGS = ("center", "scale", "synchronized", "renorm", "merge")
+_FLAGS = {"center", "scale", "synchronized", "renorm"}
 
 
 @keras.saving.register_keras_serializable(package="kgpc")
@@ -29,15 +29,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     def __init__(self, *, merge=False, **kwargs):
-        for name in _FLAGS:
-            boolean(name, {"merge": merge, **kwargs}.get(name, False))
+        merge = boolean("merge", merge)
+        kwargs |= {name: boolean(name, kwargs[name]) for name in _FLAGS & kwargs.keys()}
         integer("axis", kwargs.get("axis", -1))
         number("momentum", kwargs.get("momentum", 0.99), 0, 1)
         number("epsilon", kwargs.get("epsilon", 1e-3), above=0)
         for name in kwargs.keys() & GETTERS.keys():
             found(name, GETTERS[name], kwargs[name])
         super().__init__(**kwargs)
-        self.merge = bool(merge)
+        self.merge = merge
 
     def get_config(self):
         config = super().get_config()
