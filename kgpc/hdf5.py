@@ -6,6 +6,7 @@ against is a file made to confuse the HDF5 library itself, which has to parse it
 """
 
 import contextlib
+import contextvars
 import dataclasses
 import io
 import math
@@ -19,14 +20,19 @@ import numpy as np
 # 2 GiB in float32, several times the largest model of this package.
 MAX_NUMBERS = 2**29
 MAX_NAMES = 100_000
-# All the names in one attribute, in bytes.
+# All the texts in one attribute, and the name of a layer, in bytes.
 MAX_TEXT = 2**24
+MAX_NAME = 10_000
 # Deflate, the only compression that is read, cannot pack more than this into a byte.
 _MAX_COMPRESSION = 1032
 # Every chunk costs time, however small it is.
 _MIN_CHUNK = 1024
+# The bytes of the file that is open, for what h5py does not tell.
+_content = contextvars.ContextVar("content")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _LAST_FREE_BLOCK = 1
+# Kinds of messages in the header of an object.
+_ATTRIBUTE, _CONTINUATION = 0x000C, 0x0010
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 # What h5py raises where a file is damaged.
 DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError, MemoryError)
@@ -62,14 +68,15 @@ def opened(source):
         ValueError: if its beginning is not that of a file of Keras, or the names in it are damaged.
         OSError: if it cannot be opened.
     """
-    if isinstance(source, pathlib.Path):
-        with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            _check_heaps(content)
-    else:
-        _check_heaps(source)
-        source = io.BytesIO(source)
-    with h5py.File(source, "r") as file:
-        yield file
+    with contextlib.ExitStack() as stack:
+        content = source
+        if isinstance(source, pathlib.Path):
+            file = stack.enter_context(open(source, "rb"))
+            content = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        _check_heaps(content)
+        token = _content.set(content)
+        stack.callback(_content.reset, token)
+        yield stack.enter_context(h5py.File(source if content is not source else io.BytesIO(source), "r"))
 
 
 def _check_heaps(content):
@@ -162,13 +169,14 @@ def member(group, name):
     return found
 
 
-def texts(group, attribute, scalar=False):
+def texts(group, attribute, scalar=False, max_bytes=MAX_TEXT):
     """The texts in an attribute.
 
     Args:
         group: object of a `h5py.File`.
         attribute: str, name of the attribute, which must exist.
         scalar: bool, whether it holds one text instead of a list.
+        max_bytes: int, the most that all texts together may have.
 
     Returns:
         List of str; one str where `scalar`.
@@ -186,10 +194,65 @@ def texts(group, attribute, scalar=False):
         raise ValueError(f"attribute {attribute!r} of {group.name!r} is not {kind}")
     if not scalar and header.shape[0] > MAX_NAMES:
         raise ValueError(f"attribute {attribute!r} of {group.name!r} has more than {MAX_NAMES} names")
-    if header.get_storage_size() > MAX_TEXT:
-        raise ValueError(f"attribute {attribute!r} of {group.name!r} claims more than {MAX_TEXT} bytes")
+    _check_text_size(group, attribute, max_bytes)
     value = group.attrs[attribute]
     return _text(value) if scalar else [_text(name) for name in value]
+
+
+def _check_text_size(group, attribute, max_bytes):
+    """Refuses texts of an attribute that claim to be longer than they may be: HDF5 takes memory for what they claim.
+
+    Args:
+        group: object of a file that `opened` gave.
+        attribute: str, name of an attribute that holds texts.
+        max_bytes: int, the most that all of them may have.
+
+    Raises:
+        ValueError: if they are longer, or stored in a way that Keras does not use.
+    """
+    header = group.attrs.get_id(attribute)
+    size = header.get_storage_size()
+    if h5py.check_string_dtype(header.dtype).length is None:
+        # Each text has 16 bytes here: 4 for its length, and where it lies.
+        claims = _attribute_data(group, attribute)[:size]
+        if len(claims) != size:
+            raise ValueError(f"attribute {attribute!r} of {group.name!r} is stored in a way that Keras does not use")
+        size = sum(int.from_bytes(claims[at : at + 4], "little") for at in range(0, size, 16))
+    if size > max_bytes:
+        raise ValueError(f"attribute {attribute!r} of {group.name!r} claims more than {max_bytes} bytes")
+
+
+def _attribute_data(group, attribute):
+    """The bytes of an attribute as they are in the file; none where they are not found.
+
+    The header of an object is a list of messages of 8 bytes and their content. It may go on in another block.
+    """
+    content, address = _content.get(), h5py.h5o.get_info(group.id).addr
+    name = attribute.encode("utf-8") + b"\0"
+
+    def number(position, size):
+        return int.from_bytes(content[position : position + size], "little")
+
+    if content[address : address + 1] != b"\x01":
+        return b""
+    blocks, messages_left = [(address + 16, number(address + 8, 4))], 10_000
+    while blocks:
+        position, length = blocks.pop()
+        end = position + length
+        while position + 8 <= end and messages_left:
+            kind, size, start = number(position, 2), number(position + 2, 2), position + 8
+            position, messages_left = start + size, messages_left - 1
+            if kind == _CONTINUATION:
+                blocks.append((number(start, 8), number(start + 8, 8)))
+            elif kind == _ATTRIBUTE:
+                version = number(start, 1)
+                sizes = [number(start + at, 2) for at in (2, 4, 6)]
+                at = start + (9 if version == 3 else 8)
+                if content[at : at + sizes[0]].startswith(name):
+                    # The first version pads name, type and shape to a multiple of 8.
+                    skipped = sum(-(-part // 8) * 8 if version == 1 else part for part in sizes)
+                    return content[at + skipped : start + size]
+    return b""
 
 
 def _text(name):
@@ -217,7 +280,7 @@ def stored_array(dataset, name, kinds="f"):
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
         raise ValueError(f"{name!r} is not an array")
     brain_float = dataset.dtype == np.dtype("V2") and "dtype" in dataset.attrs
-    brain_float = brain_float and texts(dataset, "dtype", scalar=True) == "bfloat16"
+    brain_float = brain_float and texts(dataset, "dtype", scalar=True, max_bytes=MAX_NAME) == "bfloat16"
     if not brain_float and (dataset.dtype.kind not in kinds or dataset.dtype.itemsize > 8):
         raise ValueError(f"{name!r} has elements of type {dataset.dtype}, not floating-point numbers of up to 64 bits")
     if dataset.external or dataset.is_virtual:

@@ -64,7 +64,9 @@ def stored_places(file, max_names=hdf5.MAX_NAMES):
             if numbers_left < 0:
                 raise ValueError(f"with {path!r} there would be more than {hdf5.MAX_NUMBERS} numbers")
         if arrays:
-            name = hdf5.texts(group, "name", scalar=True) if "name" in group.attrs else None
+            name = None
+            if "name" in group.attrs:
+                name = hdf5.texts(group, "name", scalar=True, max_bytes=hdf5.MAX_NAME)
             places[path.removesuffix("vars").removesuffix("/")] = StoredPlace(name, arrays)
     return places
 

@@ -430,6 +430,22 @@ def test_a_file_with_something_else_in_it_is_refused(files, tmp_path, monkeypatc
     refused(network(), tmp_path / "edited.keras", message)
 
 
+@pytest.mark.parametrize("wrong", ["length", "length and place"])
+def test_a_name_that_claims_gigabytes_is_not_read(files, tmp_path, wrong):
+    """HDF5 takes the memory that a name claims before it looks where the name is."""
+    paths, _ = files
+    path = tmp_path / "long.weights.h5"
+    content = paths[".weights.h5"].read_bytes()
+    heap = content.index(b"GCOL").to_bytes(8, "little")
+    claim = content.index((1).to_bytes(4, "little") + heap)
+    changed = bytearray(content)
+    changed[claim : claim + 4] = (2**32 - 1).to_bytes(4, "little")
+    if wrong != "length":
+        changed[claim + 4 : claim + 12] = (2**40).to_bytes(8, "little")
+    path.write_bytes(changed)
+    refused(network(), path, "attribute 'name' of .* claims more than 10000 bytes")
+
+
 def test_the_optimizer_and_names_that_are_missing_do_not_matter(files, tmp_path):
     paths, expected = files
     path = tmp_path / "older.weights.h5"
