@@ -270,15 +270,14 @@ plots.table(
 # - **Narrow groups, or groups of an odd width, leave the processor's vectors half empty.** Computes several groups as
 #   one wider group with zeros between them, the gradients in widths of their own (`kgpc.wide_groups`). More arithmetic,
 #   less time.
-# - **Padding before a strided depthwise convolution copies the feature map.** The convolution pads by itself where that
-#   is the same.
 # - **oneDNN's gradient of a depthwise kernel is slow for 5×5 kernels, strides and very small maps.** Asks for that one
 #   gradient in a form that TensorFlow computes itself; `python tests/benchmarks/depthwise.py` measures both. The stored
 #   measurements on this page are older than this change.
-# - **DenseNet normalizes all features so far before every bottleneck.** Takes the statistics of each piece once; the
-#   grouped convolution that follows scales and shifts by its own weights.
-# - **Interleaving of few channels is a copy.** The next convolution reads the channels in another order, by a kernel
-#   with zeros between the groups.
+# - **DenseNet normalizes all features so far before every bottleneck, and interleaving of few channels is a copy.** In
+#   long trainings, `training.fit` trains a twin of the network (`kgpc.merging.training_twin`) that has the same
+#   variables: it takes the statistics of each piece once, scales and shifts by the weights of the grouped convolution
+#   that follows, and reads channels in another order by a kernel with zeros between the groups. The stored measurements
+#   were made when the layers did this by themselves.
 # - **Batch normalization in inference.** `kgpc.deploy.fold` puts it into the convolutions.
 #
 # All of these give the same numbers up to rounding, with the same weights and the same saved file.

@@ -202,6 +202,7 @@ def test_a_run_with_two_branches(older_packages):
 
 
 def test_nothing_of_it_is_left_afterwards():
+    own = "fit" in vars(keras.Model)
     before = (keras.Model.fit, keras.callbacks.ModelCheckpoint.__init__, set(sys.modules))
     kgpc.cai.install()
     kgpc.cai.install()
@@ -210,4 +211,4 @@ def test_nothing_of_it_is_left_afterwards():
     kgpc.cai.uninstall()
     assert (keras.Model.fit, keras.callbacks.ModelCheckpoint.__init__) == before[:2]
     assert set(sys.modules) == before[2]
-    assert "fit" not in vars(keras.Model)
+    assert ("fit" in vars(keras.Model)) == own

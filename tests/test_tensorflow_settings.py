@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,5 +40,5 @@ def test_memory_is_kept_for_the_next_step():
     run = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True, check=True, env=environ)
     grouped_gradients, faults = run.stdout.split()
     assert int(faults) < 1500
-    if "avx2" in open("/proc/cpuinfo").read():
+    if "avx2" in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
         assert grouped_gradients == "True"
