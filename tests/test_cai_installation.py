@@ -157,6 +157,20 @@ def test_names_of_2020(installed):
     assert "keras_applications" not in sys.modules and "keras.utils.np_utils" not in sys.modules
 
 
+def test_modules_below_an_old_name_are_the_same_and_go_with_it(installed):
+    for alias, name in {
+        "cai.flips": "kgpc.cai.flips",
+        "cai.image_generator": "kgpc.cai.image_generator",
+        "keras_applications.inception_v3": "keras.applications.inception_v3",
+        "keras_applications.imagenet_utils": "keras.applications.imagenet_utils",
+    }.items():
+        module = importlib.import_module(alias)
+        package, _, attribute = name.rpartition(".")
+        assert module is sys.modules[name] is getattr(sys.modules[package], attribute)
+    cai.uninstall()
+    assert not [name for name in sys.modules if name.partition(".")[0] in ("cai", "keras_applications")]
+
+
 def test_what_somebody_else_has_replaced_meanwhile_stays(installed, monkeypatch):
     def theirs(self):
         return None

@@ -1,22 +1,8 @@
 """Makes `import cai` work, and bridges what Keras has changed since the papers' notebooks were written."""
 
-import importlib
 import sys
 
 from kgpc.cai import keras_bridge
-
-# The modules of the older package that the notebooks import.
-MODULES = (
-    "datasets",
-    "densenet",
-    "efficientnet",
-    "inception_v3",
-    "layers",
-    "mobilenet",
-    "mobilenet_v3",
-    "models",
-    "util",
-)
 
 _replaced = {}
 
@@ -50,9 +36,7 @@ def install(bridge_keras=True):
     """
     if not isinstance(bridge_keras, bool):
         raise TypeError(f"`bridge_keras` must be a bool. Received: bridge_keras={bridge_keras!r}.")
-    names = {"cai": "kgpc.cai", **{f"cai.{name}": f"kgpc.cai.{name}" for name in MODULES}}
-    for alias, name in names.items():
-        module = importlib.import_module(name)
+    for alias, module in keras_bridge.aliases("cai", sys.modules["kgpc.cai"]).items():
         if sys.modules.get(alias) is not module:
             _replaced[alias] = sys.modules.get(alias)
             sys.modules[alias] = module

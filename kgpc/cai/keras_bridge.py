@@ -109,8 +109,18 @@ def _add_old_modules():
         if not hasattr(owner, "ImageDataGenerator"):
             _set(owner, "ImageDataGenerator", ImageDataGenerator)
     if importlib.util.find_spec("keras_applications") is None:
-        sys.modules["keras_applications"] = keras.applications
-        _added_modules.append("keras_applications")
+        added = aliases("keras_applications", keras.applications)
+        sys.modules.update(added)
+        _added_modules.extend(added)
+
+
+def aliases(name, package):
+    """A package and its modules that are loaded, by the names that they have below another name.
+
+    Without those of its modules, Python would load each of them a second time, and leave that one in the package.
+    """
+    modules = [module for module in sys.modules if f"{module}.".startswith(f"{package.__name__}.")]
+    return {name + module.removeprefix(package.__name__): sys.modules[module] for module in modules}
 
 
 def _add(owner, name, module):
