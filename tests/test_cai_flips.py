@@ -86,7 +86,8 @@ def test_bad_arguments_are_refused(saved):
         ((x, y[:3], path), {}, r"`test_y` must have the shape \(n, classes\)"),
         ((x, y, path), {"center_crop": 1}, "`center_crop` must be a number in"),
         ((x, y, path), {"has_bw": "no"}, "`has_bw` must be a bool"),
-        ((x, y, 3), {}, "`filename` must be a path"),
+        ((x, y, 3), {}, "`model_file_name` must be a path"),
+        ((x, y, "no.hdf5"), {}, "`model_file_name` must be an existing file"),
     ):
-        with pytest.raises((TypeError, ValueError), match=message):
+        with pytest.raises((TypeError, ValueError, FileNotFoundError), match=message):
             cai.datasets.test_flips_on_saved_model(*arguments, **options)

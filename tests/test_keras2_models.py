@@ -200,8 +200,9 @@ def test_a_keras_file_is_read_too(tmp_path):
     np.testing.assert_array_equal(
         cai.models.load_kereas_model(tmp_path / "m.keras")(np.ones((1, 3))), model(np.ones((1, 3)))
     )
-    with pytest.raises(FileNotFoundError, match="`filename` must be an existing file"):
-        cai.models.load_kereas_model(tmp_path / "no.keras")
+    for missing in ("no.keras", "no.hdf5", "no" * 999):
+        with pytest.raises(FileNotFoundError, match="`filename` must be an existing file"):
+            cai.models.load_kereas_model(tmp_path / missing)
 
 
 KERNEL = {"c": {"kernel": np.ones((1, 1, 2, 6), "f4")}}

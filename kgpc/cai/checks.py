@@ -56,6 +56,14 @@ def folder(name, value):
     return found
 
 
+def file(name, value):
+    """Returns the path of an existing file, or raises an error that names the argument."""
+    found = path(name, value)
+    if not os.path.isfile(found):  # also where no file can have such a name
+        raise FileNotFoundError(f"`{name}` must be an existing file. Received: {name}={str(found)!r}.")
+    return found
+
+
 def images(name, value, channels=None):
     """Returns a numeric array (n, height, width, channels), or raises a ValueError that names the argument."""
     array = np.asarray(value)

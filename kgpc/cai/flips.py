@@ -26,6 +26,7 @@ def test_flips_on_saved_model(
             back to size by OpenCV's "nearest"; 0 leaves the view out. The published runs have 0.15.
 
     Raises:
+        FileNotFoundError: if there is no such file.
         ModuleNotFoundError: if scikit-learn is not installed.
         TypeError, ValueError: if an argument is something else, or the model does not fit it.
     """
@@ -38,8 +39,9 @@ def test_flips_on_saved_model(
     flags = {"has_flip_x": has_flip_x, "has_flip_y": has_flip_y, "has_bw": has_bw}
     has_flip_x, has_flip_y, has_bw = (checks.flag(name, value) for name, value in flags.items())
     center_crop = checks.number("center_crop", center_crop, high=1)
+    path = checks.file("model_file_name", model_file_name)
     report = _classification_report()
-    model = load_kereas_model(model_file_name)
+    model = load_kereas_model(path)
     labels = test_y.argmax(axis=1)
 
     def predict(images):

@@ -28,10 +28,8 @@ def load_kereas_model(filename):
         FileNotFoundError: if there is no such file.
         TypeError, ValueError: if it is something else, or has layers that kgpc does not know.
     """
-    path = checks.path("filename", filename)
+    path = checks.file("filename", filename)
     if path.suffix == ".keras":
-        if not path.is_file():
-            raise FileNotFoundError(f"`filename` must be an existing file. Received: filename={str(path)!r}.")
         return keras.saving.load_model(path)
     return keras2_models.load_model(path)
 
