@@ -118,7 +118,7 @@ class ImageDataGenerator:
             y: array-like of n labels, or None for batches of images alone.
             batch_size: int >= 1.
             shuffle: bool, whether the order is drawn anew for each epoch.
-            seed: int in [0, 2**32), or None for a seed drawn from NumPy's global generator.
+            seed: int >= 0, or None for a seed drawn from NumPy's global generator.
             subset: "training", "validation" or None, see `validation_split`.
 
         Returns:
@@ -189,7 +189,7 @@ class ImageDataGenerator:
 
 
 def _check_choice(name, value, choices):
-    if value not in choices:
+    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
         allowed = " or ".join(map(repr, choices))
         raise ValueError(f"`{name}` must be {allowed}. Received: {name}={value!r}.")
 
@@ -321,6 +321,10 @@ class FolderFlow(Flow):
         _check_choice("class_mode", class_mode, _CLASS_MODES)
         if classes is None:
             classes = sorted(entry.name for entry in directory.iterdir() if entry.is_dir() and not _hidden(entry))
+        elif isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+            raise TypeError(f"`classes` must be a sequence of folder names, or None. Received: classes={classes!r}.")
+        elif len(set(classes)) < len(classes):
+            raise ValueError(f"`classes` must have no name twice. Received: classes={classes!r}.")
         self.class_mode, self.image_shape = class_mode, (*self.target_size, 3)
         self.class_indices = {name: index for index, name in enumerate(classes)}
         self.num_classes = len(self.class_indices)
@@ -335,6 +339,11 @@ class FolderFlow(Flow):
             positions += [len(self._files) + place for place in _part(len(files), generator.validation_split, subset)]
             self._files += files
             labels += [index] * len(files)
+        if not self._files:
+            raise ValueError(
+                "`directory` must have a sub-folder with images for each class. "
+                f"Received: directory={str(directory)!r}, with {self.num_classes} sub-folders and no image."
+            )
         _check_not_empty(positions, subset, generator.validation_split, len(self._files))
         self._labels, positions = np.array(labels, np.int32), np.array(positions, np.int64)
         self.classes = self._labels[positions]
