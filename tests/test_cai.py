@@ -538,6 +538,8 @@ def test_copied_channels_end_with_the_input():
             cai.layers.CopyChannels(**bad)
     with pytest.raises(ValueError, match="`channel_start` must be smaller than the 3 input channels"):
         cai.layers.CopyChannels(3)(keras.Input((4, 4, 3)))
+    with pytest.raises(ValueError, match="`channel_start` must be smaller than the 5 input channels"):
+        cai.layers.CopyChannels(5)(x)
 
 
 def test_the_schedule_of_a_hundred_epochs():

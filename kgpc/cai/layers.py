@@ -166,6 +166,9 @@ class CopyChannels(keras.layers.Layer):
         self.channel_start = checks.integer("channel_start", channel_start, 0)
         self.channel_count = checks.integer("channel_count", channel_count, 1)
 
+    def build(self, input_shape):
+        self.compute_output_shape(input_shape)  # raises the error above
+
     def call(self, inputs):
         return inputs[..., self.channel_start : self.channel_start + self.channel_count]
 
