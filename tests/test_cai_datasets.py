@@ -108,7 +108,8 @@ def test_values_are_rounded_and_limited(tmp_path):
         (lambda: cai.datasets.save_dataset_as_png(colours(), [0, 1]), "`aClasses` must have one class for each"),
         (lambda: cai.datasets.save_dataset_as_png(colours(), [0, 1, -1]), "`aClasses` must have class indices"),
         (lambda: cai.datasets.skimage_rgb2lab_a(colours()), "`aRGB` must be an array of floating-point numbers"),
-        (lambda: cai.util.rgb2bipolar_lab([1.0, 2.0]), r"`img` must have the shape \(..., 3\)"),
+        (lambda: cai.util.rgb2bipolar_lab([1.0, 2.0]), r"`img` must be numbers of the shape \(..., 3\)"),
+        (lambda: cai.util.rgb2bipolar_lab(["a", "b", "c"]), r"`img` must be numbers of the shape \(..., 3\)"),
     ],
 )
 def test_bad_arguments_are_refused(call, message, tmp_path, monkeypatch):

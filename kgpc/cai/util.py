@@ -109,10 +109,12 @@ def rgb2bipolar_lab(img):
         float32 array of the same shape.
 
     Raises:
-        ValueError: if the last axis has another length than 3.
+        ValueError: if they are no numbers, or the last axis has another length than 3.
     """
     img = np.asarray(img)
-    if img.ndim < 1 or img.shape[-1] != 3:
-        raise ValueError(f"`img` must have the shape (..., 3). Received: img.shape={img.shape}.")
+    if img.ndim < 1 or img.shape[-1] != 3 or img.dtype.kind not in "biuf":
+        raise ValueError(
+            f"`img` must be numbers of the shape (..., 3). Received: shape {img.shape}, dtype {img.dtype}."
+        )
     flat = img.reshape(1, -1, 1, 3)
     return scaling.scaled(flat, use_lab=True, bipolar=True).reshape(img.shape)
