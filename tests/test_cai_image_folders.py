@@ -176,6 +176,9 @@ def test_half_a_download_and_a_hostile_archive_leave_nothing(tmp_path):
     with pytest.raises(ValueError, match="leads out of its folder"):
         cai.datasets.download_zip_and_extract("file:///none", tmp_path / "l.zip", tmp_path / "data")
     assert [path.name for path in tmp_path.iterdir()] == ["l.zip"]
+    with pytest.raises(ValueError, match="`url_zip_file` must be an address"):
+        cai.datasets.download_zip_and_extract("data.zip", tmp_path / "new" / "k.zip", tmp_path / "data")
+    assert not (tmp_path / "new").exists()
     with pytest.raises(TypeError, match="`url_zip_file` must be a str"):
         cai.datasets.download_zip_and_extract(3, tmp_path / "l.zip", tmp_path / "data")
 

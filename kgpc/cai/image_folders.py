@@ -20,7 +20,9 @@ _BLOCK = 2**20
 
 
 def download_zip_and_extract(url_zip_file, local_zip_file, expected_folder_name, Verbose=True):
-    """Downloads a zip archive where it is missing, and unpacks it where its folder is missing.
+    """Downloads and unpacks a zip archive where its folder is missing.
+
+    An archive that is there is not downloaded again. Where the folder is there, nothing is done.
 
     The archive gets its name when it is complete, the folder when all is unpacked; entries that lead out of the folder,
     links and the like are refused (`kgpc.datasets.extract_archive`).
@@ -34,7 +36,7 @@ def download_zip_and_extract(url_zip_file, local_zip_file, expected_folder_name,
     Raises:
         TypeError: if an argument is something else.
         OSError: if the download fails.
-        ValueError: if the archive is damaged or refused. It stays where it is.
+        ValueError: if `url_zip_file` is no address; or if the archive is damaged or refused, which stays where it is.
     """
     archive, folder = (
         checks.path("local_zip_file", local_zip_file),
@@ -55,6 +57,12 @@ def download_zip_and_extract(url_zip_file, local_zip_file, expected_folder_name,
 
 
 def _download(url, path):
+    try:
+        urllib.request.Request(url)
+    except ValueError as error:
+        raise ValueError(
+            f"`url_zip_file` must be an address such as https://... Received: url_zip_file={url!r}."
+        ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.part")
     try:
