@@ -301,8 +301,8 @@ def _equivalent(table):
     else:
         text = (
             f"With {found.accuracy:.2f}% kMobileNet 16ch is worth an ordinary MobileNet with "
-            f"{found.parameters:,.0f} parameters, {found.times:.1f} times its own, interpolated between the widths that "
-            "were trained."
+            f"{found.parameters:,.0f} parameters, {found.times:.1f} times its own, interpolated between the widths "
+            "that were trained."
         )
     return [f"## What 16ch is worth\n\n{_paragraph(text)}"]
 
