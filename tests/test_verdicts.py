@@ -209,7 +209,7 @@ def test_the_page_says_what_the_runs_decide(core):
     assert "0.001: 1.200, 0.002: 1.100, 0.004: 1.000, 0.008: 1.100 | 0.004 |" in page
     assert "No question is answered yet" not in page
     assert "equal in everything but the pointwise convolutions | negative; margin fails | open | open |" in page
-    assert "the answers to the questions a, b of MobileNet V3 Large; a, b of EfficientNet-B0." in text
+    assert "the answers to the questions below: a, b of MobileNet V3 Large; a, b of EfficientNet-B0." in text
     assert "**Known:** the test accuracies of 12 of 63 runs" in text
     assert "| `core` | MobileNet | questions a, b and c | 24 | 12 | 12 |" in page
     assert "## What would change a verdict" in page

@@ -21,7 +21,7 @@ _LIMITS = """## What is not tested
 
 - CIFAR-10 itself, 224x224 pixels and 50 epochs, with which the published numbers were made. The JPEG copies damage the
   colour of the small pictures; numbers on them compare networks with each other and are set beside no published one.
-- DenseNet-BC and Inception V3. They keep 45 to 73% of their parameters under the scheme and cannot test what becomes of
+- DenseNet-BC and Inception V3. They keep 45 to 69% of their parameters as published and cannot test what becomes of
   a network with a tenth.
 - More classes. With 1000 of them, 30% of the parameters of kMobileNet 16ch stay, most of them the classifier's.
 - Other recipes. Each network of the questions has its own learning rate, found in the same way; everything else of the
@@ -146,7 +146,8 @@ def _state(table, found):
     lines = ["**No question is answered yet.**\n"] if found.empty else []
     lines.append(_paragraph(f"- **Known:** {known}", "  "))
     if open_questions:
-        lines.append(_paragraph(f"- **Not known:** the answers to the questions {'; '.join(open_questions)}.", "  "))
+        text = f"- **Not known:** the answers to the questions below: {'; '.join(open_questions)}."
+        lines.append(_paragraph(text, "  "))
     if left:
         text = "; then ".join(
             f"`{stage.name}` ({_PURPOSES[stage.name]}, {stage.family}), of which {counts[stage][0]} of "
