@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 # Imported when they are asked for: few programs need them, and `import kgpc` should not take longer for them.
-_LATER = ("cai", "deploy", "timing")
+_LATER = ("cai", "deploy", "keras2_models", "timing")
 
 
 def __getattr__(name):

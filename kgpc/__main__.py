@@ -154,7 +154,7 @@ def _add_rerun(commands):
         choices=("quick", "paper", "experiment"),
         default="quick",
         help="quick (default): four variants of each family on small images, minutes each; paper: data and recipe as "
-        'published, for a GPU; experiment: the experiment "Does it hold?", which takes days of one processor core',
+        'published, for a GPU; experiment: the experiment "Does it hold?", which takes days or weeks of one core',
     )
     command.add_argument("--output", metavar="FOLDER", help="where the results go; with --ray also a URL for fsspec")
     command.add_argument("--rows", nargs="+", metavar="LABEL", help="such as JP35B14; or: all")

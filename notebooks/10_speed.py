@@ -280,7 +280,8 @@ plots.table(
 #   were made when the layers did this by themselves.
 # - **Batch normalization in inference.** `kgpc.deploy.fold` puts it into the convolutions.
 #
-# All of these give the same numbers up to rounding, with the same weights and the same saved file.
+# All of these give the same numbers up to rounding. All but the last, which makes another model, keep the weights and
+# the saved file as they are.
 #
 # ## The two settings
 #

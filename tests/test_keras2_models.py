@@ -9,11 +9,18 @@ import keras
 import numpy as np
 import pytest
 
+import kgpc
 from kgpc import applications, cai, keras2_models, layers, weights
 
 RELEASED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "golden" / "released_kmobilenet_16ch"
 FILE = RELEASED / "JP35B14-mobilenet-CIFAR10-2-best_result.hdf5"
 needs_released = pytest.mark.skipif(not FILE.is_file(), reason="the released file is not part of the project")
+
+
+def test_the_module_is_there_after_import_kgpc_as_the_pages_name_it():
+    # What asks for a module that nothing has imported yet; by now everything has.
+    assert kgpc.__getattr__("keras2_models") is keras2_models
+    assert "keras2_models" in dir(kgpc)
 
 
 def entry(class_name, name, reads, **config):

@@ -199,6 +199,7 @@ def test_the_page_says_what_the_runs_decide(core):
         ]
     )
     page = experiment_page.page(pd.concat([core, search]))
+    text = " ".join(page.split())
     found = verdicts.confirmatory(core).iloc[0]
     difference = f"{found['difference']:+.1f} | {found['low']:+.1f} to {found['high']:+.1f}"
     assert f"| MobileNet | a | grouped, 16ch - ordinary, matched | 3 | {difference}" in page
@@ -207,5 +208,45 @@ def test_the_page_says_what_the_runs_decide(core):
     assert f"{', '.join(f'{value:.2f}' for value in accuracies)} | 1, 2, 3 | {accuracies.mean():.2f} | 100 |" in page
     assert "0.001: 1.200, 0.002: 1.100, 0.004: 1.000, 0.008: 1.100 | 0.004 |" in page
     assert "No question is answered yet" not in page
+    assert "equal in everything but the pointwise convolutions | negative; margin fails | open | open |" in page
+    assert "the answers to the questions below: a, b of MobileNet V3 Large; a, b of EfficientNet-B0." in text
+    assert "**Known:** the test accuracies of 12 of 63 runs" in text
+    assert "| `core` | MobileNet | questions a, b and c | 24 | 12 | 12 |" in page
+    assert "## What would change a verdict" in page
     width = verdicts.equivalent_width(core)
-    assert f"{width.times:.1f} times its own" in page
+    assert f"{width.times:.1f} times its own" in text
+    assert all(len(line) <= 120 for line in page.splitlines() if not line.startswith("|"))
+
+
+def test_the_page_says_what_comes_next_and_judges_nothing_before_there_is_an_answer():
+    losses = dict(zip(protocol.SEARCH_RATES, (1.2, 1.1, 1.0, 0.9), strict=True))
+    search = table_of(
+        [
+            row("16ch", 100, math.nan, epochs=6, peak_learning_rate=rate, validation_loss=loss, training_seconds=360)
+            for rate, loss in losses.items()
+        ]
+    )
+    page = experiment_page.page(search)
+    text = " ".join(page.split())
+    assert "**No question is answered yet.**" in text
+    # The best rate is the highest, so this search needs a fifth run.
+    assert "of 4 of the 45 runs that look for learning rates" in text
+    assert "`rates` (search for learning rates, MobileNet), of which 4 of 21 runs are stored; then `core`" in text
+    assert "a, b, c of MobileNet; a, b of MobileNet V3 Large; a, b of EfficientNet-B0" in text
+    assert "0.004: 1.000, 0.008: 0.900 | open |" in page
+    assert "4 runs, 0.4 hours of training, 1.0 minutes an epoch" in text
+    planned = sum(
+        len(stage.keys) * len(stage.seeds) * stage.epochs * (len(losses) if stage.search else 1)
+        for stage in protocol.STAGES
+    )
+    assert f"{planned + 6 - 4 * 6:,} epochs are left" in text
+    for word in ("verdict", "margin holds", "margin fails", "undecided", "negative;", "positive;"):
+        assert word not in text
+    assert all(len(line) <= 120 for line in page.splitlines() if not line.startswith("|"))
+
+
+def test_every_stage_and_question_is_explained_on_the_page():
+    assert list(experiment_page._PURPOSES) == [stage.name for stage in protocol.STAGES]
+    assert list(experiment_page._ASKED) == sorted(verdicts.QUESTIONS.values())
+    one = experiment_page.page(table_of([row("16ch", 1, 80.0, training_seconds=60)]))
+    assert "1 run, 0.0 hours" in one and "the test accuracies of 1 of 63 runs" in one

@@ -1,46 +1,71 @@
 """The page "Does it hold?": what the stored runs of the experiment say, written from their table and nothing else."""
 
 import math
+import textwrap
 
 from kgpc.paper import experiment, protocol, verdicts
 
 _INTRODUCTION = """# Does it hold? CIFAR-10 as JPEG copies, 24 epochs
 
 The paper's claim: a network whose pointwise convolutions are grouped, with a second grouped convolution on interleaved
-channels, keeps nearly all of its accuracy with a tenth of its parameters. This page holds trainings of our own against
-it. They are as large as two processor cores allow: small images, few epochs, few seeds, so they can contradict the
-published *differences*, not the published numbers.
+channels, keeps nearly all of its accuracy with a tenth of its parameters. This page compares it with trainings of our
+own. They are as large as two processor cores allow: small images, few epochs, few seeds. So they ask whether the
+published *differences* hold there, and say nothing of the published numbers.
 
 The questions, networks, recipe and rules were written down before the first run: [the protocol](protocol.md). The page
 is written by `python data/store_experiment.py` from `data/reruns/does-it-hold.csv`, and a test holds it against that
 file.
 """
 
-_LIMITS = """## What was not tested
+_LIMITS = """## What is not tested
 
 - CIFAR-10 itself, 224x224 pixels and 50 epochs, with which the published numbers were made. The JPEG copies damage the
   colour of the small pictures; numbers on them compare networks with each other and are set beside no published one.
-- DenseNet-BC and Inception V3. They keep 45 to 73% of their parameters under the scheme and cannot test what becomes of
+- DenseNet-BC and Inception V3. They keep 45 to 69% of their parameters as published and cannot test what becomes of
   a network with a tenth.
 - More classes. With 1000 of them, 30% of the parameters of kMobileNet 16ch stay, most of them the classifier's.
-- Other recipes. Each network has its own learning rate, found in the same way; everything else of the recipe is shared
-  and was tuned for none.
+- Other recipes. Each network of the questions has its own learning rate, found in the same way; everything else of the
+  recipe is shared and was tuned for none.
+"""
 
-## What would change a verdict
+_CHANGES = """## What would change a verdict
 
-Seeds narrow the intervals; a sign or a margin that is *undecided* is a matter of more of them. Longer training can turn
-a *fails* into a *holds*: the runs of 72 epochs are there to show the direction. A difference that comes from the recipe
+Seeds narrow the intervals; a sign or a margin that is *undecided* is a matter of more of them. Longer training can
+change a difference: the runs of 72 epochs are there to show in which direction. A difference that comes from the recipe
 would show as a different choice of rates in the search.
+"""
 
-## Run it again
+_COMMANDS = """## Run it again
 
     python -m kgpc rerun --profile experiment --list
     python -m kgpc rerun --profile experiment --output runs --images FOLDER
 
 FOLDER has `train/CLASS/` and `test/CLASS/` with the JPEG copies. Stop it whenever you like; the same command goes on.
 What is stored with kgpc is not trained again: remove `data/reruns/does-it-hold*` in a clone to begin from nothing. Two
-terminals with the same command share the work. On one thread an epoch takes one and a half to four minutes.
+terminals with the same command share the work.
 """
+
+_ASKED = {
+    "a": "the ordinary network, equal in everything but the pointwise convolutions",
+    "b": "an ordinary network made narrow until it has as many parameters",
+    "c": "an ordinary network made narrow until it has as many multiply-adds",
+}
+
+_PURPOSES = {
+    "rates": "search for learning rates",
+    "core": "questions a, b and c",
+    "rival": "interleaving without the second convolution",
+    "length": "three times as many epochs",
+    "v3-rates": "search for learning rates",
+    "v3": "questions a and b",
+    "as-published": "the ordinary network with its own activation",
+    "more-seeds": "two more seeds of `core` and `rival`",
+    "no-interleaving": "both convolutions without interleaving",
+    "width": "the ordinary network of width 0.6",
+    "fashion": "the networks of a and b on Fashion-MNIST",
+    "b0-rates": "search for learning rates",
+    "b0": "questions a and b",
+}
 
 
 def page(table, predictions=None):
@@ -53,9 +78,16 @@ def page(table, predictions=None):
     Returns:
         str.
     """
-    parts = [_INTRODUCTION, _state(table), *_verdicts(table, predictions), *_seeds(table)]
-    parts += [*_exploratory(table), *_equivalent(table), *_rates(table), _LIMITS, _deviations(), *_compute(table)]
+    found = verdicts.confirmatory(table, predictions)
+    parts = [_INTRODUCTION, _state(table, found), _questions(found), *_verdicts(found), *_seeds(table)]
+    parts += [*_exploratory(table), *_equivalent(table), _stages(table), *_rates(table), _LIMITS]
+    parts += [*([] if found.empty else [_CHANGES]), _COMMANDS, _deviations(), *_compute(table)]
     return "\n".join(part.rstrip() + "\n" for part in parts)
+
+
+def _paragraph(text, indent=""):
+    """The text in lines of at most 120 characters; those after the first are indented."""
+    return textwrap.fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _table(header, alignment, rows):
@@ -71,32 +103,105 @@ def _title(family, key):
     return protocol.arm(family, key).title
 
 
-def _state(table):
-    """How far the experiment is."""
-    done, rows = 0, []
-    listing = experiment.listing()
-    for stage in protocol.STAGES:
-        wanted = len(stage.keys) * len(stage.seeds) * (len(protocol.SEARCH_RATES) if stage.search else 1)
-        stored = int(listing[listing["stage"] == stage.name]["stored"].sum())
-        rows.append((f"`{stage.name}`", stage.family, stage.dataset, stage.epochs, stored, wanted))
-        done += stored >= wanted
-    text = (
-        "All stages of the protocol are complete."
-        if done == len(protocol.STAGES)
-        else f"{done} of the {len(protocol.STAGES)} stages are complete; they are done in this order, so what there is "
-        "is a smaller experiment of the same kind. A search may take more runs than are listed as wanted."
+def _runs(count):
+    return f"{count} run" if count == 1 else f"{count} runs"
+
+
+def _stored_and_wanted(table, stage):
+    """Numbers of runs of a stage that are stored, and that it consists of as far as is known."""
+    members = table[
+        (table["profile"] == protocol.PROFILE)
+        & (table["family"] == stage.family)
+        & table["variant"].isin(stage.keys)
+        & (table["dataset"] == stage.dataset)
+        & (table["epochs"] == stage.epochs)
+        & table["seed"].isin(stage.seeds)
+    ]
+    if not stage.search:
+        return len(members), len(stage.keys) * len(stage.seeds)
+    searches = [experiment.losses_of_search(table, stage.family, key) for key in stage.keys]
+    return len(members), sum(len({*losses, *protocol.rates_to_search(losses)}) for losses in searches)
+
+
+def _state(table, found):
+    """What is known, what is not, and what comes next."""
+    counts = {stage: _stored_and_wanted(table, stage) for stage in protocol.STAGES}
+    tests, searches = (
+        [sum(numbers) for numbers in zip(*(counts[stage] for stage in counts if stage.search == search), strict=True)]
+        for search in (False, True)
     )
-    if not len(verdicts.confirmatory(table)):
-        text += " **No question is answered yet.**"
-    header = ("stage", "family", "data", "epochs", "runs stored", "wanted")
-    return f"## How far it is\n\n{text}\n\n" + _table(header, ("---", "---", "---", "---:", "---:", "---:"), rows)
+    if not tests[0]:
+        known = (
+            f"the validation losses of {searches[0]} of the {_runs(searches[1])} that look for learning rates (see "
+            "the search, below). These runs see no test image, so no test accuracy is known."
+        )
+    else:
+        known = f"the test accuracies of {tests[0]} of {_runs(tests[1])}, and what the next table says of them."
+    open_questions = [
+        f"{', '.join(verdicts.QUESTIONS[pair[1]] for pair in pairs)} of {family}"
+        for family, pairs in protocol.CONTRASTS.items()
+        if found.empty or family not in set(found["family"])
+    ]
+    left = [stage for stage, (stored, wanted) in counts.items() if stored < wanted]
+    lines = ["**No question is answered yet.**\n"] if found.empty else []
+    lines.append(_paragraph(f"- **Known:** {known}", "  "))
+    if open_questions:
+        text = f"- **Not known:** the answers to the questions below: {'; '.join(open_questions)}."
+        lines.append(_paragraph(text, "  "))
+    if left:
+        text = "; then ".join(
+            f"`{stage.name}` ({_PURPOSES[stage.name]}, {stage.family}), of which {counts[stage][0]} of "
+            f"{_runs(counts[stage][1])} are stored"
+            for stage in left[:2]
+        )
+        lines.append(_paragraph(f"- **Next in the protocol's order:** {text}.", "  "))
+    else:
+        lines.append("- All stages of the protocol are complete.")
+    return "## What is known so far\n\n" + "\n".join(lines)
 
 
-def _verdicts(table, predictions):
-    found = verdicts.confirmatory(table, predictions)
+def _questions(found):
+    """The questions, with what is said of each family."""
+    answers = {}
+    for row in [] if found.empty else found.to_dict("records"):
+        words = [row["sign"], *([f"margin {row['margin']}"] if row["margin"] else [])]
+        answers[row["family"], row["question"]] = "; ".join(words)
+    families = list(protocol.CONTRASTS)
+    asked = {family: [verdicts.QUESTIONS[pair[1]] for pair in protocol.CONTRASTS[family]] for family in families}
+    rows = [
+        (key, text, *(answers.get((family, key), "open") if key in asked[family] else "" for family in families))
+        for key, text in _ASKED.items()
+    ]
+    text = _paragraph(
+        "The test accuracy of the grouped network with 16 channels per group (16ch) after 24 epochs, minus that of "
+        "another network of its family: is the difference positive or negative? For a there is a margin too: does 16ch "
+        "stay within 1 point? *Open*: there is no seed yet with which all networks of the family's questions have been "
+        "tested."
+    )
+    header = ("", "16ch minus", *families)
+    return f"## The questions\n\n{text}\n\n" + _table(header, ["---"] * len(header), rows)
+
+
+def _stages(table):
+    """How far each stage is."""
+    rows, done = [], 0
+    for stage in protocol.STAGES:
+        stored, wanted = _stored_and_wanted(table, stage)
+        rows.append((f"`{stage.name}`", stage.family, _PURPOSES[stage.name], stage.epochs, stored, wanted))
+        done += stored >= wanted
+    text = _paragraph(
+        f"{done} of the {len(protocol.STAGES)} stages are complete. They are done in this order, so what there is at "
+        "any time is a smaller experiment of the same kind. A search takes more runs where the best rate is the lowest "
+        "or the highest that was tried."
+    )
+    header = ("stage", "family", "what for", "epochs", "runs stored", "of")
+    return f"## The stages\n\n{text}\n\n" + _table(header, ("---", "---", "---", "---:", "---:", "---:"), rows)
+
+
+def _verdicts(found):
     if found.empty:
         return []
-    lines, rows = ["## The questions and their answers\n"], []
+    lines, rows = ["## The intervals behind the answers\n"], []
     for row in found.to_dict("records"):
         first, second = (_title(row["family"], row[name]) for name in ("first", "second"))
         rows.append(
@@ -118,11 +223,12 @@ def _verdicts(table, predictions):
         "95% | sign | margin of 1 point"
     ).split(" | ")
     lines.append(_table(header, ("---", "---", "---", "---:", "---:", "---", "---", "---", "---", "---"), rows))
-    lines.append(
-        "\nThe verdicts read the simultaneous interval, which covers what other seeds would change. The paired one is "
+    text = (
+        "The verdicts read the simultaneous interval, which covers what other seeds would change. The paired one is "
         "for one difference alone; the bootstrap draws test images anew as well, and is too narrow for few seeds. With "
         "one seed there is no interval and nothing is decided."
     )
+    lines.append("\n" + _paragraph(text))
     return lines
 
 
@@ -186,15 +292,20 @@ def _equivalent(table):
     if found is None:
         return []
     if math.isinf(found.parameters):
-        text = f"With {found.accuracy:.2f}% it is more accurate than every ordinary network that was trained."
+        text = (
+            f"With {found.accuracy:.2f}% kMobileNet 16ch is more accurate than every ordinary network that was trained."
+        )
     elif found.parameters == 0:
-        text = f"With {found.accuracy:.2f}% it is less accurate than every ordinary network that was trained."
+        text = (
+            f"With {found.accuracy:.2f}% kMobileNet 16ch is less accurate than every ordinary network that was trained."
+        )
     else:
         text = (
-            f"With {found.accuracy:.2f}% it is worth an ordinary MobileNet with {found.parameters:,.0f} parameters, "
-            f"{found.times:.1f} times its own, interpolated between the widths that were trained."
+            f"With {found.accuracy:.2f}% kMobileNet 16ch is worth an ordinary MobileNet with "
+            f"{found.parameters:,.0f} parameters, {found.times:.1f} times its own, interpolated between the widths "
+            "that were trained."
         )
-    return [f"## What 16ch is worth\n\n{text}"]
+    return [f"## What 16ch is worth\n\n{_paragraph(text)}"]
 
 
 def _rates(table):
@@ -204,16 +315,19 @@ def _rates(table):
         if losses:
             rate = experiment.rate_of(table, arm)
             tried = ", ".join(f"{rate:g}: {losses[rate]:.3f}" for rate in sorted(losses))
-            rows.append((arm.family, arm.title, tried, "" if rate is None else f"{rate:g}"))
+            rows.append((arm.family, arm.title, tried, "open" if rate is None else f"{rate:g}"))
     if not rows:
         return []
-    text = "Six epochs each, with a seed of their own; validation loss (cross-entropy, nats) of the last epoch.\n"
+    text = _paragraph(
+        "Six epochs each, with a seed of their own. The validation loss (cross-entropy, nats) of the last epoch "
+        "chooses the highest rate of each network, as the protocol says; it compares rates, not networks."
+    )
     header = ("family", "network", "highest rate: validation loss", "chosen")
-    return [f"## The search for learning rates\n\n{text}", _table(header, ("---", "---", "---", "---:"), rows)]
+    return [f"## The search for learning rates\n\n{text}\n", _table(header, ("---", "---", "---", "---:"), rows)]
 
 
 def _deviations():
-    lines = [f"- {date}: {what}. {why}" for date, what, why in protocol.DEVIATIONS]
+    lines = [_paragraph(f"- {date}: {what}. {why}", "  ") for date, what, why in protocol.DEVIATIONS]
     repeated = [f"- {name} was repeated at half its rate." for name in protocol.REPEATED_AT_HALF_RATE]
     return "## Deviations from the protocol\n\n" + "\n".join([*lines, *repeated] or ["None so far."])
 
@@ -221,10 +335,17 @@ def _deviations():
 def _compute(table):
     if table.empty:
         return []
-    hours = table["training_seconds"].astype(float).sum() / 3600
+    seconds = table["training_seconds"].astype(float)
+    minutes = (seconds / table["epochs"].astype(int)).median() / 60
+    planned = [_stored_and_wanted(table, stage) for stage in protocol.STAGES]
+    epochs = sum(
+        (wanted - stored) * stage.epochs for stage, (stored, wanted) in zip(protocol.STAGES, planned, strict=True)
+    )
     processors = "; ".join(sorted(set(table["processor"].dropna()) - {""}))
     versions = "; ".join(sorted(set(table["versions"])))
-    return [
-        f"## What it took\n\n{len(table)} runs, {hours:.1f} hours of training, each on one thread beside other work, "
-        f"so the seconds say little about speed. Processors: {processors}. Software: {versions}."
-    ]
+    text = (
+        f"{_runs(len(table))}, {seconds.sum() / 3600:.1f} hours of training, {minutes:.1f} minutes an epoch "
+        "(median over the runs), each on one thread beside other work, so the times say little about speed. "
+        f"{epochs:,} epochs are left. Processors: {processors}. Software: {versions}."
+    )
+    return [f"## What it took\n\n{_paragraph(text)}"]

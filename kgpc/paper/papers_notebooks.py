@@ -116,7 +116,6 @@ def as_text(notebooks):
 
     columns = {
         "run": ("label", str),
-        "notebook": ("notebook", lambda path: path.rpartition("/")[2]),
         "data set": ("dataset", str),
         "networks": ("networks", str),
         "rows": ("published_rows", str),
@@ -127,6 +126,8 @@ def as_text(notebooks):
         "GPU then": ("gpu", str),
         "GB": ("gigabytes", number("{:.1f}")),
         "also change": ("changes", str),
+        # Last, because the names are long and begin with the run.
+        "notebook": ("notebook", lambda path: path.rpartition("/")[2]),
     }
     return pd.DataFrame({title: notebooks[name].map(text) for title, (name, text) in columns.items()})
 

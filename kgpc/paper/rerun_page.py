@@ -7,9 +7,9 @@ from kgpc.paper.run_table import checked_table
 
 _HEADER = """# What the quick rerun found
 
-The paper's claim is that a network learns as well with a tenth of its parameters. Does that hold at the scale of a
-processor and a few minutes? For each family, four networks were trained: the ordinary one, 32 and 16 channels per
-group, and a control, the ordinary network made so narrow that it has as many parameters as 16ch.
+The paper's claim is that a network keeps nearly all of its accuracy with a tenth of its parameters. Does that hold at
+the scale of a processor and a few minutes? For each family, four networks were trained: the ordinary one, 32 and 16
+channels per group, and a control, the ordinary network made so narrow that it has as many parameters as 16ch.
 
 **These are numbers of the quick profile of `rerun`, not the paper's**: small grey images, few of them,
 {steps} training steps, and a rate and a number of epochs that are not those of the notebooks' quick profile.
