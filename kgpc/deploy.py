@@ -66,7 +66,8 @@ def _why_not_into(network, normalization, call):
     """Why the layer that is called cannot do a normalization's work, on whichever side; "" where it can."""
     layer, rank = call.operation, len(call.outputs[0].shape)
     if not graph.is_exactly(layer, *_LINEAR):
-        return f"{layer.name!r} is a {type(layer).__name__}"
+        method = graph.replaced_method(layer)
+        return f"{layer.name!r} is a {type(layer).__name__}" + (f" whose {method} was replaced" if method else "")
     if getattr(layer, "lora_enabled", False):
         return f"{layer.name!r} has LoRA weights"
     if getattr(layer, "quantization_mode", None) is not None:

@@ -20,13 +20,27 @@ import inspect
 import keras
 from keras import tree
 
+_any = keras.Model(*[keras.Input((1,), name="any")] * 2, name="any")
 # Keras has no public name for the class of functional models.
-_Functional = type(keras.Model(*[keras.Input((1,), name="any")] * 2, name="any"))
+_Functional = type(_any)
+# What Keras itself sets on objects, such as its own form of `build`.
+_SET_BY_KERAS = frozenset(vars(_any))
 
 
 def is_exactly(operation, *types):
     """Whether an operation is of one of these types, no subclass of them, and computes as its class says."""
-    return type(operation) in types and "call" not in vars(operation)
+    return type(operation) in types and replaced_method(operation) is None
+
+
+def replaced_method(operation):
+    """The name of a method that was replaced in this one object, such as `call` or `convolution_op`; None if none."""
+    names = vars(operation).keys() - _SET_BY_KERAS
+    return next((name for name in sorted(names) if callable(getattr(type(operation), name, None))), None)
+
+
+def is_plain(model):
+    """Whether a model computes and trains as Keras says: a functional or Sequential one, of no class of its own."""
+    return is_exactly(model, _Functional, keras.Sequential) and is_readable(model)
 
 
 def is_readable(model):
@@ -219,8 +233,9 @@ def why_not_copied(layer):
     for part in (layer, *parts(layer)):
         if isinstance(part, keras.Model):
             return f"{part.name!r} is a model with a call of its own, or one inside of a layer"
-        if "call" in vars(part):
-            return f"the call of {part.name!r} was replaced"
+        method = replaced_method(part)
+        if method is not None:
+            return f"the {method} of {part.name!r} was replaced"
         if isinstance(part, keras.layers.Lambda):
             return f"{part.name!r} calls a function that its configuration does not hold with all it needs"
         if hasattr(part, "load_assets"):

@@ -35,7 +35,8 @@ def training_twin(model):
 
     Returns:
         A functional `keras.Model`, not compiled; or `model` itself where there is nothing to rewrite: on another
-        backend, in another precision than float32, and where the model is no functional or Sequential one.
+        backend, in another precision than float32, and where the model is no functional or Sequential one or of a class
+        of its own, which may train in another way.
 
     Raises:
         TypeError: if `model` is not a Keras model.
@@ -50,7 +51,7 @@ def training_twin(model):
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model. Received: model={model!r}.")
-    if keras.backend.backend() != "tensorflow" or not graph.is_readable(model):
+    if keras.backend.backend() != "tensorflow" or not graph.is_plain(model):
         return model
     network = graph.Network(model)
     calls = {}

@@ -244,3 +244,10 @@ def test_bad_input_is_named(model, arguments, error, message):
 def test_an_unknown_scheme_is_named(arguments):
     with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be a value such as"):
         small(**arguments)
+
+
+@pytest.mark.parametrize("name", [0, False, np.zeros(2)], ids=str)
+@pytest.mark.parametrize("constructor", [kDenseNetBC, DenseNetBC])
+def test_what_is_no_name_is_refused(constructor, name):
+    with pytest.raises(TypeError, match="`name` must be a text or None"):
+        constructor(name=name)

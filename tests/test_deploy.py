@@ -259,6 +259,13 @@ def inside_a_wrapper(x):
     return keras.layers.TimeDistributed(keras.layers.BatchNormalization(name="hidden"))(x)
 
 
+def convolving_otherwise(x):
+    layer = keras.layers.Conv2D(6, 3)
+    original = layer.convolution_op
+    layer.convolution_op = lambda inputs, kernel: original(inputs, 3 * kernel)
+    return layers.BatchNormalization()(layer(x))
+
+
 def another_dtype(x):
     return keras.layers.BatchNormalization(dtype="float32")(keras.layers.Dense(6, dtype="mixed_bfloat16")(x))
 
@@ -285,6 +292,7 @@ LEFT_ALONE = {
     "inner model called for training": (inner_model_called_for_training, "the model around it is called with training"),
     "with a mask": (with_a_mask, "called with training=True or a mask"),
     "inside a wrapper": (inside_a_wrapper, "it is inside 'time_distributed.*', a TimeDistributed"),
+    "a method replaced": (convolving_otherwise, "is a Conv2D whose convolution_op was replaced"),
     "another dtype": (another_dtype, "computes in another dtype|is a Cast"),  # older Keras has a step for the cast
 }
 

@@ -160,6 +160,24 @@ def test_a_network_works_in_the_branches_of_a_condition(rewrite):
         np.testing.assert_allclose(compiled, eager, rtol=1e-5, atol=1e-5 * np.abs(eager).max())
 
 
+def test_large_feature_maps_work_in_the_branches_of_a_condition():
+    """Their swish has a gradient that is compiled, which needs a tensor from within the branch."""
+    inputs = keras.Input((12, 12, 32))
+    x = layers.Activation("swish")(layers.GroupedPointwiseConv2D(32, 4)(inputs))
+    network = keras.Model(inputs, layers.DepthwiseConv2D(3)(x))
+    x = tf.constant(np.random.default_rng(0).normal(size=(2, 12, 12, 32)).astype("float32"))
+
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.cond(tf.reduce_sum(x) < 1e9, lambda: network(x, training=True), lambda: x[:, 1:-1, 1:-1])
+            loss = tf.reduce_sum(tf.sin(y))
+        return tape.gradient(loss, [x, *network.trainable_weights])
+
+    for compiled, eager in zip(tf.function(run, autograph=False)(x), run(x), strict=True):
+        np.testing.assert_allclose(compiled, eager, rtol=0, atol=1e-5 * np.abs(eager).max())
+
+
 @pytest.mark.parametrize("rewrite", [lambda model: model, training_twin], ids=["model", "twin"])
 def test_a_gradient_penalty_in_a_compiled_step_is_right(rewrite):
     """R1: the squared gradient of the outputs by the images, whose gradient by the weights is learned from."""

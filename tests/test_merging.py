@@ -207,6 +207,24 @@ def subclassed():
     return keras.Model(inputs, Doubled(12, 3)(layers.InterleaveChannels(4)(inputs)))
 
 
+class Reversed(keras.Model):
+    """A functional model with a training step of its own."""
+
+    def compute_loss(self, *args, **kwargs):
+        return -super().compute_loss(*args, **kwargs)
+
+
+def of_its_own_class():
+    model = dense_block()
+    return Reversed(model.inputs, model.outputs)
+
+
+def with_a_step_of_its_own():
+    model = dense_block()
+    model.compute_loss = lambda *args, **kwargs: 0.0
+    return model
+
+
 def not_asked_for():
     inputs = keras.Input((4, 4, 12))
     return keras.Model(inputs, layers.GroupedPointwiseConv2D(12, 3)(layers.BatchNormalization()(inputs)))
@@ -234,6 +252,8 @@ def mixed_precision():
         shared,
         in_inference,
         subclassed,
+        of_its_own_class,
+        with_a_step_of_its_own,
         not_asked_for,
         many_channels,
         mixed_precision,

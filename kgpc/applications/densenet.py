@@ -154,7 +154,7 @@ def kDenseNetBC(
         family=f"kDenseNet-BC L{depth}",
         scheme=scheme if scheme == transition_scheme else f"{scheme} with {transition_scheme} in transitions",
         arguments=arguments,
-        name=name or "kdensenet_bc",
+        name="kdensenet_bc" if name is None else name,
         **shared,
     )
 
@@ -246,7 +246,7 @@ def DenseNetBC(
         pooling=pooling,
         classes=classes,
         classifier_activation=classifier_activation,
-        name=name or "densenet_bc",
+        name="densenet_bc" if name is None else name,
         depth=depth,
         growth_rate=growth_rate,
         compression=compression,

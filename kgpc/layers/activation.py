@@ -31,7 +31,8 @@ def _tensorflow_swish():
 
     @tf.custom_gradient
     def swish(x):
-        return x * tf.sigmoid(x), lambda upstream: gradient(x, upstream)
+        # By way of an operation of its own: a compiled function cannot be the first to reach into a `tf.cond` for it.
+        return x * tf.sigmoid(x), lambda upstream: gradient(tf.identity(x), upstream)
 
     with tf.init_scope():
         try:

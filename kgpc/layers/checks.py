@@ -79,7 +79,7 @@ def check_channels_last(data_format):
         ValueError: if the layout is another one.
     """
     data_format = keras.config.image_data_format() if data_format is None else data_format
-    if data_format != "channels_last":
+    if not isinstance(data_format, str) or data_format != "channels_last":
         raise ValueError(
             '`data_format` must be "channels_last" (batch, height, width, channels). '
             f"Received: data_format={data_format!r}. "

@@ -49,7 +49,8 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     ):
         if not isinstance(padding, str) or padding.lower() not in ("valid", "same"):
             raise ValueError(f'`padding` must be "valid" or "same". Received: padding={padding!r}.')
-        if data_format not in (None, "channels_last", "channels_first"):
+        known = isinstance(data_format, str) and data_format in ("channels_last", "channels_first")
+        if data_format is not None and not known:
             raise ValueError(
                 '`data_format` must be None, "channels_last" or "channels_first". '
                 f"Received: data_format={data_format!r}."
