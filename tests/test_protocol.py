@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from kgpc import flops, paper
-from kgpc.paper import execution, experiment, protocol, rerun_results, rerunning
+from kgpc.paper import execution, experiment, protocol, rerun_results, rerunning, selection
 
 
 def counts(network):
@@ -216,3 +216,8 @@ def test_the_configuration_of_a_run_does_not_say_where_the_images_lie():
     # The search looks at no test image.
     assert here.tested
     assert not experiment._run(protocol.stage("rates"), network, 100, 0.004, None).tested
+
+
+def test_images_that_nobody_can_fetch_are_asked_for_by_name():
+    with pytest.raises(ValueError, match=r"`images` must be a folder with train/CLASS/ and test/CLASS/"):
+        selection.load_dataset(protocol.COPIES, image_size=32)

@@ -19,6 +19,7 @@ import pandas as pd
 
 from kgpc import datasets, training
 from kgpc.grouping import D6
+from kgpc.paper import protocol
 from kgpc.paper.models import arguments_of
 from kgpc.paper.run import Run, plain
 from kgpc.paper.tables import published
@@ -311,8 +312,13 @@ def load_dataset(name, image_size, images=None):
 
     Raises:
         OSError: if the data set has to be fetched and cannot be.
-        ValueError: if there is no such data set.
+        ValueError: if there is no such data set, or nobody can fetch it and `images` is None.
     """
+    if name == protocol.COPIES and images is None:
+        raise ValueError(
+            f"`images` must be a folder with train/CLASS/ and test/CLASS/ for {name}, which cannot be fetched. "
+            "Received: images=None."
+        )
     if images is not None:
         folder = Path(images)
         return datasets.image_folder(folder / "train", image_size=32, test_path=folder / "test", name=name)
