@@ -41,7 +41,7 @@ FAMILIES = {
 def by_every_tensor(model, images, compiled, training=True):
     """Gradients of a sum of the outputs by the outputs of all layers, by name; None where there is none."""
     between = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    everything = keras.Model(model.inputs, [layer.output for layer in between])
+    everything = keras.Model(model.input, [layer.output for layer in between])
     rng = np.random.default_rng(1)
     weights = tf.constant(rng.normal(size=(len(images), model.output.shape[-1])), images.dtype)
 
@@ -205,7 +205,7 @@ def test_grad_cam_in_a_compiled_function_is_right():
     images = np.random.default_rng(0).random((2, 16, 16, 3))
 
     def maps(model, x):
-        features = keras.Model(model.inputs, [model.get_layer("dn2_b1_concat").output, model.output])
+        features = keras.Model(model.input, [model.get_layer("dn2_b1_concat").output, model.output])
         with tf.GradientTape() as tape:
             found, scores = features(x, training=False)
             score = tf.reduce_sum(scores[:, 1])

@@ -216,7 +216,7 @@ class Reversed(keras.Model):
 
 def of_its_own_class():
     model = dense_block()
-    return Reversed(model.inputs, model.outputs)
+    return Reversed(model.input, model.output)
 
 
 def with_a_step_of_its_own():

@@ -96,7 +96,7 @@ def complete_row(run, loss=1.0):
 
 
 def results_of(rows):
-    return rerun_results._typed(pd.DataFrame(rows, columns=rerun_results.COLUMNS))
+    return rerun_results.typed(pd.DataFrame(rows, columns=rerun_results.COLUMNS))
 
 
 @pytest.fixture

@@ -481,10 +481,10 @@ def test_pandas_reads_what_the_command_saves(output, tmp_path):
     path = tmp_path / "table of runs.csv"
     page = tmp_path / "page.md"
     assert command_line.main(["compare", str(output), "--save", str(path), "--page", str(page)]) == 0
-    stored = run_table._typed(pd.read_csv(path, dtype=str, keep_default_na=False))
+    stored = run_table.typed(pd.read_csv(path, dtype=str, keep_default_na=False))
     pd.testing.assert_frame_equal(stored, paper.results(output), check_dtype=False)
     assert "data/reruns/table of runs.csv" in page.read_text(encoding="utf-8")
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table.loc[0, "epochs"] = "three"
     with pytest.raises(ValueError, match="The column 'epochs' of the results must have numbers"):
-        run_table._typed(table)
+        run_table.typed(table)

@@ -299,7 +299,7 @@ def quick_results(accuracies):
                 "test_accuracy": accuracy,
             }
         )
-    return rerun_results._typed(pd.DataFrame(rows, columns=rerun_results.COLUMNS))
+    return rerun_results.typed(pd.DataFrame(rows, columns=rerun_results.COLUMNS))
 
 
 THREE_SEEDS = {
@@ -370,7 +370,7 @@ def test_paper_results_have_the_difference_and_the_mirrored_row_its_own_accuracy
     ]
     for row in rows:
         row["scheme"] = run.scheme
-    table = paper.compare(rerun_results._typed(pd.DataFrame(rows, columns=rerun_results.COLUMNS)))
+    table = paper.compare(rerun_results.typed(pd.DataFrame(rows, columns=rerun_results.COLUMNS)))
     assert table["seeds"].tolist() == ["12 13"] * 2
     assert table["accuracy"].tolist() == pytest.approx([94.5, 95.5])
     assert table["published_accuracy"].tolist() == pytest.approx([94.45, 94.95])
@@ -577,7 +577,7 @@ def test_the_command_trains_and_compares(trained, monkeypatch, capsys, tmp_path)
     page = tmp_path / "page.md"
     assert command_line.main(["compare", str(trained), "--page", str(page)]) == 0
     assert "| DenseNet-BC L10 |" in page.read_text()
-    stored = rerun_results._typed(pd.read_csv(table, dtype=str, keep_default_na=False))
+    stored = rerun_results.typed(pd.read_csv(table, dtype=str, keep_default_na=False))
     pd.testing.assert_frame_equal(stored, paper.results(trained), check_dtype=False)
     broken = tiny_run(model="broken", arguments={"depth": 11})
     monkeypatch.setattr("kgpc.paper.rerunning.runs", lambda *_, **__: [broken])

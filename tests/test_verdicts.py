@@ -36,7 +36,7 @@ def row(key, seed, accuracy, family="MobileNet", epochs=24, dataset=protocol.COP
 
 
 def table_of(rows):
-    return run_table._typed(pd.DataFrame(rows, columns=run_table.COLUMNS))
+    return run_table.typed(pd.DataFrame(rows, columns=run_table.COLUMNS))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_family_without_a_complete_seed_has_no_line_and_one_seed_decides_nothi
 
 def test_runs_of_other_lengths_and_of_the_search_do_not_count(core):
     other = table_of([row("16ch", 100, 10), row("16ch", 1, 10, epochs=72), row("16ch", 1, 10, dataset="Fashion-MNIST")])
-    pd.testing.assert_frame_equal(verdicts.confirmatory(pd.concat([core, other])), verdicts.confirmatory(core))
+    pd.testing.assert_frame_equal(verdicts.confirmatory(experiment.joined(core, other)), verdicts.confirmatory(core))
 
 
 def test_the_bootstrap_reads_the_predictions_of_the_same_seeds(core):
@@ -94,7 +94,7 @@ def test_everything_else_is_exploratory(core):
         [row("k-interleaving-32ch", seed, 81.0 + seed / 10) for seed in (1, 2, 3)]
         + [row(key, 1, mean, epochs=72) for key, mean in (("ordinary", 90.0), ("16ch", 87.0))]
     )
-    found = verdicts.exploratory(pd.concat([core, more])).set_index(["epochs", "first", "second"])
+    found = verdicts.exploratory(experiment.joined(core, more)).set_index(["epochs", "first", "second"])
     asked = [(24, *pair) for pair in protocol.CONTRASTS["MobileNet"]]
     assert not set(asked) & set(found.index)
     assert found.loc[(72, "16ch", "ordinary"), "difference"] == pytest.approx(-3)
@@ -198,7 +198,7 @@ def test_the_page_says_what_the_runs_decide(core):
             for rate, loss in zip(protocol.SEARCH_RATES, (1.2, 1.1, 1.0, 1.1), strict=True)
         ]
     )
-    page = experiment_page.page(pd.concat([core, search]))
+    page = experiment_page.page(experiment.joined(core, search))
     text = " ".join(page.split())
     found = verdicts.confirmatory(core).iloc[0]
     difference = f"{found['difference']:+.1f} | {found['low']:+.1f} to {found['high']:+.1f}"

@@ -150,7 +150,7 @@ def compiled_two_path_inception_v3(
     x = keras.layers.GlobalAveragePooling2D()(body.output)
     x = keras.layers.Dense(classes, name="preprediction")(x)
     x = keras.layers.Activation("softmax", name="prediction")(x)
-    model = keras.Model(body.inputs, x, name=model_name)
+    model = keras.Model(body.input, x, name=model_name)
     if optimizer is None:
         optimizer = keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True)
     model.compile(optimizer=optimizer, loss="categorical_crossentropy", metrics=["accuracy"])

@@ -13,6 +13,7 @@ from kgpc import training
 from kgpc.paper import execution, protocol
 from kgpc.paper.rerun_results import reruns, results
 from kgpc.paper.run_folder import say
+from kgpc.paper.run_table import COLUMNS, typed
 from kgpc.paper.selection import Run
 from kgpc.resources import data_path
 from kgpc.training.checkpoints import replacing
@@ -31,6 +32,20 @@ def stored():
         return reruns(STORED)
     except FileNotFoundError:
         return results(None)
+
+
+def joined(*tables):
+    """Several tables of runs as one.
+
+    Args:
+        tables: `pandas.DataFrame` as `kgpc.paper.results` returns it; they may have no rows, or columns without values.
+
+    Returns:
+        `pandas.DataFrame` of the same kind.
+    """
+    # Row by row: what type pandas gives to joined columns without values depends on its version.
+    rows = [row for table in tables for row in table.to_dict("records")]
+    return typed(pd.DataFrame(rows, columns=COLUMNS))
 
 
 def epochs():
@@ -74,7 +89,7 @@ def store(output, folder):
     """
     table, before = results(output), stored()
     new = table[(table["profile"] == protocol.PROFILE) & ~table["name"].isin(before["name"])]
-    together = pd.concat([before, new])
+    together = joined(before, new)
     _check_protocol(together)
     new_epochs, new_predictions = [], predictions()
     for _, row in new.iterrows():
@@ -87,7 +102,8 @@ def store(output, folder):
     folder = Path(folder)
     with replacing(folder / f"{STORED}-epochs.csv") as path:
         # Whole numbers among decimals are decimals, whether they were just computed or read.
-        all_epochs = pd.concat([epochs(), *new_epochs]).astype(dict.fromkeys(EPOCH_COLUMNS[2:], float))
+        rows = [row for table in (epochs(), *new_epochs) for row in table.to_dict("records")]
+        all_epochs = pd.DataFrame(rows, columns=EPOCH_COLUMNS).astype(dict.fromkeys(EPOCH_COLUMNS[2:], float))
         text = all_epochs.to_csv(index=False, lineterminator="\n", float_format="%.6g")
         path.write_text(text, encoding="utf-8")
     with replacing(folder / f"{STORED}-predictions.npz") as path, path.open("wb") as file:
@@ -267,7 +283,7 @@ def perform(output, stages=None, images=None, progress=True):
     outcomes, failed = [], set()
     for stage in chosen:
         while True:
-            table = pd.concat([stored(), results(output)]).drop_duplicates("name")
+            table = joined(stored(), results(output)).drop_duplicates("name")
             left = [run for run in runs_of_stage(stage, table, images) if run.name not in {*table["name"], *failed}]
             if not left:
                 break

@@ -5,12 +5,12 @@ import warnings
 
 import pandas as pd
 
-from kgpc.paper.run_table import COLUMNS, ResultsWarning, _typed, checked_table, read_results, reruns, results
+from kgpc.paper.run_table import COLUMNS, ResultsWarning, checked_table, read_results, reruns, results, typed
 from kgpc.paper.selection import FIRST_PAPER, run_of, scheme_text
 from kgpc.paper.tables import published
 from kgpc.seeds import mean_interval
 
-__all__ = ["COLUMNS", "_typed", "compare", "compare_variants", "reruns", "results"]
+__all__ = ["COLUMNS", "compare", "compare_variants", "reruns", "results", "typed"]
 
 
 def compare(source):

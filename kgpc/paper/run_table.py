@@ -89,7 +89,7 @@ def read_results(output, names=None, argument="output"):
             continue
         if row is not None:
             rows.append(row)
-    table = _typed(pd.DataFrame(rows, columns=COLUMNS))
+    table = typed(pd.DataFrame(rows, columns=COLUMNS))
     # The ordinary network of a family first, then the grouped ones, the largest first, then the control.
     rank = table["variant"].map({"baseline": 0, "grouped": 1, "narrow": 2}).fillna(0)
     table = table.assign(rank=rank, smallness=-table["parameters"])
@@ -146,10 +146,10 @@ def reruns(name):
         raise TypeError(f"`name` must be a str. Received: name={name!r} of type {type(name).__name__}.")
     if not re.fullmatch(r"[\w\-]+", name):
         raise ValueError(f'`name` must be a name such as "quick-fashion-mnist". Received: name={name!r}.')
-    return _typed(pd.read_csv(data_path(f"reruns/{name}.csv"), dtype=str, keep_default_na=False, encoding="utf-8"))
+    return typed(pd.read_csv(data_path(f"reruns/{name}.csv"), dtype=str, keep_default_na=False, encoding="utf-8"))
 
 
-def _typed(table):
+def typed(table):
     """A table with the types of the columns; what is empty is NA, and what is no number a ValueError."""
     types = dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_DECIMALS, "Float64")
     table = table.reindex(columns=COLUMNS)  # tables of earlier versions have fewer
