@@ -24,7 +24,7 @@ from kgpc.training.compilation import (
     set_batch_norm_momentum,
     trained_network,
 )
-from kgpc.training.fitting_checks import check_data, check_labels, check_model, finite_weights
+from kgpc.training.fitting_checks import check_data, check_devices, check_labels, check_model, finite_weights
 from kgpc.training.identity import fingerprints, identity, versions
 from kgpc.training.monitoring import COLUMNS
 from kgpc.training.processes import check_agreement, this_process
@@ -171,6 +171,7 @@ def fit(model, data, recipe, folder=None, progress=True, workers=1):
     check_recipe(recipe)
     check_data(data, "train")
     check_model(model, recipe, len(data.class_names))
+    check_devices(model)
     check_labels(data.y_train, len(data.class_names))
     workers = integer("workers", workers, 1, MOST_WORKERS)
     progress = _progress(progress)

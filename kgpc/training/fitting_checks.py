@@ -83,6 +83,25 @@ def check_model(model, recipe, classes):
         )
 
 
+def check_devices(model):
+    """Raises ValueError where this version of Keras counts wrong on several devices of a `tf.distribute` strategy.
+
+    Before, its metrics were variables that all devices write to, and each result was added up again for each device.
+    """
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return
+    import tensorflow as tf
+
+    with strategy.scope():
+        total = keras.metrics.Mean().total.value
+    if getattr(total, "synchronization", None) != tf.VariableSynchronization.ON_READ:
+        raise ValueError(
+            f"`model` must be on one device with Keras {keras.version()}, whose losses and metrics are wrong on several;"
+            f" a newer Keras has them right. Received: a network on {strategy.num_replicas_in_sync} devices."
+        )
+
+
 def finite_weights(model):
     """The weights of a network, as a list of arrays; raises ValueError if one of them is infinite or not a number."""
     arrays = variables.values(model.weights)
