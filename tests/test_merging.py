@@ -94,7 +94,7 @@ def test_gradients_of_every_tensor_of_the_twin_are_right(images):
     """By what the layers of the twin compute from each other, in eager and in compiled steps."""
     twin = training_twin(dense_block())
     calls = graph.Network(twin).graphs[0].calls
-    everything = keras.Model(twin.inputs, [tensor for call in calls for tensor in call.outputs])
+    everything = keras.Model(twin.input, [tensor for call in calls for tensor in call.outputs])
     assert any(isinstance(call.operation, ChannelMoments) for call in calls)
 
     def run(x):

@@ -86,7 +86,7 @@ def test_two_devices_compute_what_one_does(root, tmp_path):
     try:
         finish(process)
     except AssertionError as error:
-        if "whose losses and metrics are wrong on several" not in str(error):
+        if "its losses and metrics are wrong on several" not in str(error):
             raise
         pytest.skip("this version of Keras counts wrong on several devices, and fit says so")
     expected = training_check.train(dropout=0.0, synchronized=True)

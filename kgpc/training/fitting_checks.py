@@ -97,8 +97,8 @@ def check_devices(model):
         total = keras.metrics.Mean().total.value
     if getattr(total, "synchronization", None) != tf.VariableSynchronization.ON_READ:
         raise ValueError(
-            f"`model` must be on one device with Keras {keras.version()}, whose losses and metrics are wrong on several "
-            "devices; a newer Keras has them right. "
+            f"`model` must be on one device with Keras {keras.version()}: its losses and metrics are wrong on several, "
+            "those of a newer Keras are right. "
             f"Received: a network on {strategy.num_replicas_in_sync} devices."
         )
 
