@@ -100,6 +100,9 @@ class _OldOptimizer(types.ModuleType):
 
 
 def _add_old_modules():
+    # Older Keras has other modules under these names until somebody imports them by name, as the notebooks do.
+    for name in ("utils", "optimizers"):
+        importlib.import_module(f"keras.{name}")
     np_utils = types.ModuleType("keras.utils.np_utils", "What Keras 2 had here and the notebooks use.")
     np_utils.to_categorical, np_utils.normalize = keras.utils.to_categorical, keras.utils.normalize
     _add(keras.utils, "np_utils", np_utils)
