@@ -360,3 +360,31 @@ def test_any_damage_gives_the_files_or_an_archive_error(tmp_path, kind):
             shutil.rmtree(folder)
         assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
     assert refused > 100
+
+
+def test_a_tar_whose_rest_is_zeros_is_not_complete(tmp_path):
+    """A file that is as long as the archive and has only its beginning, as an unfinished download may leave it."""
+    whole = write_tar(tmp_path / "whole.tar", {f"a/{n}.bin": bytes([n + 1]) * 100_000 for n in range(20)}, mode="w")
+    content = whole.read_bytes()
+    begun = tmp_path / "begun.tar"
+    begun.write_bytes(content[: 2 * 100_864].ljust(len(content), b"\0"))  # two entries of a header and 197 blocks
+    with pytest.raises(ArchiveError, match="is not complete"):
+        extract_archive(begun, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    # Filled up to a megabyte, as some programs do, it is whole.
+    filled = tmp_path / "filled.tar"
+    filled.write_bytes(content.ljust(-(-len(content) // 2**20) * 2**20, b"\0"))
+    extract_archive(filled, tmp_path / "out")
+    assert len(list((tmp_path / "out" / "a").iterdir())) == 20
+
+
+@pytest.mark.parametrize("claimed", [0, 1, 4, 50])
+def test_a_zip_that_claims_another_number_of_entries_is_refused(tmp_path, claimed):
+    path = write_zip(tmp_path / "a.zip", FILES)
+    content = bytearray(path.read_bytes())
+    end = content.rfind(b"PK\5\6")
+    content[end + 8 : end + 12] = claimed.to_bytes(2, "little") * 2
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match=f"says that it has {claimed} entries, and has 3"):
+        extract_archive(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

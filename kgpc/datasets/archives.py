@@ -163,12 +163,27 @@ def _unpack(path, folder, max_bytes, max_files):
 def _zip_entries(path, max_files):
     _check_zip_directory(path, max_files)
     with zipfile.ZipFile(path) as archive:
+        _check_zip_count(path, len(archive.infolist()))
         for entry in archive.infolist():
             kind = "folder" if entry.is_dir() else "file"
             mode = entry.external_attr >> 16
             if stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 kind = "link" if stat.S_ISLNK(mode) else "device"
             yield entry.filename, kind, lambda entry=entry: archive.open(entry)
+
+
+def _check_zip_count(path, count):
+    """Compares the number of entries with the one that the archive's last record has, which `zipfile` does not read."""
+    with path.open("rb") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - 2**16 - 22, 0))
+        tail = file.read()
+    end = tail.rfind(b"PK\5\6")
+    if end < 0 or end + 22 > len(tail):
+        return
+    claimed = int.from_bytes(tail[end + 10 : end + 12], "little")
+    # All ones: the number does not fit and is in a larger record. Some programs keep the lowest bits instead.
+    if claimed != 0xFFFF and claimed != count % 2**16:
+        raise ArchiveError(f"{path} is damaged: it says that it has {claimed} entries, and has {count}.")
 
 
 def _check_zip_directory(path, max_files):

@@ -10,6 +10,8 @@ import tarfile
 _MAX_HEADER = 2**20
 
 _TAR_BLOCK = 512
+# Programs fill archives up to a whole number of blocks, of a megabyte at most.
+_MAX_FILLING = 2**20
 _READ_AT_ONCE = 2**20
 # Kinds of entries that are notes on the next one, or on all; and these with the long names of older archives.
 _TAR_NOTES = (b"x", b"g", b"X")
@@ -126,8 +128,15 @@ class _TarStream:
         """Raises an ArchiveError if the archive does not end as it must: with zeros, and nothing behind them."""
         if self._last_header != bytes(_TAR_BLOCK):
             raise ArchiveError(f"{self._path} is cut off or damaged: an entry is not readable, or the end is missing.")
+        filling = 0
         # The checksum of a compressed archive is at its very end, behind the last entry.
         while block := self._file.read(_READ_AT_ONCE):
             self._budget.spend(len(block))
+            filling += len(block)
+            if filling > _MAX_FILLING:
+                raise ArchiveError(
+                    f"{self._path} is not complete: more than {_MAX_FILLING} bytes follow after its last entry, as in "
+                    "a download that has only its beginning."
+                )
             if block.strip(b"\0"):
                 raise ArchiveError(f"{self._path} is damaged, or two archives in one: something follows after its end.")
