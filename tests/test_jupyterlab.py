@@ -104,7 +104,7 @@ def run_all_cells(page):
 def test_all_cells_run_and_the_figures_appear(chromium, lab):
     address, saved = lab
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(2 * MINUTE)  # for slow computers
+    page.set_default_timeout(4 * MINUTE)  # for slow computers
     page.add_locator_handler(page.locator("dialog.jp-Dialog"), accept)
     page.goto(address)
     # Before the kernel is idle a click runs nothing.
