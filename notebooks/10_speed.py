@@ -169,30 +169,10 @@ for size, channels in LAYERS:
 
 points = pd.DataFrame(rows, columns=["layer", "kind", "operations", "bytes", "seconds"])
 points["intensity"] = points["operations"] / points["bytes"]
-points["Gflop/s"] = points["operations"] / points["seconds"] / 1e9
 
 # %% tags=["nbval-ignore-output"]
-intensities = np.sort(np.append(np.geomspace(1, 512, 60), peak / bandwidth))  # with the corner of the roof
-figure = plots.line_chart(
-    intensities,
-    {"the roof: min(P, I·B)": np.minimum(peak, intensities * bandwidth) / 1e9},
-    "arithmetic intensity I (operations per byte moved)",
-    "rate (Gflop/s)",
-    title="Pointwise convolutions under the roof of this machine",
-    log=True,
-    markers=False,
-)
-axes = figure.axes[0]
-for (name, group), marker, color in zip(points.groupby("kind"), "os", ("orange", "green"), strict=True):
-    axes.scatter(group["intensity"], group["Gflop/s"], marker=marker, color=plots.COLORS[color], label=name, zorder=3)
-rates = [rate for rate in (5, 10, 20, 50, 100, 200, 500) if rate < 1.2 * peak / 1e9]
-axes.set_yticks(rates, rates)
-axes.minorticks_off()
-axes.legend()
-plots.show(
-    figure,
-    "Roofline: rate over arithmetic intensity on logarithmic axes. The ordinary convolutions lie to the right, towards "
-    "the flat roof; those with 16 channels per group all lie at an intensity of about 4, far lower, under the slope.",
+kgpc.figures.roofline(
+    points.assign(name=points["layer"], rate=points["operations"] / points["seconds"]), peak, bandwidth
 )
 
 # %% [markdown]
