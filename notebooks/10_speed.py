@@ -138,6 +138,8 @@ print(f"P / B = {peak / bandwidth:.0f} operations for each byte moved")
 #
 # Let us measure. Each point below is one layer, forward only; the height is the rate that it reached. (Each is called
 # on four batches at once, so that the cost of a call from Python hardly counts.)
+#
+# Point at a layer, tap it, or move the slider: it says its name, and how much of the roof it reaches.
 
 # %% tags=["nbval-ignore-output"]
 LAYERS = ((56, 64), (28, 128), (28, 256), (14, 512), (7, 1024))  # (height = width, channels) of MobileNet
