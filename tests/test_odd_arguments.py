@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 import kgpc
-from kgpc import D6, applications, comparison, datasets, paper, plots, training
+from kgpc import D6, applications, comparison, datasets, figures, paper, plots, training
 
 PACKAGE, KERAS = (Path(module.__file__).parent for module in (kgpc, keras))
 
@@ -36,6 +36,7 @@ ROOMS += ["deploy", "resources", "timing"]
 # Results that functions return and nobody makes by hand; and Keras' own layers, with more speed or more checks.
 RESULTS = {
     "datasets.Photograph",
+    "figures.MovingFigure",
     "flops.LayerCount",
     "paper.Run",
     "plots.CaptionedTable",
@@ -111,6 +112,17 @@ PARTS = pd.DataFrame({"pointwise": [90.0, 10.0], "depthwise": [10.0, 10.0]}, ind
 POINTS = pd.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})
 MAPS = pd.DataFrame({"label": ["image"], "size": [32], "channels": [3], "kind": [""]})
 INTERVALS = pd.DataFrame({"value": [1.0], "low": [0.0], "high": [3.0]}, index=["first"])
+COSTS = pd.DataFrame({"layer": ["stem"], "part": ["pointwise"], "trainable_parameters": [4], "macs": [16]})
+PRICES = pd.DataFrame(
+    {
+        "network": "MobileNet",
+        "channels_per_group": [16, None],
+        "parameters": [10, 20],
+        "features": 4,
+        "accuracy_percent": [90.0, 91.0],
+    }
+)
+ROOF = pd.DataFrame({"name": ["layer"], "kind": ["ordinary"], "intensity": [4.0], "rate": [1e9]})
 AXES = {"xlabel": "epoch", "ylabel": "loss"}
 RIGHT = np.array([True, False, True])
 MODEL_OPTIONS = {"weights": None, "input_shape": (32, 32, 3), "classes": 2}
@@ -153,6 +165,12 @@ CALLS = {
     "datasets.stratified_indices": lambda _: {"labels": data().y_train, "per_class": 1},
     "datasets.train_validation_split": lambda _: {"images": data().x_train, "labels": data().y_train},
     "deploy.fold": lambda _: {"model": model()},
+    "figures.d6": lambda _: {},
+    "figures.dense_units": lambda _: {"stages": {"stage 1": 24}},
+    "figures.layer_costs": lambda _: {"networks": {"network": COSTS}},
+    "figures.price": lambda _: {"frame": PRICES, "task": "CIFAR-10"},
+    "figures.restored": lambda _: {"stored": {"name": "d6", "parameters": figures.d6().parameters}},
+    "figures.roofline": lambda _: {"frame": ROOF, "peak": 1e11, "bandwidth": 1e10},
     "flops.layer_counts": lambda _: {"model": model()},
     "flops.layer_table": lambda _: {"model": model()},
     "flops.macs": lambda _: {"model": model()},
