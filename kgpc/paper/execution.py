@@ -118,8 +118,7 @@ def _dataset(name, image_size, images):
 
 
 def _train_and_test(run, folder, progress):
-    for unfinished in folder.glob(f"{files.UNFINISHED}*"):  # of a process that was killed
-        unfinished.unlink()
+    files.remove_unfinished(folder)
     resumed = any(folder.glob("state-*.npz"))
     software = versions()
     earlier = run_folder.earlier_versions(folder, software) if resumed else {}
@@ -218,5 +217,5 @@ def mirrored_predictions(model, data, recipe):
 
 
 def _save_predictions(folder, predictions):
-    with files.replacing(folder / PREDICTIONS_FILE) as file:
+    with files.replacing(folder / PREDICTIONS_FILE) as path, path.open("wb") as file:
         np.savez_compressed(file, **{name: values.astype(np.int16) for name, values in predictions.items()})

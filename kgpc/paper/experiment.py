@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from kgpc import training
+from kgpc.files import replacing
 from kgpc.paper import execution, protocol
 from kgpc.paper.rerun_results import reruns, results
 from kgpc.paper.run_folder import say
 from kgpc.paper.run_table import COLUMNS, typed
 from kgpc.paper.selection import Run
 from kgpc.resources import data_path
-from kgpc.training.checkpoints import replacing
 
 STORED = "does-it-hold"
 EPOCH_COLUMNS = "name epoch learning_rate loss accuracy val_loss val_accuracy seconds".split()
