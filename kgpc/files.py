@@ -87,6 +87,27 @@ def check_target(name, path):
     check_place(path)
 
 
+def make_folder(name, path):
+    """Makes a folder where there is none, and the folders that it lies in.
+
+    Args:
+        name: str, the argument, for the message.
+        path: Path.
+
+    Raises:
+        OSError: if it cannot be made; the message names argument and folder.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "something else has its name" if isinstance(error, FileExistsError) else error.strerror
+        raise OSError(
+            error.errno,
+            f"`{name}` must be a folder that can be made ({reason}). Received: {name}={str(path)!r}. "
+            "Choose another folder.",
+        ) from error
+
+
 def check_place(path):
     """Raises a FileError if something that is neither a file nor a link has the place of a file: a folder, a pipe."""
     kind = _kind(path)

@@ -117,6 +117,19 @@ def _dataset(name, image_size, images):
     return data
 
 
+def check_division(run):
+    """Raises a ValueError if the images of a run cannot be divided as its recipe says; not if they cannot be had.
+
+    Args:
+        run: `Run`; its images are loaded.
+    """
+    try:
+        data = _dataset(run.dataset, run.recipe.image_size, run.images)
+    except (OSError, ValueError, ImportError):  # the run says so
+        return
+    training.split(data.y_train, run.recipe)
+
+
 def _train_and_test(run, folder, progress):
     files.remove_unfinished(folder)
     resumed = any(folder.glob("state-*.npz"))

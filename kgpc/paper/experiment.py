@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kgpc import training
-from kgpc.files import replacing
+from kgpc.files import make_folder, replacing
 from kgpc.paper import execution, protocol
 from kgpc.paper.rerun_results import reruns, results
 from kgpc.paper.run_folder import say
@@ -279,7 +279,7 @@ def perform(output, stages=None, images=None, progress=True):
         ValueError: if there is no such stage, or a stage needs a rate whose search is neither stored nor in `output`.
     """
     chosen = protocol.STAGES if stages is None else [protocol.stage(name) for name in stages]
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder("output", output)
     outcomes, failed = [], set()
     for stage in chosen:
         while True:
