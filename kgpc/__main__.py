@@ -176,7 +176,7 @@ def _add_rerun(commands):
     command.add_argument("--train-images", type=int, metavar="N", help="other than the profile's")
     command.add_argument("--ray", metavar="ADDRESS", help="train on a Ray cluster; local: start one here")
     command.add_argument("--cpus", type=float, metavar="N", help="processors for each run, with --ray (default: 1)")
-    command.add_argument("--gpus", type=float, metavar="N", help="GPUs for each run, with --ray (default: 0); or 0.5")
+    command.add_argument("--gpus", type=float, metavar="N", help="GPUs for each run, with --ray (default: 0)")
     command.add_argument("--list", action="store_true", help="show what would be trained, and train nothing")
     command.set_defaults(function=rerun)
 
