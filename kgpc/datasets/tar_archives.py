@@ -8,7 +8,7 @@ import tarfile
 
 # A name, and what programs note of a file, is read into the memory before the file itself.
 _MAX_HEADER = 2**20
-# All of these together, more for each entry than any program writes: reading notes takes a tenth of a second a megabyte.
+# All of these together, more for each entry than programs write: reading a megabyte of notes takes a tenth of a second.
 _MAX_HEADERS, _MAX_HEADERS_EACH = 2**24, 2**13
 # Notes on all entries are looked at again for each of them. `git archive` writes one.
 _MAX_GLOBAL_NOTES = 100
