@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from kgpc import training
+from kgpc.files import make_folder, replacing
 from kgpc.paper import execution, protocol
 from kgpc.paper.rerun_results import reruns, results
 from kgpc.paper.run_folder import say
 from kgpc.paper.run_table import COLUMNS, typed
 from kgpc.paper.selection import Run
 from kgpc.resources import data_path
-from kgpc.training.checkpoints import replacing
 
 STORED = "does-it-hold"
 EPOCH_COLUMNS = "name epoch learning_rate loss accuracy val_loss val_accuracy seconds".split()
@@ -289,7 +289,7 @@ def perform(output, stages=None, images=None, progress=True):
         ValueError: if there is no such stage, or a stage needs a rate whose search is neither stored nor in `output`.
     """
     chosen = protocol.STAGES if stages is None else [protocol.stage(name) for name in stages]
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder("output", output)
     outcomes, failed = [], set()
     for stage in chosen:
         while True:
