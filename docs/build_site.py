@@ -38,6 +38,7 @@ SOURCES = (
     "notebooks/*.ipynb",
 )
 THUMBNAIL_PIXELS = 480
+THUMBNAIL_COLORS = 48  # enough for a card, at a third of the size
 MARKER = ".made-by-kgpc-build-site"  # in every folder that may be deleted
 FORM_TITLE = re.compile(r"^# @title (.*?)(?: \{display-mode.*\})?\n")
 
@@ -137,6 +138,7 @@ def thumbnail(notebook, pictures):
             if "image/png" in output.get("data", {}):
                 picture = notebook_content.png(output.data["image/png"]).convert("RGB")
                 picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+                picture = picture.quantize(THUMBNAIL_COLORS)
                 stored = io.BytesIO()
                 picture.save(stored, format="png", optimize=True)
                 return pictures.image(stored.getvalue(), "")

@@ -20,7 +20,7 @@ FEATURES = {"MobileNet": 1024, "EfficientNet-B0": 1280, "MobileNet V3 Large": 12
 
 
 class Pictures:
-    """Pictures, and the script of the figures that move, as files beside the pages.
+    """Pictures, and the scripts of the figures that move, as files beside the pages.
 
     Args:
         folder: Path of a new folder, which becomes `FOLDER` of the site.
@@ -29,7 +29,6 @@ class Pictures:
     def __init__(self, folder):
         folder.mkdir()
         self.folder = folder
-        (folder / "figures.js").write_text(script(), encoding="utf-8")
 
     def _add(self, content):
         """Writes a PNG (bytes); returns its name, width and height."""
@@ -60,7 +59,8 @@ class Pictures:
         """
         name, wide, high = self._add(content)
         element = figure.element(f"{up}{FOLDER}/{name}", width, round(high * width / wide))
-        return f'{element}\n<script defer src="{up}{FOLDER}/figures.js"></script>'
+        (self.folder / f"{figure.name}.js").write_text(script((figure.name,)), encoding="utf-8")
+        return f'{element}\n<script defer src="{up}{FOLDER}/{figure.name}.js"></script>'
 
     def of(self, figure):
         """Returns a figure that moves as HTML for the landing page."""

@@ -122,8 +122,8 @@ def test_a_figure_that_moves_has_its_script_from_the_package(tmp_path):
     element, script = page.data["text/html"].split("\n<script")
     (picture,) = (tmp_path / "figures").glob("*.png")
     assert f'src="../_figures/{picture.name}"' in element and html.escape(figures.d6().alt) in element
-    assert script == ' defer src="../_figures/figures.js"></script>'
-    assert (tmp_path / "figures" / "figures.js").read_text(encoding="utf-8") == moving.script()
+    assert script == ' defer src="../_figures/d6.js"></script>'
+    assert (tmp_path / "figures" / "d6.js").read_text(encoding="utf-8") == moving.script(("d6",))
     assert copy.cells[0].outputs[0] == output  # the notebook itself stays as it was, for the pictures of cards
 
 

@@ -263,7 +263,11 @@ def test_tables_and_code_have_the_colours_of_the_theme(visit, scheme):
 
 def figures_of(pages):
     """The pages with figures that move."""
-    return [name for name, page in pages.items() if any(source.endswith("figures.js") for source in page.loaded)]
+    return [
+        name
+        for name, page in pages.items()
+        if any("_figures/" in source and source.endswith(".js") for source in page.loaded)
+    ]
 
 
 def test_figures_move_on_the_site(visit, pages):
