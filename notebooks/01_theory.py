@@ -527,7 +527,7 @@ plots.show(
 # keys. What it reaches stays bright. The multiply-adds are for a feature map of 14×14 pixels, where each weight is used
 # 196 times. D6v3 is the successor of D6 and the subject of section 6.
 
-# %% tags=["nbval-check-output"]
+# %%
 kgpc.figures.d6(in_channels=16, filters=16, channels_per_group=4)
 
 # %% [markdown]
