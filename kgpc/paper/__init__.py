@@ -8,8 +8,9 @@ errata, training curves, recipes, released weights and the light-chroma papers.
 against each other; `reruns(name)` are results that come with kgpc.
 """
 
-from kgpc.paper import experiment, protocol
+from kgpc.paper import experiment, family_results, protocol, released_accuracy
 from kgpc.paper.counts import as_text, compare_counts, counts_page, summary
+from kgpc.paper.footnotes import footnotes
 from kgpc.paper.models import arguments_of, model_of
 from kgpc.paper.papers_notebooks import authors_notebooks
 from kgpc.paper.rerun_page import quick_page
@@ -30,10 +31,13 @@ __all__ = [
     "compare_variants",
     "counts_page",
     "experiment",
+    "family_results",
+    "footnotes",
     "listing",
     "model_of",
     "protocol",
     "published",
+    "released_accuracy",
     "quick_page",
     "rerun",
     "reruns",
