@@ -224,13 +224,12 @@ def _add_compare(commands):
     )
     command.add_argument("folder", metavar="FOLDER", help="what --output of rerun was")
     command.add_argument("--save", metavar="FILE", help="also write the results of all runs, a CSV file")
-    command.add_argument("--page", metavar="PAGE", help="also write a Markdown page about the quick profile")
     command.set_defaults(function=compare)
 
 
 def compare(options):
     """Prints published against rerun, and variants against each other."""
-    save, page = _target("--save", options.save), _target("--page", options.page)
+    save = _target("--save", options.save)
     from kgpc import paper
     from kgpc.paper.run_table import read_results
 
@@ -248,12 +247,6 @@ def compare(options):
         print(paper.compare_variants(results).to_string(index=False, float_format="{:.2f}".format))
     if save:
         files.write(save, results.to_csv(index=False, lineterminator="\n"))
-    if page:
-        try:
-            text = paper.quick_page(results, save.stem if save else "quick-fashion-mnist")
-        except ValueError as error:
-            raise notebooks.UserError(error) from error
-        files.write(page, text)
     return 0
 
 

@@ -13,7 +13,6 @@ from kgpc.paper.counts import as_text, compare_counts, counts_page, summary
 from kgpc.paper.footnotes import footnotes
 from kgpc.paper.models import arguments_of, model_of
 from kgpc.paper.papers_notebooks import authors_notebooks
-from kgpc.paper.rerun_page import quick_page
 from kgpc.paper.rerun_results import compare, compare_variants, reruns, results
 from kgpc.paper.rerunning import rerun
 from kgpc.paper.run_table import ResultsWarning
@@ -38,7 +37,6 @@ __all__ = [
     "protocol",
     "published",
     "released_accuracy",
-    "quick_page",
     "rerun",
     "reruns",
     "results",

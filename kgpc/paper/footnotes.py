@@ -1,4 +1,4 @@
-"""Footnotes of published rows: what the printed table says instead of the authors' notebook, wherever a row is shown."""
+"""Footnotes of published rows: what the printed table says instead of the authors' notebook, wherever one is shown."""
 
 import re
 
