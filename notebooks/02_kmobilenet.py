@@ -329,7 +329,7 @@ print(f"counted by formula: {narrow_parameters(narrow):,}")
 DEMONSTRATION = training.QUICK.replace(
     train_images=960,
     validation_fraction=0.05,
-    learning_rate=training.OneCycle(peak=0.002),
+    learning_rate=training.OneCycle(peak=0.001),
     batch_norm_momentum=0.99,
     monitor="last",
 )
@@ -473,7 +473,7 @@ for epoch in (0, 1, 0):
 # %% [markdown]
 # **Optimizer and learning rate.** RMSprop, with Keras' defaults, as in the paper. There the rate rises for seven epochs
 # from 0.001 to 0.004 and then falls by 15% an epoch; after 25 epochs it starts over. The quick profile has one cycle
-# with half that peak: up during the first fifth of the training, then down along a cosine.
+# with a quarter of that peak: up during the first fifth of the training, then down along a cosine.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 figures = {}
@@ -496,7 +496,7 @@ figure.axes[0].yaxis.set_major_formatter("{x:.4f}")
 plots.show(
     figure,
     "Learning rate against the share of the training. Published: two cycles, each up to 0.004 in steps and down again. "
-    "Quick: one cycle, up to 0.002 within a fifth of the training and down along a cosine.",
+    "Quick: one cycle, up to 0.001 within a fifth of the training and down along a cosine.",
 )
 
 # %% [markdown]
@@ -528,8 +528,8 @@ for progress.title in trained_here:
 #
 # First the loss of the training batches. A single batch is a noisy measurement, so each point is the mean of a
 # fifteenth of the training. The dotted line is the loss of guessing, of a network that gives all ten classes the same
-# probability: ln 10 ≈ 2.3. What to watch: both networks leave it within the first steps, and both go on falling to the
-# end, so the training stops long before they are done.
+# probability: ln 10 ≈ 2.3. What to watch: both networks get below it within the first epoch and go on falling, so the
+# training stops long before they are done.
 
 # %% tags=["nbval-ignore-output"]
 figure = plots.step_losses(
@@ -543,24 +543,29 @@ plots.show(
 )
 
 # %% [markdown]
-# Then the accuracy on the validation images after each epoch. **In the quick profile this figure deceives.** The loss
-# above says that the networks learn from the first epoch on; here they seem to learn nothing.
+# Then the accuracy after each epoch, on training images while they are learned from and on the validation images. **In
+# the quick profile this figure deceives.** Training goes up; in validation the networks seem to learn nothing.
 
 # %% tags=["nbval-ignore-output"]
+curves = {}
+for name, result in results.items():
+    curves[f"{name}, training"] = result.history["accuracy"]
+    curves[f"{name}, validation"] = result.history["val_accuracy"]
 figure = plots.line_chart(
     np.arange(1, recipe.epochs + 1),
-    {name: result.history["val_accuracy"] for name, result in results.items()},
+    curves,
     xlabel="epoch",
-    ylabel=f"accuracy on {len(for_validation):,} validation images",
-    title=f"Validation accuracy, with moving averages. {budget}",
+    ylabel="accuracy",
+    title=f"Accuracy after each epoch. {data.name}, {len(chosen):,} training images",
     levels={"guessing": 1 / len(data.class_names)},
     percent=True,
 )
+figure.axes[0].set_ylim(0, 1)
 figure.axes[0].set_xticks(np.unique(np.linspace(1, recipe.epochs, 10).round()))
 plots.show(
     figure,
-    "Validation accuracy of the networks after each epoch, with the level of guessing at 10%. In the quick profile it "
-    "stays at guessing.",
+    "Accuracy of the networks on training and validation images after each epoch, with the level of guessing at 10%. "
+    "In the quick profile that on training images rises and that on validation images stays at guessing.",
 )
 
 # %% [markdown]
