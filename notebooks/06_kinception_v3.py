@@ -342,7 +342,7 @@ for scheme in (Grouped(16), D6(16)):
 
 
 # %% [markdown]
-# Now whole mixed layers, path by path, and for comparison the pointwise convolutions of MobileNet's blocks 7 to 11 (512
+# Now whole mixed layers, path by path, and for comparison the pointwise convolutions of MobileNet's blocks 7 to 10 (512
 # channels each), whose depthwise kernels change nothing about who meets whom.
 
 
@@ -392,6 +392,8 @@ figure = plots.curve_panels(
     markers=True,
     height=2.6,
 )
+for axes in figure.axes:
+    axes.set_xticks(range(1, 5))
 plots.show(
     figure,
     "Share of the pairs of channels that are connected, after one to four layers, with 16 channels per group. In "

@@ -200,9 +200,9 @@ plots.table(
 )
 
 # %% [markdown]
-# In the original networks the rest is small, up to three percent in EfficientNet-B0. A grouped network multiplies less
-# and has as many activations, or more, so in it the rest weighs more. That is no error, but flops of other papers,
-# which count multiply-adds alone or each of them as two, cannot be set beside these.
+# In the original networks the rest is small, at most 1.4%. A grouped network multiplies less and has as many
+# activations, or more, so in it the rest weighs more, up to 4.2%. That is no error, but flops of other papers, which
+# count multiply-adds alone or each of them as two, cannot be set beside these.
 #
 # ## 3. The figures, drawn again
 #
@@ -350,10 +350,11 @@ plots.show(
 # %% [markdown]
 # Three things can be read from this figure, and one cannot.
 #
-# - On CIFAR-10, with 45,000 training images, small groups cost accuracy in MobileNet, DenseNet and EfficientNet-B0. In
-#   MobileNet, step by step, larger groups win it back.
-# - On the two small data sets the MobileNet V3 with groups is far **more** accurate than the original, and so is one of
-#   the EfficientNets. Section 5 looks for the reason in the logs.
+# - On CIFAR-10, with 45,000 training images, small groups cost accuracy in MobileNet and DenseNet. In MobileNet, step
+#   by step, larger groups win it back. What EfficientNet-B0 loses with 16 channels per group is not sure once all
+#   intervals are taken together.
+# - On the two small data sets MobileNet V3 with groups is far **more** accurate than the original. Section 5 looks for
+#   the reason in the logs.
 # - Inception V3 saves least, because its large kernels stay (notebook 06), and gains.
 # - What cannot be read: how much a second training run with another seed would differ. Every row is one run, and the
 #   intervals cover only the choice of test images.
@@ -891,8 +892,9 @@ print(gain.groupby("dataset").agg(["size", "mean", "min", "max"]).round(2).to_st
 # - `kgpc.paper.published` has the published numbers, `kgpc.paper.compare_counts` counts every row again: all parameters
 #   and all flops agree with the authors' notebooks.
 # - On CIFAR-10 the price of a tenth of the parameters is up to 3.3 points of accuracy in V1, and less in newer
-#   families; V2's smallest groups, with 8 to 9% of the parameters, cost 6 to 9 points. On small data sets the grouped
-#   networks were better under the same recipe, on the training images, too.
+#   families; V2's smallest groups, with 8 to 9% of the parameters, cost 6 to 9 points. On small data sets MobileNet V3
+#   with groups was better under the same recipe, on the training images, too; the momentum of batch normalization may
+#   have a part in it.
 # - Every published row is one run. Intervals say what the number of test images allows, and nothing about other seeds;
 #   and so many intervals have to be wider than one alone.
 # - Released weights are worth measuring again, and easy to load wrong. Our own experiment says how far it is.

@@ -619,8 +619,8 @@ plots.show(
 #
 # Why does it lose? Independent noise in red, green and blue lands mostly in a and b (exercise 3), and this network lets
 # most of its first filters read nothing else. That is a tempting explanation, and it can be tested: with 80% L + 20% AB
-# the loss should be smaller. Under weak Gaussian noise (σ = 10) it is not, with any of the seeds by much, and with two
-# of them it is twice as large. So the reason remains open. And which of RGB and Lab in one branch withstands *strong*
+# the loss should be smaller. Under weak Gaussian noise (σ = 10) it is as large with seed 8, and twice as large with the
+# other two. So the reason remains open. And which of RGB and Lab in one branch withstands *strong*
 # Gaussian noise better changes with the seed (Table 7).
 #
 # The usual reserve: the patches overlap each other, so they are worth less than 600 independent images; ten intervals,

@@ -208,7 +208,7 @@ def _row(run, path, data, recipe, output, activations, dataset, progress):
     folder = output / "-".join([run.label, run.family, run.scheme, activations]).replace(" ", "-")
     description = describe_data(data)["test"]
     about = {"git_blob_sha1": run.blob_id, "activations": activations, "data": data.name, "test": description}
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder("output", folder)
     if (folder / "about.json").is_file():
         if files.read_json(folder / "about.json") != about:
             raise ValueError(f"`output` has predictions of other weights or images in {folder}: choose another folder.")
@@ -223,7 +223,7 @@ def _row(run, path, data, recipe, output, activations, dataset, progress):
             images = training.prepare(np.asarray(data.x_test[first : first + 50]), recipe)
             predictions[first : first + 50] = np.asarray(model.predict_on_batch(images)).argmax(axis=1)
         seconds += time.perf_counter() - begun
-        with files.replacing(folder / "predictions.npz") as file:
+        with files.replacing(folder / "predictions.npz") as unfinished, unfinished.open("wb") as file:
             np.savez_compressed(file, predictions=predictions, seconds=seconds)
         progress(f"{title}: {int((predictions >= 0).sum()):,} of {len(predictions):,} images, {seconds:.0f} s")
     correct = predictions == np.asarray(data.y_test)
