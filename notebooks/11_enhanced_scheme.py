@@ -560,7 +560,7 @@ BUDGETS = {
 budget = BUDGETS[PROFILE]
 data = budget["dataset"]()
 recipe = training.QUICK.replace(
-    epochs=budget["epochs"], train_images=budget["images"], learning_rate=training.OneCycle(peak=0.001)
+    epochs=budget["epochs"], train_images=budget["images"], learning_rate=training.OneCycle(peak=0.002)
 )
 label = (
     f"{data.name}, {budget['images'] or 'all'} training images, 32×32 pixels, {recipe.epochs} epochs, "
