@@ -329,7 +329,7 @@ print(f"counted by formula: {narrow_parameters(narrow):,}")
 DEMONSTRATION = training.QUICK.replace(
     train_images=960,
     validation_fraction=0.05,
-    learning_rate=training.OneCycle(peak=0.001),
+    learning_rate=training.OneCycle(peak=0.002),
     batch_norm_momentum=0.99,
     monitor="last",
 )
@@ -473,7 +473,7 @@ for epoch in (0, 1, 0):
 # %% [markdown]
 # **Optimizer and learning rate.** RMSprop, with Keras' defaults, as in the paper. There the rate rises for seven epochs
 # from 0.001 to 0.004 and then falls by 15% an epoch; after 25 epochs it starts over. The quick profile has one cycle
-# with a quarter of that peak: up during the first fifth of the training, then down along a cosine.
+# with half that peak: up during the first fifth of the training, then down along a cosine.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 figures = {}
@@ -496,7 +496,7 @@ figure.axes[0].yaxis.set_major_formatter("{x:.4f}")
 plots.show(
     figure,
     "Learning rate against the share of the training. Published: two cycles, each up to 0.004 in steps and down again. "
-    "Quick: one cycle, up to 0.001 within a fifth of the training and down along a cosine.",
+    "Quick: one cycle, up to 0.002 within a fifth of the training and down along a cosine.",
 )
 
 # %% [markdown]

@@ -647,7 +647,7 @@ plots.table(
 # say. So there is [an experiment](../docs/does-it-hold.md), whose [protocol](../docs/protocol.md) was written before
 # its first run: MobileNet, MobileNet V3 and EfficientNet-B0, each with a control that differs in the pointwise
 # convolutions alone and with one that is as small by width, a learning rate for each network, several seeds, 24 epochs
-# on JPEG copies of CIFAR-10. DenseNet-BC and Inception V3 keep 45 to 73% of their parameters and cannot test "a tenth":
+# on JPEG copies of CIFAR-10. DenseNet-BC and Inception V3 keep 45 to 69% of their parameters and cannot test "a tenth":
 # they are not part of it. Its runs take days, and are stored as they come in. So far:
 
 # %% tags=["nbval-ignore-output"]

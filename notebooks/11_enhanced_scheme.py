@@ -588,8 +588,9 @@ figure = plots.step_losses(
 plots.show(figure, "Training loss of the three networks against the training step, with the level of guessing.")
 
 # %% [markdown]
-# What to watch: D6v3 begins slowest. It has two convolutions, two normalizations and two activations where the others,
-# but for one layer, have one, and so few channels in each group that a signal takes several blocks to get everywhere.
+# What to watch: the two networks with few parameters begin slowly. D6v3 has two convolutions, two normalizations and
+# two activations where the others, but for one layer, have one.
+#
 # Accuracies on the test images, which neither training nor the choice of the epoch has seen:
 
 # %% tags=["nbval-ignore-output"]
