@@ -23,6 +23,8 @@ def main():
         print("\n".join([*added, f"{len(added)} runs added."]))
     page = experiment_page.page(experiment.stored(), experiment.predictions())
     (root / "docs" / "does-it-hold.md").write_text(page, encoding="utf-8")
+    print("Notebooks show it too: python3 start.py run --update 02_kmobilenet 03_kmobilenet_v3 04_keffnet", end=" ")
+    print("09_reproduce_the_tables")
 
 
 if __name__ == "__main__":
