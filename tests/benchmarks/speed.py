@@ -170,14 +170,14 @@ def measure_models(options):
             slow = {f"{name} on Conv2D(groups)": _train_step(as_keras_layers(ours), batch)}
             seconds |= timing.seconds_in_turns(slow, min(SLOW_ROUNDS, options.rounds), warmup=1)
             del slow
-        yield from _rows("models", name, "train", seconds, batch=batch, size=size)
+        yield from quartile_rows("models", name, "train", seconds, batch=batch, size=size)
         predicting = {
             baseline_name: timing.predict_step(baseline, batch),
             name: timing.predict_step(ours, batch),
             f"{baseline_name} folded": timing.predict_step(deploy.fold(baseline), batch),
             f"{name} folded": timing.predict_step(deploy.fold(ours), batch),
         }
-        yield from _rows(
+        yield from quartile_rows(
             "models", name, "predict", timing.seconds_in_turns(predicting, options.rounds), batch=batch, size=size
         )
         del baseline, ours, training, predicting
@@ -207,7 +207,7 @@ def measure_layers(options):
             seconds = timing.seconds_in_turns(
                 {side: functions[part] for side, functions in steps.items()}, options.rounds
             )
-            yield from _rows("layers", name, part, seconds, batch=batch, size=size)
+            yield from quartile_rows("layers", name, part, seconds, batch=batch, size=size)
 
 
 def measure_growth(options):
@@ -223,7 +223,7 @@ def measure_growth(options):
             "kMobileNet": _train_step(_ours("kMobileNet", kgpc.D6(channels_per_group))(size), batch),
         }
         name = f"{axis} {value}"
-        yield from _rows(
+        yield from quartile_rows(
             "growth", name, "train", timing.seconds_in_turns(steps, options.rounds), batch=batch, size=size
         )
         keras.backend.clear_session()
@@ -281,7 +281,7 @@ def measure_settings(options):
             seconds[settings, label] = _in_process(["--settings-step", side], options, environ)
     for settings in SETTINGS:
         sides = {label: seconds[settings, label] for label in (baseline_name, name)}
-        yield from _rows("settings", settings, "train", sides, batch=MODELS[name][3], size=MODELS[name][4])
+        yield from quartile_rows("settings", settings, "train", sides, batch=MODELS[name][3], size=MODELS[name][4])
 
 
 def _in_process(arguments, options, environ=None):
@@ -292,7 +292,7 @@ def _in_process(arguments, options, environ=None):
     return json.loads(printed.splitlines()[-1])
 
 
-def _rows(kind, case, part, seconds, **columns):
+def quartile_rows(kind, case, part, seconds, **columns):
     """A row for each side: median and quartiles of its seconds, and of the ratios to the first side of each round."""
     reference = next(iter(seconds.values()))
     for side, values in seconds.items():
