@@ -697,7 +697,7 @@ plots.table(
 # one, is the question of [an experiment](../docs/does-it-hold.md), whose [protocol](../docs/protocol.md) was written
 # before its first run: a rate of its own for each network, several seeds, on JPEG copies of CIFAR-10. So far:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "experiment"]
 print("\n".join(kgpc.paper.family_results.sentences("MobileNet")))
 points = kgpc.paper.family_results.points("MobileNet")
 if points:

@@ -642,7 +642,7 @@ print("\n".join(note.replace(":", " on CIFAR-10:", 1) for note in notes))
 # with a rate for each network, several seeds, one momentum for all, and a narrow control whose head is narrow too. So
 # far:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "experiment"]
 print("\n".join(kgpc.paper.family_results.sentences("MobileNet V3 Large")))
 points = kgpc.paper.family_results.points("MobileNet V3 Large")
 if points:

@@ -694,7 +694,7 @@ plots.table(
 # EfficientNet is the last family of [an experiment](../docs/does-it-hold.md) that asks this with several seeds; whether
 # it is reached is a matter of the time there is. So far:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "experiment"]
 print("\n".join(kgpc.paper.family_results.sentences("EfficientNet-B0")))
 points = kgpc.paper.family_results.points("EfficientNet-B0")
 if points:

@@ -665,7 +665,7 @@ plots.table(
 # on JPEG copies of CIFAR-10. DenseNet-BC and Inception V3 keep 45 to 69% of their parameters and cannot test "a tenth":
 # they are not part of it. Its runs take days, and are stored as they come in. So far:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "experiment"]
 for family in paper.protocol.CONTRASTS:
     print("\n".join(paper.family_results.sentences(family)), end="\n\n")
     points = paper.family_results.points(family)

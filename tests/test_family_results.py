@@ -80,7 +80,9 @@ def test_stored_pages_say_how_far_the_experiment_is(name, root):
     table = experiment.stored()
     for family in PAGES[name]:
         for line in family_results.sentences(family, table):
-            assert line in page, f"execute it anew: python3 start.py run --update {name}"
+            assert line in page, "write it anew: python data/store_experiment.py"
+    (cell,) = (cell for cell in notebook.cells if "experiment" in cell.metadata.get("tags", []))
+    assert "family_results.sentences(" in cell.source
 
 
 def test_the_table_of_runs_is_counted_once():
