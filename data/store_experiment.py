@@ -3,8 +3,9 @@
 
     python data/store_experiment.py [FOLDER]
 
-FOLDER is what `--output` of `python -m kgpc rerun --profile experiment` was; without it only the pages are
-written, from what is stored: `docs/does-it-hold.md`, and in the notebooks the outputs of the cells that have the tag "experiment".
+FOLDER is what `--output` of `python -m kgpc rerun --profile experiment` was; without it only the pages are written,
+from what is stored: `docs/does-it-hold.md`, and in the notebooks the outputs of the cells that have the tag
+"experiment".
 """
 
 import argparse
