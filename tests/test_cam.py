@@ -352,7 +352,7 @@ def test_a_layer_without_a_gradient_is_refused():
 def test_a_backend_without_gradients_is_refused(monkeypatch):
     monkeypatch.setattr(cam.gradients, "_GRADIENTS", {})
     model = small_model()
-    with pytest.raises(NotImplementedError, match="Grad-CAM needs the backend tensorflow, jax or torch"):
+    with pytest.raises(NotImplementedError, match="Gradients need the backend tensorflow, jax or torch"):
         cam.grad_cam(model, images_for(model), 0)
 
 
