@@ -145,9 +145,19 @@ def _probabilities(scorer, variants, labels, batch_size):
 
 def _order(heat, size):
     """Numbers of the pixels in the order of an enlarged map, its largest value first."""
-    height, width = size
-    enlarged = cv2.resize(heat, dsize=(width, height), interpolation=cv2.INTER_LINEAR)
-    return np.argsort(-enlarged.ravel(), kind="stable")
+    for axis, pixels in enumerate(size):
+        heat = _enlarged(heat, pixels, axis)
+    return np.argsort(-heat.ravel(), kind="stable")
+
+
+def _enlarged(heat, pixels, axis):
+    """Linear interpolation along an axis, in double precision, so that equal values stay equal on every machine."""
+    cells = heat.shape[axis]
+    places = np.clip((np.arange(pixels) + 0.5) * cells / pixels - 0.5, 0, cells - 1)
+    lower = places.astype(int)
+    weights = np.expand_dims(places - lower, 1 - axis)
+    upper = np.minimum(lower + 1, cells - 1)
+    return np.take(heat, lower, axis) * (1 - weights) + np.take(heat, upper, axis) * weights
 
 
 def _checked_maps(maps, count, class_index):
@@ -165,7 +175,7 @@ def _checked_maps(maps, count, class_index):
             f"`maps` must be one for each of the {asked[1]} classes of each image, where `class_index` is of shape "
             f"{asked}. Received: maps of shape {heat.shape}."
         )
-    return heat.ndim == 4, (heat if heat.ndim == 4 else heat[:, None]).astype("float32")
+    return heat.ndim == 4, (heat if heat.ndim == 4 else heat[:, None]).astype("float64")
 
 
 def _baselines(images, baseline):

@@ -99,8 +99,8 @@ def blended(image, heat, alpha, colormap, smooth=True):
         heat = heat[rows[:, None], columns]
     # Cubic interpolation overshoots the values it goes through.
     colors = matplotlib.colormaps[colormap](np.clip(heat, 0, 1))[..., :3].astype("float32")
-    blended = cv2.addWeighted(image, float(alpha), colors, 1 - float(alpha), 0)
-    return np.rint(255 * blended).astype("uint8")
+    mixed = cv2.addWeighted(image, float(alpha), colors, 1 - float(alpha), 0)
+    return np.rint(255 * mixed).astype("uint8")
 
 
 def gallery(images, maps, titles=None, columns=4, alpha=0.5, colormap="viridis"):
