@@ -8,7 +8,7 @@ import numpy as np
 from kgpc.arguments import boolean, mapping, number, positive_integer, received
 from kgpc.cam.pictures import as_picture, blended, check_colors, check_heat, check_titles, in_words
 
-_MOST_LINES = 40  # between cells, in a row: more would hide what is between them
+_MOST_LINES = 24  # between cells, in a row: more would hide what is between them
 _MOST_INCHES = 200.0  # of a figure's height
 _FONT = 9  # points
 
