@@ -484,14 +484,14 @@ plots.show(figure, figure.get_label())
 # %% tags=["nbval-ignore-output"]
 WHITE = (1.0, 1.0, 1.0)
 for baseline in ("mean", "blur", WHITE):
-    ends = cam.deletion_curve(keffnet, x, by_method["CAM"], best, baseline=baseline, steps=1)
-    left = ends.probabilities[:, -1].mean()
-    print(f"{str(baseline):15} leaves {left:.0%} of {ends.probabilities[:, 0].mean():.0%}")
+    setting = {"baseline": baseline, "steps": 1}
+    ends = cam.deletion_curve(keffnet, x, by_method["CAM"], best, **setting)
+    before, left = ends.probabilities.mean(axis=0)
+    print(f"{str(baseline):15} leaves {left:.0%} of {before:.0%}")
 
 # %% [markdown]
-# Mean colour and blur leave most of what this network goes by, so here they would be no test: we take white, which is in
-# none of the photographs for long. (With networks that see shapes, blur is the usual choice for insertion.) A map of
-# random numbers is the control.
+# What leaves much is no test. Mean colour and blur keep the colours that this network goes by, so we take white here.
+# (For networks that see shapes, blur is the usual choice for insertion.) A map of random numbers is the control.
 
 # %%
 STEPS = 8
@@ -668,7 +668,7 @@ for title, labels in {
     }
 plots.table(
     pd.DataFrame(rows).T.rename_axis("asked for"),
-    "Table 5. Logits, and evidence before it is divided by its maximum; kEffNet-B0 16ch.",
+    "Table 5. Logits and evidence before the division by its maximum; kEffNet-B0 16ch.",
     formats={"maps": ".0f", "maps with no evidence at all": ".0f"}
     | dict.fromkeys(["median logit", "median of the largest evidence"], ".1f"),
 )
