@@ -46,8 +46,8 @@ def save_picture(picture, path):
         raise TypeError(f"`picture` must be a figure, or an image as an array. {received('picture', picture)}")
     else:
         image = Image.fromarray(np.rint(255 * as_picture("picture", picture)).astype("uint8"))
-    with files.replacing(target) as file:
-        image.save(
-            file, format=_FORMATS[target.suffix.lower()], **({"quality": 95} if "jp" in target.suffix.lower() else {})
-        )
+    kind = _FORMATS[target.suffix.lower()]
+    encoded = io.BytesIO()
+    image.save(encoded, format=kind, **({"quality": 95} if kind == "JPEG" else {}))
+    files.write(target, encoded.getvalue())
     return target
