@@ -35,6 +35,9 @@ ROOMS = [
 ROOMS += ["deploy", "resources", "timing"]
 # Results that functions return and nobody makes by hand; and Keras' own layers, with more speed or more checks.
 RESULTS = {
+    "cam.ClassScores",
+    "cam.Curve",
+    "cam.Randomization",
     "datasets.Photograph",
     "figures.MovingFigure",
     "flops.LayerCount",
@@ -128,6 +131,10 @@ RIGHT = np.array([True, False, True])
 MODEL_OPTIONS = {"weights": None, "input_shape": (32, 32, 3), "classes": 2}
 
 
+def one_map():
+    return {"model": model(), "images": np.ones((1, 8, 8, 3), "float32"), "maps": np.eye(4)[None]}
+
+
 def evaluation():
     return types.SimpleNamespace(correct=RIGHT)
 
@@ -144,8 +151,18 @@ CALLS = {
     "blocks.pointwise": lambda _: {"x": keras.Input((4, 4, 8)), "filters": 4, "scheme": None, "name": "unit"},
     "cam.class_activation_map": lambda _: {"model": model(), "images": np.ones((1, 8, 8, 3), "float32")},
     "cam.grad_cam": lambda _: {"model": model(), "images": np.ones((1, 8, 8, 3), "float32")},
+    "cam.hires_cam": lambda _: {"model": model(), "images": np.ones((1, 8, 8, 3), "float32")},
+    "cam.layer_cam": lambda _: {"model": model(), "images": np.ones((1, 8, 8, 3), "float32")},
+    "cam.class_scores": lambda _: {"model": model(), "images": np.ones((1, 8, 8, 3), "float32")},
+    "cam.deletion_curve": lambda _: {**one_map(), "steps": 2},
+    "cam.insertion_curve": lambda _: {**one_map(), "steps": 2},
+    "cam.randomization_test": lambda _: {"model": model(), "images": np.ones((1, 8, 8, 3), "float32")},
+    "cam.rank_correlation": lambda _: {"first": np.eye(4), "second": np.eye(4)},
+    "cam.structural_similarity": lambda _: {"first": np.eye(4), "second": np.eye(4)},
     "cam.overlay": lambda _: {"image": data().x_test[0], "heat": np.eye(4)},
     "cam.gallery": lambda _: {"images": data().x_test[:1], "maps": np.eye(4)[None]},
+    "cam.beside": lambda _: {"images": data().x_test[:1], "maps": np.eye(4)[None]},
+    "cam.save_picture": lambda folder: {"picture": data().x_test[0], "path": folder / "picture.png"},
     "comparison.Interval": lambda _: {"value": 0.1, "low": 0.0, "high": 0.2},
     "comparison.accuracy": lambda _: {"correct": RIGHT},
     "comparison.accuracy_difference": lambda _: {"first": RIGHT, "second": RIGHT},
@@ -240,6 +257,7 @@ LEFT_OUT = {
     ("datasets.DecodedOnDemand", "sources"),
     ("datasets.DecodedOnDemand", "names"),
     ("cam.gallery", "titles"),  # written as texts, whatever they are
+    ("cam.beside", "titles"),
     ("weights.load", "argument"),  # what constructors of networks call the path in their messages
 }
 
