@@ -107,9 +107,20 @@ class Schemes:
                 f"`budget`. Received: scheme={shown(value)}."
             )
 
-    def of(self, path, layer):
-        """The scheme for a layer; None where it stays ordinary or no scheme is given for it."""
-        return next((scheme for selector, scheme in self._schemes if selector.selects(path, layer)), None)
+    def assign(self, units, total):
+        """The scheme of each unit.
+
+        Args:
+            units: list of `kgpc.conversion.units.Unit`.
+            total: int, parameters of the network; not asked for here.
+
+        Returns:
+            Dict from units to schemes, or None where one stays ordinary or no scheme is given for it.
+        """
+        return {
+            unit: next((scheme for part, scheme in self._schemes if part.selects(unit.path, unit.layer)), None)
+            for unit in units
+        }
 
     def names(self, path, layer):
         """Whether a layer is given a scheme by its own name or path."""

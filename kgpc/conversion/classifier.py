@@ -54,7 +54,7 @@ class Classifiers:
         self._known = {}
 
     def is_classifier(self, unit):
-        """Whether what a unit computes comes out of the network with only pooling, reshaping, dropout, or activation."""
+        """Whether between a unit and an output of the network nothing is computed but pooling and the like."""
         if unit.normalization is not None:
             return False
         return any(self._comes_out(place.graph, tensor) for place in unit.places for tensor in place.outputs)

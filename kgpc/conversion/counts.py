@@ -54,11 +54,7 @@ def multiply_adds(call):
     if kind is None:
         return 0 if not layer.weights or isinstance(layer, _WITHOUT_PRODUCTS) else None
     positions = pixels(call, of_input=kind in _TRANSPOSED)
-    # The kernel itself: that of a layer with LoRA is the sum of three weights.
-    kernels = [
-        getattr(layer, f"_{name}", None) if name == "kernel" else getattr(layer, name) for name in _KERNELS[kind]
-    ]
-    kernels = [getattr(layer, "kernel") if kernel is None else kernel for kernel in kernels]
+    kernels = [getattr(layer, name) for name in _KERNELS[kind]]
     return None if positions is None else positions * sum(math.prod(kernel.shape) for kernel in kernels)
 
 

@@ -1,11 +1,12 @@
 """What becomes of each layer of a network: replaced under which plan, or why not."""
 
 import dataclasses
+import math
 
 import keras
 
 from kgpc import graph
-from kgpc.conversion import subnetwork, units
+from kgpc.conversion import counts, subnetwork, units
 from kgpc.conversion.classifier import Classifiers
 from kgpc.grouping import Plan, Scheme
 
@@ -46,13 +47,16 @@ def parameters(unit, plan=None):
     """
     weights = unit.in_channels * unit.filters if plan is None else plan.weights
     outputs = unit.filters if plan is None else sum(stage.filters for stage in plan.stages)
-    kept = unit.layer.depthwise_kernel.shape if isinstance(unit.layer, keras.layers.SeparableConv2D) else (0,)
-    depthwise = 1
-    for size in kept:
-        depthwise *= size
+    separable = isinstance(unit.layer, keras.layers.SeparableConv2D)
+    depthwise = math.prod(unit.layer.depthwise_kernel.shape) if separable else 0
     normalization = unit.normalization
     per_channel = 0 if normalization is None else bool(normalization.scale) + bool(normalization.center)
     return weights + depthwise + outputs * unit.layer.use_bias, outputs * per_channel
+
+
+def is_ordinary(plan):
+    """Whether a plan leaves a convolution as it is."""
+    return plan.groups == 1 and plan.second is None
 
 
 def decide(network, found, request):
@@ -61,37 +65,58 @@ def decide(network, found, request):
     Args:
         network: `kgpc.graph.Network`.
         found: list of `kgpc.conversion.units.Unit` of that network.
-        request: what is asked for, with the attributes `layers` (`Selector`), `schemes` (`Schemes`), `min_channels`,
-            `classifier` and `only_if_smaller`.
+        request: what is asked for, with the attributes `layers` (`Selector`), `schemes` (`Schemes` or `Budget`),
+            `min_channels`, `classifier` and `only_if_smaller`.
 
     Returns:
         List of `Decision`.
+
+    Raises:
+        ValueError: if a budget does not fit the network.
     """
     classifiers = Classifiers(network)
+    reasons = {unit: _why_not_chosen(unit, classifiers, request) for unit in found}
+    schemes = request.schemes.assign([unit for unit in found if not reasons[unit]], _total(network))
 
     def about(unit):
-        path, layer = unit.path, unit.layer
-        if not request.layers.selects(path, layer):
-            return Decision(unit, "it is not chosen")
-        if min(unit.in_channels, unit.filters) < request.min_channels:
-            return Decision(unit, f"it has fewer than {request.min_channels} channels")
-        named = request.layers.names(path, layer) or request.schemes.names(path, layer)
-        if not (request.classifier or named) and classifiers.is_classifier(unit):
-            return Decision(unit, "it is a classifier: only pooling, reshaping and activation follow it")
-        scheme = request.schemes.of(path, layer)
+        if reasons[unit]:
+            return Decision(unit, reasons[unit])
+        scheme = schemes[unit]
         if scheme is None:
-            return Decision(unit, "no scheme is given for it")
+            return Decision(unit, "no scheme groups it", chosen=True)
         plan = scheme.plan(unit.in_channels, unit.filters)
-        if plan.groups == 1 and plan.second is None:
-            reason = f"{scheme} leaves {unit.in_channels} -> {unit.filters} channels ordinary"
-            return Decision(unit, reason, scheme, plan, True)
         before, after = sum(parameters(unit)), sum(parameters(unit, plan))
-        if request.only_if_smaller and after >= before:
+        reason = ""
+        if is_ordinary(plan):
+            reason = f"{scheme} leaves {unit.in_channels} -> {unit.filters} channels ordinary"
+        elif request.only_if_smaller and after >= before:
             reason = f"{scheme} would give it {after:,} parameters instead of {before:,}"
-            return Decision(unit, reason, scheme, plan, True)
-        return Decision(unit, "", scheme, plan, True)
+        return Decision(unit, reason, scheme, plan, True)
 
     return [about(unit) for unit in found]
+
+
+def _why_not_chosen(unit, classifiers, request):
+    """Why the reader does not ask for a unit to be replaced; "" where it is asked for."""
+    path, layer = unit.path, unit.layer
+    if not request.layers.selects(path, layer):
+        return "it is not chosen"
+    if min(unit.in_channels, unit.filters) < request.min_channels:
+        return f"it has fewer than {request.min_channels} channels"
+    named = request.layers.names(path, layer) or request.schemes.names(path, layer)
+    if not (request.classifier or named) and classifiers.is_classifier(unit):
+        return "it is a classifier: at most pooling, reshaping and activation lie between it and an output"
+    return ""
+
+
+def _total(network):
+    """Parameters of the whole network."""
+    layers = {call.operation for level in network.graphs for call in level.calls}
+    return sum(
+        counts.parameters(layer)
+        for layer in layers
+        if isinstance(layer, keras.layers.Layer) and not graph.is_readable(layer)
+    )
 
 
 def subnetworks(network, decisions, activations):
@@ -143,8 +168,10 @@ def build(network, decisions, made, activations):
     """Builds the converted network.
 
     Args:
-        network, decisions, activations: see `subnetworks`.
+        network: `kgpc.graph.Network`.
+        decisions: list of `Decision`.
         made: what `subnetworks` returned.
+        activations: see `subnetworks`.
 
     Returns:
         `keras.Model`.

@@ -24,7 +24,7 @@ def table(network, others, decided, made):
         made: dict from units to their `kgpc.conversion.subnetwork.Subnetwork`.
 
     Returns:
-        `pandas.DataFrame`; see `kgpc.conversion.report`.
+        `pandas.DataFrame`; see `kgpc.conversion.convert`.
     """
     of_layer = {each.unit.layer: each for each in decided}
     with_unit = {each.unit.normalization: each for each in decided if each.replaced and each.unit.normalization}
