@@ -1,0 +1,176 @@
+"""The convolutions of one grouped sub-network fitted to what the ordinary convolution returned.
+
+First each convolution by least squares: those that read the input to the pre-activations of the unit, those that read
+the first ones' output to what is still missing of its result. That is where a few hundred steps of Adam begin, which
+minimize the square error of the result as it is, with the activations between and behind the convolutions.
+"""
+
+import keras
+import numpy as np
+
+from kgpc.conversion import units
+
+_RIDGE = 1e-3  # of the mean variance of the inputs
+_PIXELS_A_STEP = 512
+_RATE = 0.01
+
+
+def pre_activations(pair, inputs):
+    """What a unit of the original has before its activation, given what its layer reads; None for a separable one."""
+    layer, normalization = pair.unit.layer, pair.unit.normalization
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        return None
+    if isinstance(layer, keras.layers.Conv2D):
+        inputs = inputs[:, :: layer.strides[0], :: layer.strides[1]]
+    kernel = keras.ops.convert_to_numpy(layer.kernel)
+    values = inputs @ kernel.reshape(kernel.shape[-2:])
+    if layer.use_bias:
+        values += keras.ops.convert_to_numpy(layer.bias)
+    if normalization is not None:
+        scale, shift = affine(normalization)
+        values = values * scale + shift
+    return values
+
+
+def affine(normalization):
+    """Scale and shift of a batch normalization in inference."""
+    parts = [normalization.gamma, normalization.beta, normalization.moving_mean, normalization.moving_variance]
+    gamma, beta, mean, variance = (None if part is None else keras.ops.convert_to_numpy(part) for part in parts)
+    scale = (1.0 if gamma is None else gamma) / np.sqrt(variance + normalization.epsilon)
+    return scale, (0.0 if beta is None else beta) - mean * scale
+
+
+def normalize(normalization, inputs):
+    """Gives a batch normalization the statistics of an array `(n, channels)`."""
+    normalization.moving_mean.assign(inputs.mean(axis=0))
+    normalization.moving_variance.assign(inputs.var(axis=0))
+
+
+class Fit:
+    """Copies of the layers of a sub-network that are fitted apart from the network, pixel by pixel.
+
+    Args:
+        pair: `kgpc.conversion.pairs.Pair`.
+    """
+
+    def __init__(self, pair):
+        self.pair = pair
+        inputs = keras.Input((1, 1, pair.inputs.shape[-1]))
+        tensors, self._layers = {pair.inputs: inputs}, []
+        for step in pair.steps:
+            layer = _copy(step.operation)
+            self._layers.append(layer)
+            given = [tensors[value] for value in step.inputs]
+            outputs = layer(given if len(given) > 1 else given[0])
+            tensors[step.outputs[0]] = outputs
+        self._model = keras.Model(inputs, outputs)
+
+    def least_squares(self, inputs, pre_activations, target):
+        """Fits one convolution after another.
+
+        Args:
+            inputs: array `(n, in_channels)`, what the sub-network reads.
+            pre_activations: array `(n, filters)`, what the unit of the original has before its activation.
+            target: array `(n, filters)`, what it returns.
+        """
+        _, second = self.pair.stages()
+        order = self.pair.filter_order()
+        wanted = np.empty_like(pre_activations)
+        wanted[:, order] = pre_activations
+        values, start = {self.pair.inputs: inputs}, 0
+        for step, layer in zip(self.pair.steps, self._layers, strict=True):
+            given = [values[value] for value in step.inputs]
+            if hasattr(layer, "kernel"):
+                if second and step is second[0]:
+                    # The first ones' output is added in the end: what is missing then is what the second ones give.
+                    start, wanted = 0, target - self._added(values)
+                columns = slice(start, start + layer.filters)
+                start = columns.stop
+                values[step.outputs[0]] = _fit(layer, self._normalization(step), given[0], wanted[:, columns])
+                continue
+            if units.is_normalization(layer):
+                normalize(layer, given[0])
+            values[step.outputs[0]] = _run(layer, given)
+
+    def _added(self, values):
+        """The array that the last step adds to the output of the second convolutions."""
+        known = [value for value in self.pair.steps[-1].inputs if value in values]
+        return values[known[0]]
+
+    def _normalization(self, convolution):
+        """The copy of the normalization that reads a convolution, or None."""
+        for step, layer in zip(self.pair.steps, self._layers, strict=True):
+            if convolution.outputs[0] in step.inputs and units.is_normalization(layer):
+                return layer
+        return None
+
+    def descend(self, inputs, target, steps, seed):
+        """Minimizes the square error of the output by steps of Adam; arrays as in `least_squares`."""
+        scale = float(np.sqrt(target.var(axis=0).mean())) or 1.0
+        generator = np.random.default_rng(seed)
+        rows = min(_PIXELS_A_STEP, len(inputs))
+        rounds = -(-steps * rows // len(inputs))
+        chosen = np.concatenate([generator.permutation(len(inputs)) for _ in range(rounds)])[: steps * rows]
+        inputs, target = (values[chosen][:, None, None] for values in (inputs, target))
+        rate = keras.optimizers.schedules.CosineDecay(_RATE, steps)
+        self._model.compile(keras.optimizers.Adam(rate), lambda y, found: keras.ops.square((y - found) / scale))
+        self._model.fit(inputs, target, batch_size=rows, shuffle=False, verbose=0)
+
+    def predict(self, inputs):
+        """The output in inference for an array `(n, in_channels)`, as an array `(n, filters)`."""
+        return _run(self._model, [inputs])
+
+    def weights(self):
+        """List of pairs of a layer of the network and the weights that were fitted for it."""
+        return [
+            (step.operation, layer.get_weights())
+            for step, layer in zip(self.pair.steps, self._layers, strict=True)
+            if layer.weights
+        ]
+
+
+def _copy(operation):
+    config = operation.get_config()
+    config |= {key: None for key in config if key.endswith("_regularizer")}
+    return type(operation).from_config({**config, "dtype": "float32", "trainable": True})
+
+
+def _run(layer, given):
+    given = [values[:, None, None] for values in given]
+    outputs = keras.ops.convert_to_numpy(layer(given if len(given) > 1 else given[0], training=False))
+    return outputs.reshape(len(outputs), -1)
+
+
+def _fit(layer, normalization, inputs, wanted):
+    """Gives a convolution, and its normalization, the weights that are best for a linear unit; returns its output."""
+    groups = getattr(layer, "groups", 1)
+    shift = normalization is not None or layer.use_bias
+    mean_in, mean_out = (inputs.mean(axis=0), wanted.mean(axis=0)) if shift else (0.0, 0.0)
+    # (groups, n, channels or filters of a group)
+    read, written = (
+        np.moveaxis((values - mean).reshape(len(values), groups, -1), 1, 0)
+        for values, mean in ((inputs, mean_in), (wanted, mean_out))
+    )
+    squares = read.transpose(0, 2, 1) @ read
+    channels = squares.shape[-1]
+    ridge = _RIDGE * np.trace(squares, axis1=1, axis2=2) / channels + 1e-6
+    squares += ridge[:, None, None] * np.eye(channels, dtype=squares.dtype)
+    kernel = np.linalg.solve(squares, read.transpose(0, 2, 1) @ written)
+    outputs = np.moveaxis(read @ kernel, 0, 1).reshape(len(inputs), -1)
+    kernel = kernel.transpose(1, 0, 2).reshape(1, 1, channels, -1)
+    if normalization is None:
+        layer.set_weights([kernel, mean_out - _dot(kernel, mean_in, groups)] if layer.use_bias else [kernel])
+        return outputs + mean_out
+    if normalization.gamma is not None:
+        normalization.gamma.assign(np.sqrt(outputs.var(axis=0) + normalization.epsilon))
+    if normalization.beta is not None:
+        normalization.beta.assign(mean_out)
+    layer.set_weights([kernel, np.zeros_like(mean_out)] if layer.use_bias else [kernel])
+    return outputs + _dot(kernel, mean_in, groups)
+
+
+def _dot(kernel, values, groups):
+    """The output of a grouped convolution for one pixel."""
+    read = np.reshape(values, (groups, 1, -1))
+    weights = kernel[0, 0].reshape(kernel.shape[2], groups, -1).transpose(1, 0, 2)
+    return (read @ weights).reshape(-1)

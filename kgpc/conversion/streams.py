@@ -1,0 +1,63 @@
+"""A network computed step by step on a sample of images, so that a layer can be changed before it is computed."""
+
+import collections
+
+import keras
+import numpy as np
+
+_IMAGES = 32  # computed at a time
+
+
+class Stream:
+    """The tensors of a sample of images on their way through a network, each kept until it was read for the last time.
+
+    Args:
+        network: `kgpc.cam.unrolled.Unrolled`.
+        images: list of arrays, one for each input.
+        wanted: values that are kept until `take`.
+
+    Attributes:
+        tensors: dict from each `kgpc.cam.unrolled.Value` that is known now to its array.
+    """
+
+    def __init__(self, network, images, wanted=()):
+        self._pending = collections.deque(network.steps)
+        self._readers = collections.Counter(value for step in network.steps for value in set(step.inputs))
+        self._readers.update(wanted)
+        self.tensors = dict(zip(network.inputs, images, strict=True))
+
+    @property
+    def done(self):
+        """Whether all steps were computed."""
+        return not self._pending
+
+    def peek(self):
+        """The step that comes next."""
+        return self._pending[0]
+
+    def advance(self):
+        """Computes the next step."""
+        step = self._pending.popleft()
+        count = len(next(iter(self.tensors[value] for value in step.inputs)))
+        parts = []
+        for start in range(0, count, _IMAGES):
+            batch = {value: self.tensors[value][start : start + _IMAGES] for value in step.inputs}
+            parts.append([keras.ops.convert_to_numpy(output) for output in step.run(batch)])
+        for value, arrays in zip(step.outputs, zip(*parts, strict=True), strict=True):
+            if self._readers[value]:
+                self.tensors[value] = np.concatenate(arrays)
+        for value in set(step.inputs):
+            self._release(value)
+
+    def take(self, value):
+        """Computes as far as a value that is wanted, and returns its array."""
+        while value not in self.tensors:
+            self.advance()
+        array = self.tensors[value]
+        self._release(value)
+        return array
+
+    def _release(self, value):
+        self._readers[value] -= 1
+        if not self._readers[value]:
+            del self.tensors[value]
