@@ -28,21 +28,16 @@ def table(network, others, decided, made):
     """
     of_layer = {each.unit.layer: each for each in decided}
     with_unit = {each.unit.normalization: each for each in decided if each.replaced and each.unit.normalization}
-    rows, seen, times = [], {}, _times(network)
-    for level in network.graphs:
-        for call in level.calls:
-            layer = call.operation
-            if not isinstance(layer, keras.layers.Layer) or graph.is_readable(layer) or not layer.weights:
-                continue
-            if layer not in seen:
-                seen[layer] = {
-                    **_row(network, layer, level.path, others, of_layer, with_unit, made),
-                    "macs_before": 0,
-                    "macs_after": 0,
-                }
-                rows.append(seen[layer])
-            _count(seen[layer], call, times[level], of_layer.get(layer))
-    result = pd.DataFrame(rows, columns=list(COLUMNS))
+    rows, times = {}, _times(network)
+    for level, call in _calls(network):
+        layer = call.operation
+        if not isinstance(layer, keras.layers.Layer) or not layer.weights:
+            continue
+        if layer not in rows:
+            row = _row(network, layer, level.path, others, of_layer, with_unit, made)
+            rows[layer] = {**row, "macs_before": 0, "macs_after": 0}
+        _count(rows[layer], call, times[level], of_layer.get(layer))
+    result = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
     for when in ("before", "after"):
         total = result[f"parameters_{when}"].sum()
         result[f"share_{when}"] = result[f"parameters_{when}"] / max(total, 1)
@@ -50,6 +45,22 @@ def table(network, others, decided, made):
     for column in ("in_channels", "filters", "groups"):
         result[column] = result[column].astype("Int64")
     return result
+
+
+def _calls(network):
+    """Pairs of a graph and a call, of everything but models, in the order in which they are first computed."""
+    levels, seen = {id(level.model): level for level in network.graphs}, set()
+
+    def walk(level):
+        seen.add(level)
+        for call in level.calls:
+            inner = levels.get(id(call.operation))
+            if inner is None:
+                yield level, call
+            elif inner not in seen:
+                yield from walk(inner)
+
+    return walk(network.graphs[0])
 
 
 def _times(network):
@@ -96,7 +107,8 @@ def _row(network, layer, path, others, of_layer, with_unit, made):
     if not row["replaced"]:
         shared = "another layer uses its weights too" if network.is_entangled(layer) else graph.why_not_copied(layer)
         if shared:
-            row["reason"] = "; ".join(filter(None, [row["reason"], f"shared with the original: {shared}"]))
+            others = "" if row["reason"] == shared else row["reason"]
+            row["reason"] = "; ".join(filter(None, [others, f"shared with the original: {shared}"]))
     return row
 
 

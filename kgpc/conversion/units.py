@@ -153,13 +153,14 @@ def _frozen(network):
 def why_not_pointwise(layer):
     """Why a layer, whatever is around it, is no 1x1 convolution that could be replaced; "" where it is one."""
     kind = type(layer).__name__
+    article = "an" if kind[0] in "AEIOU" else "a"
     if isinstance(layer, GroupedPointwiseConv2D):
         return "it is grouped already"
     if not isinstance(layer, KINDS):
-        return f"a {kind} is no pointwise convolution"
+        return f"{article} {kind} is no pointwise convolution"
     if not graph.is_exactly(layer, *KINDS):
         method = graph.replaced_method(layer)
-        return f"its {method} was replaced" if method else f"a {kind} may compute something else"
+        return f"its {method} was replaced" if method else f"{article} {kind} may compute something else"
     if isinstance(layer, keras.layers.Dense):
         if not layer.built:
             return "it has no weights yet"
