@@ -8,6 +8,7 @@ the original says. `sensitivity` measures what the grouping of each layer costs.
 
 from kgpc.conversion.conversion import Conversion, convert, plan
 from kgpc.conversion.distillation import Distiller, distill
+from kgpc.conversion.sensitivities import sensitivity
 from kgpc.conversion.warm import warm_start
 
-__all__ = ["Conversion", "Distiller", "convert", "distill", "plan", "warm_start"]
+__all__ = ["Conversion", "Distiller", "convert", "distill", "plan", "sensitivity", "warm_start"]

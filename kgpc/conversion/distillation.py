@@ -47,8 +47,8 @@ def distill(
         loss: of the labels, as in `compile`. None: cross-entropy with integer labels, or binary cross-entropy for
             sigmoids, of probabilities or logits as the student has them.
         metrics: as in `compile`, of the student.
-        student_outputs, teacher_outputs: "softmax", "sigmoid" or "logits" (of a softmax). None: what the last layers
-            say. They may differ: a student with logits can learn from a teacher with a softmax.
+        student_outputs: "softmax", "sigmoid" or "logits" (of a softmax). None: what the last layers say.
+        teacher_outputs: likewise. They may differ: a student with logits can learn from a teacher with a softmax.
         **compile_options: more arguments of `compile`.
 
     Returns:
@@ -82,8 +82,8 @@ def distill(
         loss = of(from_logits=trainer.student_outputs == "logits")
     elif isinstance(loss, str) and "crossentropy" in loss and trainer.student_outputs == "logits":
         raise ValueError(
-            "`loss` must be one of logits, such as keras.losses.SparseCategoricalCrossentropy(from_logits=True), as the "
-            f"student has logits. Received: loss={loss!r}, which takes probabilities."
+            "`loss` must be one of logits, such as keras.losses.SparseCategoricalCrossentropy(from_logits=True), as "
+            f"the student has logits. Received: loss={loss!r}, which takes probabilities."
         )
     metrics = list(metrics) if isinstance(metrics, tuple) else metrics
     trainer.compile(optimizer=optimizer, loss=loss, metrics=metrics, **compile_options)
@@ -97,7 +97,12 @@ class Distiller(keras.Model):
     """A network that is trained from labels and from the outputs of another one; `distill` compiles one.
 
     Args:
-        student, teacher, temperature, label_weight, student_outputs, teacher_outputs: as in `distill`.
+        student: as in `distill`.
+        teacher: as in `distill`.
+        temperature: as in `distill`.
+        label_weight: as in `distill`.
+        student_outputs: as in `distill`.
+        teacher_outputs: as in `distill`.
         name: str, name of the model.
 
     Attributes:
@@ -197,8 +202,8 @@ def _outputs(argument, kind, model):
         kind = outputs.kind_of(model)
         if kind is None:
             raise ValueError(
-                f"`{argument}` must be one of {', '.join(map(repr, outputs.KINDS))}, as the last layers of {model.name!r} "
-                f"do not say what they compute. Received: {argument}=None."
+                f"`{argument}` must be one of {', '.join(map(repr, outputs.KINDS))}, as the last layers of "
+                f"{model.name!r} do not say what they compute. Received: {argument}=None."
             )
     if not isinstance(kind, str) or kind not in outputs.KINDS:
         raise ValueError(

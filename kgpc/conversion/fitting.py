@@ -16,17 +16,14 @@ _RATE = 0.01
 
 
 def pre_activations(pair, inputs):
-    """What a unit of the original has before its activation, given what its layer reads; None for a separable one."""
+    """What a unit of the original has before its activation, given what its 1x1 kernel reads: `(..., in_channels)`."""
     layer, normalization = pair.unit.layer, pair.unit.normalization
-    if isinstance(layer, keras.layers.SeparableConv2D):
-        return None
-    if isinstance(layer, keras.layers.Conv2D):
-        inputs = inputs[:, :: layer.strides[0], :: layer.strides[1]]
-    kernel = keras.ops.convert_to_numpy(layer.kernel)
+    kernel = layer.pointwise_kernel if isinstance(layer, keras.layers.SeparableConv2D) else layer.kernel
+    kernel = keras.ops.convert_to_numpy(kernel)
     values = inputs @ kernel.reshape(kernel.shape[-2:])
     if layer.use_bias:
         values += keras.ops.convert_to_numpy(layer.bias)
-    if normalization is not None:
+    if normalization is not None and pair.unit.tail[0] is normalization:
         scale, shift = affine(normalization)
         values = values * scale + shift
     return values
@@ -75,34 +72,50 @@ class Fit:
         """
         _, second = self.pair.stages()
         order = self.pair.filter_order()
-        wanted = np.empty_like(pre_activations)
-        wanted[:, order] = pre_activations
-        values, start = {self.pair.inputs: inputs}, 0
+        wanted, aim = (np.empty_like(target) for _ in range(2))
+        wanted[:, order], aim[:, order] = pre_activations, target
+        values, columns, start = {self.pair.inputs: inputs}, {}, 0
         for step, layer in zip(self.pair.steps, self._layers, strict=True):
-            given = [values[value] for value in step.inputs]
+            given, output = [values[value] for value in step.inputs], step.outputs[0]
+            mine = columns[output] = columns.get(step.inputs[0])
             if hasattr(layer, "kernel"):
                 if second and step is second[0]:
                     # The first ones' output is added in the end: what is missing then is what the second ones give.
                     start, wanted = 0, target - self._added(values)
-                columns = slice(start, start + layer.filters)
-                start = columns.stop
-                values[step.outputs[0]] = _fit(layer, self._normalization(step), given[0], wanted[:, columns])
+                    aim = wanted
+                mine = columns[output] = slice(start, start + layer.filters)
+                start = mine.stop
+                values[output] = _fit(layer, self._normalization(step), given[0], wanted[:, mine])
                 continue
             if units.is_normalization(layer):
                 normalize(layer, given[0])
-            values[step.outputs[0]] = _run(layer, given)
+                if not any(step is self._normalizing(each) for each in self.pair.steps):
+                    _fit_normalization(layer, given[0], aim[:, mine])
+            values[output] = _run(layer, given)
 
     def _added(self, values):
         """The array that the last step adds to the output of the second convolutions."""
         known = [value for value in self.pair.steps[-1].inputs if value in values]
         return values[known[0]]
 
+    def _normalizing(self, convolution):
+        """The step of the normalization that reads a convolution, or None."""
+        reads = convolution.outputs[0]
+        return next(
+            (
+                step
+                for step in self.pair.steps
+                if hasattr(convolution.operation, "kernel")
+                and reads in step.inputs
+                and units.is_normalization(step.operation)
+            ),
+            None,
+        )
+
     def _normalization(self, convolution):
-        """The copy of the normalization that reads a convolution, or None."""
-        for step, layer in zip(self.pair.steps, self._layers, strict=True):
-            if convolution.outputs[0] in step.inputs and units.is_normalization(layer):
-                return layer
-        return None
+        """The copy of that normalization, or None."""
+        step = self._normalizing(convolution)
+        return None if step is None else self._layers[self.pair.steps.index(step)]
 
     def descend(self, inputs, target, steps, seed):
         """Minimizes the square error of the output by steps of Adam; arrays as in `least_squares`."""
@@ -167,6 +180,16 @@ def _fit(layer, normalization, inputs, wanted):
         normalization.beta.assign(mean_out)
     layer.set_weights([kernel, np.zeros_like(mean_out)] if layer.use_bias else [kernel])
     return outputs + _dot(kernel, mean_in, groups)
+
+
+def _fit_normalization(layer, inputs, wanted):
+    """Gives a normalization behind an activation the scale and shift that are best for each channel."""
+    centred = inputs - inputs.mean(axis=0)
+    if layer.gamma is not None:
+        slope = (centred * wanted).mean(axis=0) / (centred.var(axis=0) + layer.epsilon)
+        layer.gamma.assign(slope * np.sqrt(centred.var(axis=0) + layer.epsilon))
+    if layer.beta is not None:
+        layer.beta.assign(wanted.mean(axis=0))
 
 
 def _dot(kernel, values, groups):

@@ -16,7 +16,6 @@ import numpy as np
 
 from kgpc import graph
 from kgpc.conversion import units
-from kgpc.conversion.fitting import affine
 from kgpc.conversion.streams import Stream
 from kgpc.layers import BatchNormalization, DepthwiseConv2D
 
@@ -84,7 +83,8 @@ class Orders:
             done.add(id(layer))
             read, written = self.of(step.inputs[0]), self.of(step.outputs[0])
             if graph.is_exactly(layer, *_DEPTHWISE):
-                layer.set_weights([weights[..., read, :] if weights.ndim > 1 else weights[read] for weights in layer.get_weights()])
+                kernel, *bias = layer.get_weights()
+                layer.set_weights([kernel[..., read, :], *(values[read] for values in bias)])
             elif graph.is_exactly(layer, *_NORMALIZATIONS):
                 layer.set_weights([weights[read] for weights in layer.get_weights()])
             elif graph.is_exactly(layer, *_MIXING):
@@ -112,9 +112,14 @@ class Orders:
             if isinstance(layer, keras.layers.SeparableConv2D) or units.has_other_activation(layer):
                 self._fix(*values)
         elif graph.is_exactly(layer, *_MIXING):
-            plain = getattr(layer, "groups", 1) == 1 and id(layer) in self._mine and len(layer.weights) <= 2
-            linear = not units.has_other_activation(layer) and layer.data_format != "channels_first" if isinstance(layer, keras.layers.Conv2D) else not units.has_other_activation(layer)
-            if not (plain and linear):
+            # Rows and columns of a kernel can be moved, if that is all there is.
+            if (
+                getattr(layer, "groups", 1) != 1
+                or getattr(layer, "data_format", "channels_last") == "channels_first"
+                or units.has_other_activation(layer)
+                or id(layer) not in self._mine
+                or len(layer.weights) > 2
+            ):
                 self._fix(*values)
         elif self._keeps_channels(step):
             self._join(values)
@@ -127,7 +132,7 @@ class Orders:
         if len({value.shape[-1] for value in (*read, *written)}) > 1 or len(read[0].shape) < 2:
             return False
         if len(read) > 1:
-            return graph.is_exactly(layer, *_MERGING) or type(layer).__name__ in ("Add", "Multiply")
+            return graph.is_exactly(layer, *_MERGING) or _is_sum_or_product(layer)
         if getattr(layer, "data_format", "channels_last") == "channels_first":
             return False
         if units.is_normalization(layer):
@@ -139,13 +144,12 @@ class Orders:
         return graph.is_exactly(layer, *_PLAIN) or bool(units.activation_name(layer)) or linear
 
 
-def find(networks, images, seed):
+def find(networks, images):
     """Finds orders in which strong connections fall into groups.
 
     Args:
         networks: `kgpc.conversion.pairs.Networks`.
         images: list of arrays, a sample of images.
-        seed: int, unused where nothing is drawn.
 
     Returns:
         `Orders`.
@@ -173,6 +177,13 @@ def find(networks, images, seed):
     return orders
 
 
+def _is_sum_or_product(operation):
+    """Whether an operation is a sum or a product of `keras.ops`."""
+    kind = type(operation)
+    own = isinstance(operation, keras.layers.Layer) or kind.__module__.split(".")[0] != "keras"
+    return not own and ".ops." in kind.__module__ and kind.__name__ in ("Add", "Multiply")
+
+
 class _Kernel:
     """The connections of a unit and the groups of its positions.
 
@@ -190,7 +201,7 @@ class _Kernel:
         main = first[0].operation
         rows = main.kernel.shape[2]
         self.groups_of_inputs = np.arange(len(strength)) // rows
-        groups = [np.arange(step.operation.filters) // (step.operation.filters // getattr(step.operation, "groups", 1)) for step in first]
+        groups = [_groups(step.operation) for step in first]
         self.groups_of_filters = np.concatenate(groups)[pair.filter_order()]
         self._groups = getattr(main, "groups", 1)
 
@@ -216,30 +227,39 @@ def _swapped(order, classes, tables):
         classes: list of int arrays, the group of each position, for each unit that reads or writes the axis.
         tables: list of arrays `(channels, groups)`, the strength of each channel in each group, likewise.
     """
-    # Positions that are in the same groups of all units are alike.
+    # Positions that are in the same groups of all units are of one kind.
     _, of_position = np.unique(np.stack(classes), axis=1, return_inverse=True)
     of_position = of_position.reshape(-1)
-    kinds = [np.flatnonzero(of_position == kind)[0] for kind in range(of_position.max() + 1)]
-    value = sum(table[:, groups[kinds]] for table, groups in zip(tables, classes, strict=True))
-    order, count = order.copy(), len(kinds)
-    for _ in range(4 * len(order)):
-        gain = value[order] - value[order, of_position][:, None]  # (positions, kinds): what a move alone would bring
-        best = np.full((count, count), -np.inf)
+    kinds = [np.flatnonzero(of_position == kind) for kind in range(of_position.max() + 1)]
+    examples = [positions[0] for positions in kinds]
+    value = sum(table[:, groups[examples]] for table, groups in zip(tables, classes, strict=True))
+    order, swapped = order.copy(), True
+    while swapped:
+        swapped = False
+        # What it brings to move each channel to each kind of position, and for each two kinds the best swap.
+        gain = value[order] - value[order, of_position][:, None]
+        best = np.full((len(kinds), len(kinds)), -np.inf)
         np.maximum.at(best, of_position, gain)
         both = best + best.T
-        np.fill_diagonal(both, 0)
-        here, there = np.unravel_index(both.argmax(), both.shape)
-        if both[here, there] <= 1e-9:
-            break
-        one, other = (
-            positions[gain[positions, kind].argmax()]
-            for positions, kind in (
-                (np.flatnonzero(of_position == here), there),
-                (np.flatnonzero(of_position == there), here),
-            )
-        )
-        order[one], order[other] = order[other], order[one]
+        np.fill_diagonal(both, 0.0)
+        partners = both.argmax(axis=1)
+        used = set()
+        for here in np.argsort(-both.max(axis=1)):
+            there = partners[here]
+            if both[here, there] <= 1e-9:
+                break
+            if here in used or there in used:
+                continue
+            used.update((here, there))
+            one, other = kinds[here][gain[kinds[here], there].argmax()], kinds[there][gain[kinds[there], here].argmax()]
+            order[one], order[other] = order[other], order[one]
+            swapped = True
     return order
+
+
+def _groups(layer):
+    """The group of each filter of a convolution."""
+    return np.arange(layer.filters) // (layer.filters // getattr(layer, "groups", 1))
 
 
 def _variances(networks, images):
@@ -247,7 +267,7 @@ def _variances(networks, images):
     wanted = [pair.layer.inputs[0] for pair in networks.pairs]
     stream = Stream(networks.original, images, wanted)
     found = []
-    for value in wanted:
-        values = stream.take(value)
+    for pair, value in zip(networks.pairs, wanted, strict=True):
+        values = pair.read(stream.take(value))
         found.append(values.reshape(-1, values.shape[-1]).var(axis=0, dtype=np.float64))
     return found

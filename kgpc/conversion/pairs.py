@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import keras
+import numpy as np
 
 from kgpc import graph
 from kgpc.cam.unrolled import Step, Unrolled
@@ -11,6 +12,7 @@ from kgpc.conversion import units
 from kgpc.grouping import interleaved_order
 from kgpc.layers import GroupedPointwiseConv2D, InterleaveChannels
 
+_IMAGES = 32  # computed at a time
 # What the schemes and the conversion append to the name of a unit, in any number.
 _SUFFIXES = re.compile(
     r"(_grouped(_\d+)?)?(_c[12]|_dum|_m\d+|_p1_\d+|_p2|_dc|_i\d+|_iga|_group_interleaved|_group_interconn|_inter_group_add"
@@ -46,6 +48,19 @@ class Pair:
     def outputs(self):
         """The `Value` that takes the place of `target`."""
         return self.steps[-1].outputs[0]
+
+    def read(self, values):
+        """What the 1x1 kernel of the original reads, given an array of what its layer reads: after strides and such."""
+        steps, value = [], self.inputs
+        while (
+            value.step is not None and value.step.name.startswith(self.unit.path) and _AROUND.fullmatch(value.step.name)
+        ):
+            steps.insert(0, value.step)
+            value = value.step.inputs[0]
+        for step in steps:
+            parts = [values[start : start + _IMAGES] for start in range(0, len(values), _IMAGES)]
+            values = np.concatenate([keras.ops.convert_to_numpy(step.run({step.inputs[0]: part})[0]) for part in parts])
+        return values
 
     def stages(self):
         """The convolutions that read the input, and those that read what the first ones return: two lists of steps."""

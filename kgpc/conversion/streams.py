@@ -1,6 +1,7 @@
 """A network computed step by step on a sample of images, so that a layer can be changed before it is computed."""
 
 import collections
+import copy
 
 import keras
 import numpy as np
@@ -21,6 +22,7 @@ class Stream:
     """
 
     def __init__(self, network, images, wanted=()):
+        self._network = network
         self._pending = collections.deque(network.steps)
         self._readers = collections.Counter(value for step in network.steps for value in set(step.inputs))
         self._readers.update(wanted)
@@ -56,6 +58,24 @@ class Stream:
         array = self.tensors[value]
         self._release(value)
         return array
+
+    def outputs(self, value, array):
+        """The outputs of the network if a value, known now, had another array; the stream stays as it is.
+
+        Args:
+            value: `kgpc.cam.unrolled.Value` that was computed just now.
+            array: the array in its place, or None for its own.
+
+        Returns:
+            List of arrays.
+        """
+        other = copy.copy(self)
+        other._pending, other._readers = self._pending.copy(), self._readers.copy()
+        other._readers.update(self._network.outputs)
+        other.tensors = {**self.tensors} if array is None else {**self.tensors, value: array}
+        while not other.done:
+            other.advance()
+        return [other.tensors[output] for output in self._network.outputs]
 
     def _release(self, value):
         self._readers[value] -= 1

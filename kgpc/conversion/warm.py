@@ -10,18 +10,18 @@ from kgpc.conversion.fitting import Fit, normalize, pre_activations
 from kgpc.conversion.pairs import Networks
 from kgpc.conversion.streams import Stream
 
-_MOST_PIXELS = 16_384  # that a unit is fitted on
+MOST_PIXELS = 16_384  # that a unit is fitted on
 COLUMNS = ("layer", "groups", "pixels", "error_least_squares", "error")
 
 
 def warm_start(converted, original, images, *, steps=200, permute=True, seed=0):
     """Gives a converted network the weights with which it computes nearly what the trained original computes.
 
-    Layers that both networks have get the original's weights. Then the networks are computed side by side on a sample of
-    images, layer after layer. Where grouped convolutions took the place of a pointwise one, they are fitted to return
-    what that one returns, from what the converted network has computed so far, so that later layers make good for the
-    errors of earlier ones: first each convolution by least squares, then all of the unit by a few hundred steps of Adam
-    on the square error. All batch normalizations from there on get the statistics of the sample.
+    Layers that both networks have get the original's weights. Then the networks are computed side by side on a sample
+    of images, layer after layer. Where grouped convolutions took the place of a pointwise one, they are fitted to
+    return what that one returns, from what the converted network has computed so far, so that later layers make good
+    for the errors of earlier ones: first each convolution by least squares, then all of the unit by a few hundred steps
+    of Adam on the square error. All batch normalizations from there on get the statistics of the sample.
 
     Before that, channels are given another order where nobody can see it: where a pointwise convolution is alone in
     writing or reading them, with layers between that treat each channel by itself, channels with strong connections
@@ -63,7 +63,7 @@ def warm_start(converted, original, images, *, steps=200, permute=True, seed=0):
     try:
         for mine, other in networks.kept:
             mine.set_weights(other.get_weights())
-        orders = ordering.find(networks, images, seed) if permute else ordering.Orders(networks)
+        orders = ordering.find(networks, images) if permute else ordering.Orders(networks)
         orders.apply()
         return _Carrier(networks, images, orders, steps, seed).run()
     except BaseException:
@@ -108,17 +108,12 @@ class _Carrier:
 
     def _fit(self, pair):
         inputs = self._converted.tensors[pair.inputs]
-        before = pre_activations(pair, self._original.take(pair.layer.inputs[0]))
-        target = self._original.take(pair.target)
-        if units.has_other_activation(pair.unit.layer):
-            target = before
-        if before is None:
-            before = target
+        read = pair.read(self._original.take(pair.layer.inputs[0]))
+        before, target = wanted(pair, read, self._original.take(pair.target))
         order = self._orders.of(pair.target)
-        before, target = _flat(before)[:, order], _flat(target)[:, order]
-        flat = _flat(inputs)
+        before, target, flat = before[:, order], target[:, order], flatten(inputs)
         aside = self._aside * (len(flat) // len(inputs))
-        chosen = np.random.default_rng(self._seed).permutation(len(flat) - aside)[:_MOST_PIXELS]
+        chosen = np.random.default_rng(self._seed).permutation(len(flat) - aside)[:MOST_PIXELS]
         fit = Fit(pair)
         fit.least_squares(flat[chosen], before[chosen], target[chosen])
         error = relative_error(fit.predict(flat[-aside:]), target[-aside:])
@@ -137,7 +132,7 @@ class _Carrier:
 
     def _measure(self, pair):
         target = self._targets.pop(pair)
-        found = _flat(self._converted.tensors[pair.outputs])[-len(target) :]
+        found = flatten(self._converted.tensors[pair.outputs])[-len(target) :]
         self._rows[pair]["error"] = relative_error(found, target)
 
 
@@ -146,7 +141,21 @@ def relative_error(found, target):
     return float(np.square(found - target).sum() / max(np.square(target - target.mean(axis=0)).sum(), 1e-12))
 
 
-def _flat(values):
+def wanted(pair, inputs, target):
+    """What a unit has before its activation, and what its sub-network is to return: arrays `(pixels, filters)`.
+
+    Args:
+        pair: `kgpc.conversion.pairs.Pair`.
+        inputs: array, what the 1x1 kernel reads.
+        target: array, what the unit returns.
+    """
+    before = flatten(pre_activations(pair, inputs))
+    # An activation of several channels comes once, behind the sub-network.
+    return before, before if units.has_other_activation(pair.unit.layer) else flatten(target)
+
+
+def flatten(values):
+    """An array as one of pixels, `(pixels, channels)`."""
     return values.reshape(-1, values.shape[-1])
 
 
@@ -155,7 +164,9 @@ def check_images(images, model):
     inputs = keras.tree.flatten(model.inputs)
     given = list(images) if isinstance(images, list | tuple) and len(inputs) > 1 else [images]
     if len(given) != len(inputs):
-        raise ValueError(f"`images` must be a list of {len(inputs)} arrays, one for each input. Received: {len(given)}.")
+        raise ValueError(
+            f"`images` must be a list of {len(inputs)} arrays, one for each input. Received: {len(given)}."
+        )
     arrays = []
     for values, tensor in zip(given, inputs, strict=True):
         try:
@@ -170,7 +181,9 @@ def check_images(images, model):
             size in (None, found) for size, found in zip(expected, shape, strict=True)
         )
         if array.ndim < 2 or not fits:
-            raise ValueError(f"`images` must have the shape (n, *{expected}). Received: an array of shape {array.shape}.")
+            raise ValueError(
+                f"`images` must have the shape (n, *{expected}). Received: an array of shape {array.shape}."
+            )
         if len(array) < 2:
             raise ValueError(f"`images` must hold at least two images. Received: {len(array)}.")
         if not np.isfinite(array).all():

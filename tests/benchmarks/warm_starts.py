@@ -5,10 +5,10 @@
     python tests/benchmarks/warm_starts.py --store FOLDER
 
 "fashion" trains MobileNet of keras.applications (alpha 0.5, 32x32 pixels) on the sample of Fashion-MNIST that comes
-along, and groups it. "cifar" groups the ordinary network of a finished run of the experiment "Does it hold?" (RUN is its
-folder, with config.json and best.weights.h5; IMAGES has the class folders train/ and test/). Runs that are in FOLDER are
-not repeated. `--store` adds the complete ones to data/benchmarks/warm-starts.csv and writes the tables and the figure of
-docs/warm-starts.md anew.
+along, and groups it. "cifar" groups the ordinary network of a finished run of the experiment "Does it hold?" (RUN is
+its folder, with config.json and best.weights.h5; IMAGES has the class folders train/ and test/). Runs that are in
+FOLDER are not repeated. `--store` writes the complete ones to data/benchmarks/warm-starts.csv, and the table and the
+figure of docs/warm-starts.md anew.
 """
 
 import os
