@@ -9,10 +9,10 @@ import numpy as np
 from kgpc import graph
 from kgpc.cam.unrolled import Step, Unrolled
 from kgpc.conversion import units
+from kgpc.conversion.streams import batches
 from kgpc.grouping import interleaved_order
 from kgpc.layers import GroupedPointwiseConv2D, InterleaveChannels
 
-_IMAGES = 32  # computed at a time
 # What the schemes and the conversion append to the name of a unit, in any number.
 _SUFFIXES = re.compile(
     r"(_grouped(_\d+)?)?(_c[12]|_dum|_m\d+|_p1_\d+|_p2|_dc|_i\d+|_iga|_group_interleaved|_group_interconn|_inter_group_add"
@@ -58,8 +58,8 @@ class Pair:
             steps.insert(0, value.step)
             value = value.step.inputs[0]
         for step in steps:
-            parts = [values[start : start + _IMAGES] for start in range(0, len(values), _IMAGES)]
-            values = np.concatenate([keras.ops.convert_to_numpy(step.run({step.inputs[0]: part})[0]) for part in parts])
+            parts = [step.run({step.inputs[0]: values[part]})[0] for part in batches([values])]
+            values = np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
         return values
 
     def stages(self):

@@ -6,7 +6,14 @@ import copy
 import keras
 import numpy as np
 
-_IMAGES = 32  # computed at a time
+_VALUES = 2**22  # read by a step at a time
+
+
+def batches(arrays):
+    """Slices of arrays of as many images, with so many images in each that a step has little memory to go through."""
+    of_image = max(array[:1].size for array in arrays)
+    images = max(1, _VALUES // max(of_image, 1))
+    return [slice(start, start + images) for start in range(0, len(arrays[0]), images)]
 
 
 class Stream:
@@ -40,11 +47,11 @@ class Stream:
     def advance(self):
         """Computes the next step."""
         step = self._pending.popleft()
-        count = len(next(iter(self.tensors[value] for value in step.inputs)))
+        given = {value: self.tensors[value] for value in step.inputs}
         parts = []
-        for start in range(0, count, _IMAGES):
-            batch = {value: self.tensors[value][start : start + _IMAGES] for value in step.inputs}
-            parts.append([keras.ops.convert_to_numpy(output) for output in step.run(batch)])
+        for part in batches(list(given.values())):
+            outputs = step.run({value: array[part] for value, array in given.items()})
+            parts.append([keras.ops.convert_to_numpy(output) for output in outputs])
         for value, arrays in zip(step.outputs, zip(*parts, strict=True), strict=True):
             if self._readers[value]:
                 self.tensors[value] = np.concatenate(arrays)
