@@ -10,7 +10,7 @@ import numpy as np
 
 from kgpc.conversion import units
 
-_RIDGE = 1e-3  # of the mean variance of the inputs
+_RIDGE = 1e-4  # of the mean variance of the inputs
 _PIXELS_A_STEP = 512
 _RATE = 0.01
 
@@ -37,10 +37,21 @@ def affine(normalization):
     return scale, (0.0 if beta is None else beta) - mean * scale
 
 
-def normalize(normalization, inputs):
-    """Gives a batch normalization the statistics of an array `(n, channels)`."""
-    normalization.moving_mean.assign(inputs.mean(axis=0))
-    normalization.moving_variance.assign(inputs.var(axis=0))
+def normalize(normalization, inputs, same=False):
+    """Gives a batch normalization the statistics of an array `(n, channels)`.
+
+    Args:
+        normalization: layer.
+        inputs: array.
+        same: bool, whether scale and offset change so that it computes what it did, where it has them.
+    """
+    scale, shift = affine(normalization)
+    mean, variance = inputs.mean(axis=0), inputs.var(axis=0)
+    normalization.moving_mean.assign(mean)
+    normalization.moving_variance.assign(variance)
+    if same and normalization.gamma is not None and normalization.beta is not None:
+        normalization.gamma.assign(scale * np.sqrt(variance + normalization.epsilon))
+        normalization.beta.assign(shift + scale * mean)
 
 
 class Fit:
@@ -70,27 +81,28 @@ class Fit:
             pre_activations: array `(n, filters)`, what the unit of the original has before its activation.
             target: array `(n, filters)`, what it returns.
         """
-        _, second = self.pair.stages()
+        stages = self.pair.stages()
+        columns = {}
+        for stage in stages:
+            ends = np.cumsum([step.operation.filters for step in stage])
+            columns |= {step: slice(end - step.operation.filters, end) for step, end in zip(stage, ends, strict=True)}
         order = self.pair.filter_order()
-        wanted, aim = (np.empty_like(target) for _ in range(2))
-        wanted[:, order], aim[:, order] = pre_activations, target
-        values, columns, start = {self.pair.inputs: inputs}, {}, 0
+        before, after = (np.empty_like(target) for _ in range(2))
+        before[:, order], after[:, order] = pre_activations, target
+        values, channels, missing = {self.pair.inputs: inputs}, {}, None
         for step, layer in zip(self.pair.steps, self._layers, strict=True):
             given, output = [values[value] for value in step.inputs], step.outputs[0]
-            mine = columns[output] = columns.get(step.inputs[0])
-            if hasattr(layer, "kernel"):
-                if second and step is second[0]:
-                    # The first ones' output is added in the end: what is missing then is what the second ones give.
-                    start, wanted = 0, target - self._added(values)
-                    aim = wanted
-                mine = columns[output] = slice(start, start + layer.filters)
-                start = mine.stop
-                values[output] = _fit(layer, self._normalization(step), given[0], wanted[:, mine])
+            channels[output] = columns.get(step, channels.get(step.inputs[0]))
+            if step in stages[1] and missing is None:
+                # The first ones' output is added in the end: what is missing then is what the second ones give.
+                before = after = missing = target - self._added(values)
+            if step in columns:
+                values[output] = _fit(layer, self._normalization(step), given[0], before[:, columns[step]])
                 continue
             if units.is_normalization(layer):
                 normalize(layer, given[0])
                 if not any(step is self._normalizing(each) for each in self.pair.steps):
-                    _fit_normalization(layer, given[0], aim[:, mine])
+                    _fit_normalization(layer, given[0], after[:, channels[output]])
             values[output] = _run(layer, given)
 
     def _added(self, values):
@@ -128,6 +140,15 @@ class Fit:
         rate = keras.optimizers.schedules.CosineDecay(_RATE, steps)
         self._model.compile(keras.optimizers.Adam(rate), lambda y, found: keras.ops.square((y - found) / scale))
         self._model.fit(inputs, target, batch_size=rows, shuffle=False, verbose=0)
+
+    def restate(self, inputs):
+        """Gives the normalizations the statistics of an array `(n, in_channels)`."""
+        values = {self.pair.inputs: inputs}
+        for step, layer in zip(self.pair.steps, self._layers, strict=True):
+            given = [values[value] for value in step.inputs]
+            if units.is_normalization(layer):
+                normalize(layer, given[0])
+            values[step.outputs[0]] = _run(layer, given)
 
     def predict(self, inputs):
         """The output in inference for an array `(n, in_channels)`, as an array `(n, filters)`."""
@@ -186,8 +207,9 @@ def _fit_normalization(layer, inputs, wanted):
     """Gives a normalization behind an activation the scale and shift that are best for each channel."""
     centred = inputs - inputs.mean(axis=0)
     if layer.gamma is not None:
-        slope = (centred * wanted).mean(axis=0) / (centred.var(axis=0) + layer.epsilon)
-        layer.gamma.assign(slope * np.sqrt(centred.var(axis=0) + layer.epsilon))
+        variance = centred.var(axis=0)
+        slope = (centred * wanted).mean(axis=0) / np.maximum(variance, 1e-12)
+        layer.gamma.assign(slope * np.sqrt(variance + layer.epsilon))
     if layer.beta is not None:
         layer.beta.assign(wanted.mean(axis=0))
 

@@ -71,7 +71,8 @@ class Pair:
                 stages[level].append(step)
                 level += 1
             depth.update(dict.fromkeys(step.outputs, level))
-        return stages
+        # As their outputs are concatenated: the second path last, wherever it is computed.
+        return tuple(sorted(stage, key=lambda step: step.name.endswith("_p2_conv")) for stage in stages)
 
     def filter_order(self):
         """For each channel of the output the filter of the first convolutions (side by side) that is added to it."""

@@ -99,7 +99,9 @@ class _Carrier:
                 if units.is_normalization(layer) and layer.trainable and id(layer) not in done:
                     done.add(id(layer))
                     values = self._converted.tensors[step.inputs[0]]
-                    normalize(layer, np.moveaxis(values, layer.axis, -1).reshape(-1, values.shape[layer.axis]))
+                    values = np.moveaxis(values, layer.axis, -1).reshape(-1, values.shape[layer.axis])
+                    # A unit was fitted as it is; the layers behind it are to see what they saw in the original.
+                    normalize(layer, values, same=id(layer) in self._fitted)
             end = self._ends.get(step)
             self._converted.advance()
             if end is not None:
@@ -119,6 +121,7 @@ class _Carrier:
         error = relative_error(fit.predict(flat[-aside:]), target[-aside:])
         if self._steps:
             fit.descend(flat[chosen], target[chosen], self._steps, self._seed)
+            fit.restate(flat[chosen])
         for layer, weights in fit.weights():
             layer.set_weights(weights)
         groups = next(step.operation.groups for step in pair.stages()[0])

@@ -34,15 +34,17 @@ from kgpc import D6, applications, conversion, datasets, training
 STARTS = ("random", "warm", "warm, distilled")
 SEEDS = (1, 2, 3)
 SCHEME = D6(16)
-SAMPLE = 600  # images that a warm start looks at
 RATE = 1e-3
 
 
 class FashionMNIST:
-    """MobileNet of keras.applications, half as wide, and clothes."""
+    """MobileNet of keras.applications, half as wide, and clothes.
+
+    A case says how many epochs of fine-tuning there are, on how many images, and how many a warm start looks at.
+    """
 
     network, data = "MobileNet 0.5 (keras.applications)", "Fashion-MNIST sample"
-    epochs, images = 6, 1_500
+    epochs, images, sample = 6, 1_500, 600
     recipe = training.Recipe(
         epochs=12,
         image_size=32,
@@ -81,7 +83,7 @@ class CIFAR10:
     """An ordinary network of the experiment "Does it hold?", and small photographs."""
 
     network, data = "MobileNet", "CIFAR-10 (JPEG copies)"
-    epochs, images = 3, 1_000
+    epochs, images, sample = 2, 640, 200
     recipe = FashionMNIST.recipe.replace(
         image_size=33,
         margin="edge",
@@ -99,8 +101,8 @@ class CIFAR10:
             input_shape=(size, size, 3), classes=10, scheme=D6(int(channels)), **arguments
         )
         self.original.load_weights(folder / "best.weights.h5")
-        self.x_train, self.y_train = _read(Path(options.images) / "train", 300)
-        self.x_test, self.y_test = _read(Path(options.images) / "test", 100)
+        self.x_train, self.y_train = _read(Path(options.images) / "train", 150)
+        self.x_test, self.y_test = _read(Path(options.images) / "test", 50)
 
 
 def _read(folder, per_class):
@@ -156,7 +158,7 @@ def measure(case, path, options):
         if (kind, seed) not in weights:
             student.set_weights(conversion.convert(original, SCHEME).get_weights())
             if kind == "warm":
-                sample = training.prepare(case.x_train[chosen[:SAMPLE]], recipe)
+                sample = training.prepare(case.x_train[chosen[: case.sample]], recipe)
                 carried = conversion.warm_start(student, original, sample, seed=seed)
                 seconds = time.perf_counter() - begin
                 print(f"warm start in {seconds:.0f} s, mean error {carried['error'].mean():.3f}", flush=True)
