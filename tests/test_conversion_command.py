@@ -21,7 +21,9 @@ def network():
     inputs = keras.Input((6, 6, 16), name="images")
     x = layers.Conv2D(32, 1, use_bias=False, name="conv_1")(inputs)
     x = layers.ReLU(6.0, name="relu_1")(layers.BatchNormalization(name="bn_1")(x))
-    inner = keras.Sequential([keras.Input((6, 6, 32)), layers.Conv2D(64, 1, activation="relu", name="conv_2")], name="inner")
+    inner = keras.Sequential(
+        [keras.Input((6, 6, 32)), layers.Conv2D(64, 1, activation="relu", name="conv_2")], name="inner"
+    )
     x = layers.Conv2D(64, 3, name="spatial")(inner(x)) * 2.0
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(inputs, layers.Dense(3, activation="softmax", name="top")(x), name="network")
@@ -51,7 +53,7 @@ def test_a_file_is_converted(stored, tmp_path, capsys):
         and "it is a classifier" not in printed
         and "it goes along with conv_1" in printed
     )
-    model, twin = keras.saving.load_model(stored), keras.saving.load_model(output)
+    model, twin = (keras.saving.load_model(path, compile=False) for path in (stored, output))
     expected = kgpc.convert(model, D6(4))
     assert [layer.name for layer in twin.layers] == [layer.name for layer in expected.layers]
     assert flops.trainable_parameters(twin) == flops.trainable_parameters(expected)
@@ -69,8 +71,8 @@ def test_a_file_is_converted(stored, tmp_path, capsys):
         (["--scheme", "D6v3(8)", "--layers", "conv_1"], {"scheme": D6v3(8), "layers": "conv_1"}),
         (["--scheme", "D6(4)", "--matching", "conv_[2-9]"], {"scheme": D6(4), "layers": re.compile("conv_[2-9]")}),
         (["--scheme", "D6(4)", "--min-channels", "32"], {"scheme": D6(4), "min_channels": 32}),
-        (["--scheme", " auto", "--budget", "0.95"], {"scheme": "auto", "budget": 0.95}),
-        (["--scheme", "D6v3", "--budget", "20200"], {"scheme": D6v3, "budget": 20200}),
+        (["--scheme", " auto", "--budget", "0.97"], {"scheme": "auto", "budget": 0.97}),
+        (["--scheme", "D6v3", "--budget", "38500"], {"scheme": D6v3, "budget": 38500}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -111,7 +113,7 @@ def test_activations_are_replaced(stored, tmp_path):
         (["--report", "--activation", "relu=swish", "tanh"], "--activation must be one name, or pairs"),
         (["--output", "{}/o.keras", "--min-channels", "999"], "nothing would change"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_options_get_one_line_and_write_nothing(options, message, stored, tmp_path, capsys):
     options = [option.format(tmp_path) for option in options]
@@ -185,11 +187,12 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_descriptions_are_refused(change, stored, tmp_path, capsys, monkeypatch):
-    path = altered(stored, tmp_path / "hostile.keras", change)
-    for name in ("system", "popen"):
-        monkeypatch.setattr(f"os.{name}", lambda *_: pytest.fail("executed"))
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_descriptions_are_refused(name, stored, tmp_path, capsys, monkeypatch):
+    path = altered(stored, tmp_path / "hostile.keras", HOSTILE[name])
+    if name not in ("another object", "nothing"):
+        # Refused before Keras sees it.
+        monkeypatch.setattr(keras.saving, "deserialize_keras_object", lambda *_, **__: pytest.fail("built"))
     assert run(path, "--scheme", "D6(4)", "--output", tmp_path / "out.keras") == 1
     error = capsys.readouterr().err.strip()
     assert "hostile.keras" in error and "\n" not in error
