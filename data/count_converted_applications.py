@@ -4,8 +4,8 @@
     python data/count_converted_applications.py [NETWORK ...]
 
 Counts all networks, or those that are named, and stores the rows in `data/benchmarks/keras-applications-converted.csv`;
-then writes `docs/group-any-network.md`. With --page the page alone. Networks are built at the size that they were made
-for, with 1000 classes and random weights, one at a time; nothing is computed with them.
+then writes the table into `docs/group-any-network.md`. With --page the page alone. Networks are built at the size that
+they were made for, with 1000 classes and random weights, one at a time; nothing is computed with them.
 """
 
 import argparse
@@ -21,7 +21,9 @@ from kgpc import files
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "data" / "benchmarks" / "keras-applications-converted.csv"
-PAGE, TEMPLATE = ROOT / "docs" / "group-any-network.md", ROOT / "data" / "group-any-network.txt"
+PAGE = ROOT / "docs" / "group-any-network.md"
+# What lies between these lines of the page is written anew.
+BEGIN, END = "<!-- written by data/count_converted_applications.py -->", "<!-- end of what is written -->"
 SCHEMES = (kgpc.D6(16), kgpc.D6(32))
 # Height and width that a network was made for, where that is not 224.
 SIZES = {
@@ -71,36 +73,45 @@ def count(name):
     return rows
 
 
-def page(table):
-    """The text of the page, with the table in its place."""
+def summary(table):
+    """What the page says of all networks, and a row for each of them."""
+    first = table[table["scheme"] == str(SCHEMES[0])]
+    converted = first[first["replaced_layers"] > 0]
+    left = converted["parameters_after"] / converted["parameters_before"]
+    untouched = sorted(first["network"][first["replaced_layers"] == 0])
     lines = [
-        "| network | input | parameters | D6(16) | | D6(32) | | multiply-adds | D6(16) | | D6(32) | | replaced |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"{len(converted)} of {len(first)} networks have layers that {SCHEMES[0]} groups; {' and '.join(untouched)} "
+        f"have no 1x1 convolution. The share of parameters left is {left.min():.0%} to {left.max():.0%}, in the median "
+        f"{left.median():.0%}, classifiers with 1000 classes included.",
+        "",
+        "| network | input | replaced | parameters | D6(16) | left | D6(32) | left "
+        "| multiply-adds | D6(16) | left | D6(32) | left |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, rows in table.groupby("network", sort=True):
         row = rows.iloc[0]
-        cells = [name, f"{row['input_px']}x{row['input_px']}"]
+        cells = [name, f"{row['input_px']}x{row['input_px']}", f"{row['replaced_layers']} of {row['pointwise_layers']}"]
         for column in ("parameters", "macs"):
             before = row[f"{column}_before"]
             cells.append(f"{before:,}")
             for after in rows[f"{column}_after"]:
                 cells += [f"{after:,}", f"{after / before:.1%}"]
-        cells.append(f"{row['replaced_layers']} of {row['pointwise_layers']}")
         lines.append(f"| {' | '.join(cells)} |")
-    first = table[table["scheme"] == str(SCHEMES[0])]
-    ratios = first["parameters_after"] / first["parameters_before"]
-    untouched = sorted(first["network"][first["replaced_layers"] == 0])
-    values = {
-        "TABLE": "\n".join(lines),
-        "NETWORKS": str(len(first)),
-        "CONVERTED": str(len(first) - len(untouched)),
-        "UNTOUCHED": " and ".join(untouched),
-        "MEDIAN": f"{ratios[first['replaced_layers'] > 0].median():.0%}",
-    }
-    text = TEMPLATE.read_text(encoding="utf-8")
-    for key, value in values.items():
-        text = text.replace(f"<{key}>", value)
-    return text
+    return "\n".join(lines)
+
+
+def page(table, text):
+    """The page with the table written anew.
+
+    Args:
+        table: what `stored` returns.
+        text: str, the page as it is.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{PAGE} must have the lines {BEGIN!r} and {END!r}.")
+    return f"{before}{BEGIN}\n\n{summary(table)}\n\n{END}{after}"
 
 
 def stored():
@@ -126,7 +137,7 @@ def main():
         files.write(TABLE, table.to_csv(index=False, lineterminator="\n"))
         keras.backend.clear_session()
         gc.collect()
-    files.write(PAGE, page(table))
+    files.write(PAGE, page(table, PAGE.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":
