@@ -32,9 +32,10 @@ PACKAGE, KERAS = (Path(module.__file__).parent for module in (kgpc, keras))
 ROOMS = [
     name for name in sorted(kgpc.__all__) if inspect.ismodule(getattr(kgpc, name)) and name != "tensorflow_settings"
 ]
-ROOMS += ["deploy", "resources", "timing"]
+ROOMS += ["conversion", "deploy", "resources", "timing"]
 # Results that functions return and nobody makes by hand; and Keras' own layers, with more speed or more checks.
 RESULTS = {
+    "conversion.Conversion",
     "datasets.Photograph",
     "flops.LayerCount",
     "paper.Run",
@@ -63,6 +64,13 @@ def model():
     x = keras.layers.Conv2D(4, 3)(inputs)
     x = keras.layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+
+
+@functools.cache
+def pointwise():
+    """A network with a pointwise convolution."""
+    inputs = keras.Input((8, 8, 4))
+    return keras.Model(inputs, keras.layers.Conv2D(2, 3)(keras.layers.Conv2D(8, 1, name="pointwise")(inputs)))
 
 
 @functools.cache
@@ -139,6 +147,8 @@ CALLS = {
     "comparison.accuracy_difference": lambda _: {"first": RIGHT, "second": RIGHT},
     "comparison.in_words": lambda _: {"difference": comparison.Interval(0, 0, 0), "first": "A", "second": "B"},
     "comparison.of_runs": lambda _: {"models": {"a": model()}, "evaluations": {"a": evaluation()}, "seconds": {"a": 1}},
+    "conversion.convert": lambda _: {"model": pointwise(), "scheme": D6(2)},
+    "conversion.plan": lambda _: {"model": pointwise(), "scheme": D6(2)},
     "datasets.DecodedOnDemand": lambda folder: {"sources": [photograph(folder)], "size": 8},
     "datasets.ImageDataset": lambda _: {
         name: getattr(data(), name) for name in ("name", "x_train", "y_train", "x_test", "y_test", "class_names")

@@ -52,7 +52,9 @@ def multiply_adds(call):
     layer = call.operation
     kind = next((kind for kind in type(layer).__mro__ if kind in _KERNELS), None)
     if kind is None:
-        return 0 if not layer.weights or isinstance(layer, _WITHOUT_PRODUCTS) else None
+        # Vectors scale and shift; what a layer of another kind does with a matrix is not known here.
+        vectors = all(len(weight.shape) < 2 for weight in layer.weights)
+        return 0 if vectors or isinstance(layer, _WITHOUT_PRODUCTS) else None
     positions = pixels(call, of_input=kind in _TRANSPOSED)
     kernels = [getattr(layer, name) for name in _KERNELS[kind]]
     return None if positions is None else positions * sum(math.prod(kernel.shape) for kernel in kernels)
