@@ -2,13 +2,12 @@
 
     python tests/benchmarks/warm_starts.py fashion --output FOLDER
     python tests/benchmarks/warm_starts.py cifar --output FOLDER --run RUN --images IMAGES
-    python tests/benchmarks/warm_starts.py --store FOLDER
 
 "fashion" trains MobileNet of keras.applications (alpha 0.5, 32x32 pixels) on the sample of Fashion-MNIST that comes
 along, and groups it. "cifar" groups the ordinary network of a finished run of the experiment "Does it hold?" (RUN is
 its folder, with config.json and best.weights.h5; IMAGES has the class folders train/ and test/). Runs that are in
-FOLDER are not repeated. `--store` writes the complete ones to data/benchmarks/warm-starts.csv, and the table and the
-figure of docs/warm-starts.md anew.
+FOLDER are not repeated. `python data/store_warm_starts.py FOLDER` stores the complete ones and writes their
+page, docs/warm-starts.md, anew.
 """
 
 import os
@@ -211,19 +210,17 @@ def measure(case, path, options):
 def main():
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", nargs="?", choices=["fashion", "cifar"])
+    parser.add_argument("case", choices=["fashion", "cifar"])
     parser.add_argument("--output", metavar="FOLDER", type=Path, default=Path("results/warm_starts"))
     parser.add_argument("--run", metavar="RUN", help="folder of the run whose network is grouped")
     parser.add_argument("--images", metavar="IMAGES", help="folder with train/ and test/")
     parser.add_argument("--most", metavar="N", type=int, default=99, help="trainings to run now")
-    parser.add_argument("--store", metavar="FOLDER", type=Path, help="add the results of an output folder to data/")
     options = parser.parse_args()
     if options.case == "cifar" and not (options.run and options.images):
         parser.error("cifar needs --run and --images")
     options.output.mkdir(parents=True, exist_ok=True)
-    if options.case:
-        kind = FashionMNIST if options.case == "fashion" else CIFAR10
-        measure(kind(options), options.output / "warm-starts.csv", options)
+    kind = FashionMNIST if options.case == "fashion" else CIFAR10
+    measure(kind(options), options.output / "warm-starts.csv", options)
 
 
 if __name__ == "__main__":
