@@ -74,6 +74,18 @@ def pointwise():
 
 
 @functools.cache
+def teacher():
+    """Another one."""
+    return keras.models.clone_model(model())
+
+
+@functools.cache
+def grouped():
+    """The grouped twin of `pointwise`."""
+    return kgpc.convert(pointwise(), D6(2))
+
+
+@functools.cache
 def data():
     """Twelve images of two classes for training, six for the test."""
     generator = np.random.default_rng(0)
@@ -121,6 +133,7 @@ MAPS = pd.DataFrame({"label": ["image"], "size": [32], "channels": [3], "kind": 
 INTERVALS = pd.DataFrame({"value": [1.0], "low": [0.0], "high": [3.0]}, index=["first"])
 AXES = {"xlabel": "epoch", "ylabel": "loss"}
 RIGHT = np.array([True, False, True])
+PATCHES = np.random.default_rng(0).normal(size=(8, 8, 8, 4)).astype("float32")
 MODEL_OPTIONS = {"weights": None, "input_shape": (32, 32, 3), "classes": 2}
 
 
@@ -148,7 +161,16 @@ CALLS = {
     "comparison.in_words": lambda _: {"difference": comparison.Interval(0, 0, 0), "first": "A", "second": "B"},
     "comparison.of_runs": lambda _: {"models": {"a": model()}, "evaluations": {"a": evaluation()}, "seconds": {"a": 1}},
     "conversion.convert": lambda _: {"model": pointwise(), "scheme": D6(2)},
+    "conversion.Distiller": lambda _: {"student": model(), "teacher": teacher()},
+    "conversion.distill": lambda _: {"student": model(), "teacher": teacher()},
     "conversion.plan": lambda _: {"model": pointwise(), "scheme": D6(2)},
+    "conversion.sensitivity": lambda _: {"model": pointwise(), "images": PATCHES, "channels_per_group": 2},
+    "conversion.warm_start": lambda _: {
+        "converted": grouped(),
+        "original": pointwise(),
+        "images": PATCHES,
+        "steps": 0,
+    },
     "datasets.DecodedOnDemand": lambda folder: {"sources": [photograph(folder)], "size": 8},
     "datasets.ImageDataset": lambda _: {
         name: getattr(data(), name) for name in ("name", "x_train", "y_train", "x_test", "y_test", "class_names")

@@ -6,8 +6,9 @@ Reference: Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural Net
 import keras
 from keras import ops
 
-from kgpc.arguments import number, received, shown
+from kgpc.arguments import number, received, shown, text
 from kgpc.conversion import outputs
+from kgpc.layers import checks
 
 # What a probability is at least taken for, so that it has a logarithm.
 _SMALLEST = 1e-30
@@ -43,10 +44,10 @@ def distill(
         teacher: Keras model for the same inputs and classes. It computes as in inference and is not changed.
         temperature: float > 0. Above 1, what the teacher says of the less probable classes counts more.
         label_weight: float in [0, 1], weight of the labels. At 0 the labels are not looked at in training.
-        optimizer: as in `compile`.
-        loss: of the labels, as in `compile`. None: cross-entropy with integer labels, or binary cross-entropy for
-            sigmoids, of probabilities or logits as the student has them.
-        metrics: as in `compile`, of the student.
+        optimizer: name of an optimizer, or a Keras optimizer.
+        loss: of the labels: name of a loss, a Keras loss, or a function. None: cross-entropy with integer labels, or
+            binary cross-entropy for sigmoids, of probabilities or logits as the student has them.
+        metrics: list of metrics as in `compile`, of the student, or None.
         student_outputs: "softmax", "sigmoid" or "logits" (of a softmax). None: what the last layers say.
         teacher_outputs: likewise. They may differ: a student with logits can learn from a teacher with a softmax.
         **compile_options: more arguments of `compile`.
@@ -56,10 +57,10 @@ def distill(
         arguments. What it saves is the student (`ModelCheckpoint` too).
 
     Raises:
-        TypeError: if a network is no Keras model, a number is none, or `loss` is for probabilities and the student has
-            logits.
-        ValueError: if the networks differ in their inputs or classes or are the same one, a number is out of range, or
-            a kind of outputs is unknown or cannot be found out.
+        TypeError: if a network is no Keras model, a number is none, or `metrics` are none.
+        ValueError: if the networks differ in their inputs or classes, have more than one output or share weights, a
+            number is out of range, a kind of outputs is unknown or cannot be found out, `optimizer` or `loss` is none
+            that Keras knows, or `loss` is for probabilities and the student has logits.
 
     Example:
 
@@ -69,6 +70,14 @@ def distill(
 
     Reference: Hinton, Vinyals, Dean 2015, arXiv:1503.02531.
     """
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        checks.found("optimizer", keras.optimizers.get, text("optimizer", optimizer))
+    if loss is not None and not callable(loss):
+        checks.found("loss", keras.losses.get, text("loss", loss))
+    if not (metrics is None or isinstance(metrics, list | tuple)) or not all(map(_is_metric, metrics or ())):
+        raise TypeError(
+            f"`metrics` must be a list of names, metrics or functions, or None. {received('metrics', metrics)}"
+        )
     trainer = Distiller(
         student,
         teacher,
@@ -88,6 +97,10 @@ def distill(
     metrics = list(metrics) if isinstance(metrics, tuple) else metrics
     trainer.compile(optimizer=optimizer, loss=loss, metrics=metrics, **compile_options)
     return trainer
+
+
+def _is_metric(metric):
+    return isinstance(metric, str | keras.metrics.Metric) or callable(metric)
 
 
 _cross_entropy = keras.losses.SparseCategoricalCrossentropy
@@ -134,7 +147,7 @@ class Distiller(keras.Model):
                 "Both networks must have exclusive classes, or both independent ones (sigmoids). "
                 f"Received: student_outputs={student_outputs!r}, teacher_outputs={teacher_outputs!r}."
             )
-        super().__init__(name=name)
+        super().__init__(name=text("name", name, empty=False))
         self.student, self.temperature, self.label_weight = student, temperature, label_weight
         self.student_outputs, self.teacher_outputs = student_outputs, teacher_outputs
         # A function and no attribute that Keras would follow: the teacher's weights are not the trainer's, neither to

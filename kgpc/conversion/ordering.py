@@ -19,7 +19,7 @@ from kgpc.conversion import units
 from kgpc.conversion.streams import Stream
 from kgpc.layers import BatchNormalization, DepthwiseConv2D
 
-_SWEEPS = 3
+_SWEEPS = 2
 _NORMALIZATIONS = (keras.layers.BatchNormalization, BatchNormalization)
 _DEPTHWISE = (keras.layers.DepthwiseConv2D, DepthwiseConv2D)
 _MIXING = (keras.layers.Conv2D, keras.layers.Dense)
@@ -232,14 +232,14 @@ def _swapped(order, classes, tables):
     of_position = of_position.reshape(-1)
     kinds = [np.flatnonzero(of_position == kind) for kind in range(of_position.max() + 1)]
     examples = [positions[0] for positions in kinds]
+    sorted_positions, starts = np.concatenate(kinds), np.cumsum([0] + [len(positions) for positions in kinds[:-1]])
     value = sum(table[:, groups[examples]] for table, groups in zip(tables, classes, strict=True))
     order, swapped = order.copy(), True
     while swapped:
         swapped = False
         # What it brings to move each channel to each kind of position, and for each two kinds the best swap.
         gain = value[order] - value[order, of_position][:, None]
-        best = np.full((len(kinds), len(kinds)), -np.inf)
-        np.maximum.at(best, of_position, gain)
+        best = np.maximum.reduceat(gain[sorted_positions], starts, axis=0)
         both = best + best.T
         np.fill_diagonal(both, 0.0)
         partners = both.argmax(axis=1)
