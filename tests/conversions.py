@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras import layers
 
 from kgpc.conversion import plan
 from kgpc.grouping import interleaved_order
@@ -20,6 +21,29 @@ def shake(model):
     return model
 
 
+def kinds():
+    """Every kind of layer that is replaced, in one network after the other."""
+    inputs = keras.Input((9, 7, 8), name="images")
+    x = layers.Conv2D(16, 1, use_bias=False, name="normalized")(inputs)
+    x = layers.ReLU(6.0, name="normalized_relu")(layers.BatchNormalization(momentum=0.7, name="normalized_bn")(x))
+    x = layers.Conv2D(16, 1, strides=(2, 1), padding="same", activation="swish", name="strided")(x)
+    x = layers.BatchNormalization(scale=False, epsilon=0.01, name="strided_bn")(x)
+    x = layers.Conv2D(24, 1, strides=2, name="linear")(x)
+    x = layers.Activation("gelu", name="linear_gelu")(x)
+    x = layers.BatchNormalization(center=False, name="linear_bn")(x)
+    x = layers.Dense(16, activation="tanh", name="dense")(x)
+    x = layers.SeparableConv2D(
+        32, 3, padding="same", strides=2, dilation_rate=1, depth_multiplier=2, activation="elu", name="separable"
+    )(x)
+    x = keras.ops.relu(layers.Conv2D(16, 1, name="by_function")(x))
+    x = layers.Conv2D(16, 1, activation="softmax", name="attention")(x)
+    x = layers.Reshape((-1, 16), name="positions")(x)
+    x = layers.LeakyReLU(0.1, name="leaky")(layers.Dense(32, use_bias=False, name="sequence")(x))
+    x = layers.BatchNormalization(name="sequence_bn")(x)
+    x = layers.Flatten(name="flat")(x)
+    return keras.Model(inputs, layers.Dense(5, activation="softmax", name="predictions")(x), name="kinds")
+
+
 def grouped_twin(model, scheme, **options):
     """A converted network that must compute what `model` computes, whose dense kernels lose their other numbers.
 
@@ -33,9 +57,9 @@ def grouped_twin(model, scheme, **options):
     for unit, new in conversion.subnetworks.items():
         (first,) = new.plan.first.paths
         assert new.plan.first.copied_channels == 0
-        layer, rows, columns = unit.layer, first.channels_per_group, first.filters // first.groups
-        name = "pointwise_kernel" if isinstance(layer, keras.layers.SeparableConv2D) else "kernel"
-        kernel = getattr(layer, name)
+        old, rows, columns = unit.layer, first.channels_per_group, first.filters // first.groups
+        name = "pointwise_kernel" if isinstance(old, layers.SeparableConv2D) else "kernel"
+        kernel = getattr(old, name)
         dense = keras.ops.convert_to_numpy(kernel).reshape(unit.in_channels, unit.filters)
         order = np.arange(unit.filters)
         if new.plan.interleave_step > 1 and new.plan.second is None:
@@ -49,7 +73,7 @@ def grouped_twin(model, scheme, **options):
         if new.plan.interleave_step > 1 and new.plan.second is None:
             order = np.array(interleaved_order(unit.filters, new.plan.interleave_step))
         where = np.argsort(order)
-        name = "pointwise_kernel" if isinstance(unit.layer, keras.layers.SeparableConv2D) else "kernel"
+        name = "pointwise_kernel" if isinstance(unit.layer, layers.SeparableConv2D) else "kernel"
         dense = keras.ops.convert_to_numpy(getattr(unit.layer, name)).reshape(unit.in_channels, unit.filters)[:, where]
         blocks = [
             part[rows]

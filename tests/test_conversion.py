@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conversions import grouped_twin, numbers, same, shake
+from conversions import grouped_twin, kinds, numbers, same, shake
 from keras import layers
 
 import kgpc
@@ -25,29 +25,6 @@ def check(model, inputs, scheme, **options):
     same(twin(inputs, training=True), model(inputs, training=True), 1e-4)
     same(twin(inputs, training=False), model(inputs, training=False), 1e-4)
     return conversion
-
-
-def kinds():
-    """Every kind of layer that is replaced, in one network after the other."""
-    inputs = keras.Input((9, 7, 8), name="images")
-    x = layers.Conv2D(16, 1, use_bias=False, name="normalized")(inputs)
-    x = layers.ReLU(6.0, name="normalized_relu")(layers.BatchNormalization(momentum=0.7, name="normalized_bn")(x))
-    x = layers.Conv2D(16, 1, strides=(2, 1), padding="same", activation="swish", name="strided")(x)
-    x = layers.BatchNormalization(scale=False, epsilon=0.01, name="strided_bn")(x)
-    x = layers.Conv2D(24, 1, strides=2, name="linear")(x)
-    x = layers.Activation("gelu", name="linear_gelu")(x)
-    x = layers.BatchNormalization(center=False, name="linear_bn")(x)
-    x = layers.Dense(16, activation="tanh", name="dense")(x)
-    x = layers.SeparableConv2D(
-        32, 3, padding="same", strides=2, dilation_rate=1, depth_multiplier=2, activation="elu", name="separable"
-    )(x)
-    x = keras.ops.relu(layers.Conv2D(16, 1, name="by_function")(x))
-    x = layers.Conv2D(16, 1, activation="softmax", name="attention")(x)
-    x = layers.Reshape((-1, 16), name="positions")(x)
-    x = layers.LeakyReLU(0.1, name="leaky")(layers.Dense(32, use_bias=False, name="sequence")(x))
-    x = layers.BatchNormalization(name="sequence_bn")(x)
-    x = layers.Flatten(name="flat")(x)
-    return keras.Model(inputs, layers.Dense(5, activation="softmax", name="predictions")(x), name="kinds")
 
 
 @pytest.mark.parametrize("scheme", [Grouped(4), D6(4)], ids=str)

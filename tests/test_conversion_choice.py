@@ -96,7 +96,7 @@ def test_what_cannot_be_replaced_is_left_alone_and_the_report_says_why():
         "low_rank": "it has LoRA weights",
         "whole_numbers": "it is quantized",
         "wrapped": "it is used inside 'each_image' too",
-        "each_image": "a TimeDistributed is no pointwise convolution",
+        "each_image": "a TimeDistributed is not entered",
         "of_five_axes": "its input has 5 axes",
         "embedding": "an Embedding is no pointwise convolution",
         "masked": "its input carries a mask",
@@ -226,6 +226,23 @@ def test_another_activation_takes_the_place_of_those_that_layers_have():
     twin = kgpc.convert(model, {"conv_2": D6(16), "conv_3": D6(128)}, activation="swish")
     assert twin.get_layer("conv_3").activation is keras.activations.silu
     same(twin.get_layer("conv_3").get_weights(), model.get_layer("conv_3").get_weights())
+
+
+def test_an_activation_that_several_layers_share_is_replaced_for_those_that_are_chosen():
+    relu = layers.ReLU(name="relu")
+    inputs = keras.Input((4, 4, 8))
+    x = relu(layers.Conv2D(8, 1, name="first")(inputs))
+    x = relu(layers.Conv2D(16, 1, name="second")(x))
+    x = relu(layers.Conv2D(8, 3, name="spatial")(relu(layers.Conv2D(4, 1, name="third")(x))))
+    model = keras.Model(inputs, layers.Conv2D(2, 3, padding="same")(x))
+    # The second has two groups; the first and the third stay ordinary, and are given the activation too.
+    twin = kgpc.convert(model, {"second": Grouped(4), re.compile("first|third"): Grouped(64)}, activation="tanh")
+    found = {layer.name: type(layer).__name__ for layer in twin.layers if "relu" in layer.name}
+    assert found == {"relu": "ReLU", "first_relu": "Activation", "third_relu": "Activation"}
+    x = layers.Activation("tanh")(model.get_layer("first")(inputs))
+    first = keras.Model(inputs, x)
+    images = numbers(0, 2, 4, 4, 8)
+    same(keras.Model(twin.input, twin.get_layer("first_relu").output)(images), first(images))
 
 
 def test_a_budget_is_kept_and_spent_where_it_saves_most():

@@ -152,6 +152,7 @@ later = ["cai", "conversion", "deploy", "timing"]
 assert not [name for name in later if f"kgpc.{name}" in sys.modules]
 assert set(later) <= set(dir(kgpc))
 assert [getattr(kgpc, name).__name__ for name in later] == [f"kgpc.{name}" for name in later]
+assert kgpc.convert is kgpc.conversion.convert
 assert kgpc.deploy.fold and not hasattr(kgpc, "nothing")
 """
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -181,33 +181,47 @@ def build(network, decisions, made, activations):
         for place in unit.places:
             calls[place.call] = new
             calls.update((call, graph.pass_on) for call in place.tail)
-    for each in decisions:
-        activation = activations(each.unit) if each.chosen and not each.replaced else None
-        if activation is not None:
-            _activate(each.unit, activation, calls, layers)
+    _activate(network, decisions, made, activations, calls, layers)
     model = graph.rewrite(network, layers=layers, calls=calls)
     for new in made.values():
         new.finish()
     for old, new in layers.items():
         new.set_weights(old.get_weights())
+        for weight, original in zip(new.weights, old.weights, strict=True):
+            weight.trainable = original.trainable
     return model
 
 
-def _activate(unit, activation, calls, layers):
-    """Gives an ordinary convolution that stays another activation."""
-    if units.own_activation(unit.layer):
-        config = {
-            **unit.layer.get_config(),
-            "activation": keras.activations.serialize(keras.activations.get(activation)),
-        }
-        layers[unit.layer] = type(unit.layer).from_config(config)
-    new = {}
-    for place in unit.places:
-        for call in place.tail:
-            operation = call.operation
-            if not units.is_normalization(operation):
-                policy = getattr(operation, "dtype_policy", unit.layer.dtype_policy)
-                name = operation.name
-                if name not in new:
-                    new[name] = subnetwork.Activation(activation, name=name, dtype=policy)
-                calls[call] = new[name]
+def _activate(network, decisions, made, activations, calls, layers):
+    """Adds to `calls` and `layers` what gives chosen layers that stay ordinary another activation."""
+    taken = {call.operation.name for level in network.graphs for call in level.calls}
+    taken.update(name for new in made.values() for name in names_of(new))
+    new = {}  # an activation layer that several layers share may have to be another one for each
+    for each in decisions:
+        activation = activations(each.unit) if each.chosen and not each.replaced else None
+        if activation is None:
+            continue
+        layer = each.unit.layer
+        if units.own_activation(layer):
+            replaced = keras.activations.serialize(keras.activations.get(activation))
+            layers[layer] = type(layer).from_config({**layer.get_config(), "activation": replaced})
+        for place in each.unit.places:
+            for call in place.tail:
+                operation = call.operation
+                if units.is_normalization(operation):
+                    continue
+                key = operation, layer
+                if key not in new:
+                    name = operation.name
+                    alone = network.count(operation) == len(each.unit.places)
+                    while not alone and name in taken:
+                        name = f"{layer.name}_{name}"
+                    taken.add(name)
+                    policy = getattr(operation, "dtype_policy", layer.dtype_policy)
+                    new[key] = subnetwork.Activation(activation, name=name, dtype=policy)
+                calls[call] = new[key]
+
+
+def names_of(new):
+    """Names of the layers that a `Subnetwork` makes."""
+    return [*subnetwork.names(new.unit, new.plan, new.name), *filter(None, [new.output_name])]

@@ -51,7 +51,9 @@ class Subnetwork:
     def finish(self):
         """Gives the layers that were kept inside, such as the depthwise half of a separable one, their weights."""
         if isinstance(self.unit.layer, keras.layers.SeparableConv2D):
-            self.layers[f"{self.name}_depthwise"].set_weights([self.unit.layer.depthwise_kernel])
+            # As a copy: JAX deletes the arrays of one model's variables when it trains it.
+            kernel = keras.ops.convert_to_numpy(self.unit.layer.depthwise_kernel)
+            self.layers[f"{self.name}_depthwise"].set_weights([kernel])
 
     def convolution(self, part):
         """The layer that computes one `kgpc.grouping.Convolution` of the plan."""

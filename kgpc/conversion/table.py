@@ -6,7 +6,7 @@ import keras
 import pandas as pd
 
 from kgpc import graph
-from kgpc.conversion import counts, decisions, subnetwork, units
+from kgpc.conversion import counts, decisions, units
 
 COLUMNS = (
     *("layer", "type", "replaced", "reason", "scheme", "in_channels", "filters", "groups"),
@@ -115,11 +115,9 @@ def _row(network, layer, path, others, of_layer, with_unit, made):
 def _made(each, made, path, normalizations):
     """Paths of the layers that take the place of a unit: its normalizations, or all others."""
     new = made[each.unit]
-    names = subnetwork.names(each.unit, each.plan, new.name)
-    names += [new.output_name] if new.output_name else []
     parts = [new.name + part.suffix for stage in each.plan.stages for part in stage.paths]
     normalizing = {f"{part}_bn" for part in parts} if each.unit.normalization is not None else set()
-    return tuple(path + name for name in names if (name in normalizing) == normalizations)
+    return tuple(path + name for name in decisions.names_of(new) if (name in normalizing) == normalizations)
 
 
 def _count(row, call, times, each):

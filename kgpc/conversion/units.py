@@ -156,6 +156,8 @@ def why_not_pointwise(layer):
     article = "an" if kind[0] in "AEIOU" else "a"
     if isinstance(layer, GroupedPointwiseConv2D):
         return "it is grouped already"
+    if any(isinstance(part, KINDS) for part in graph.parts(layer)):
+        return f"{article} {kind} is not entered"
     if not isinstance(layer, KINDS):
         return f"{article} {kind} is no pointwise convolution"
     if not graph.is_exactly(layer, *KINDS):
