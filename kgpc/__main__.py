@@ -22,7 +22,7 @@ def _module(name):
     return importlib.import_module(f"{package.__name__}.{name}")
 
 
-files, notebooks = _module("files"), _module("notebooks")
+convert_command, files, notebooks = _module("convert_command"), _module("files"), _module("notebooks")
 
 
 def parser():
@@ -35,6 +35,7 @@ def parser():
     _add_compare(commands)
     _add_measure_released(commands)
     _add_papers_notebooks(commands)
+    convert_command.add(commands)
     return parser
 
 

@@ -32,12 +32,13 @@ PACKAGE, KERAS = (Path(module.__file__).parent for module in (kgpc, keras))
 ROOMS = [
     name for name in sorted(kgpc.__all__) if inspect.ismodule(getattr(kgpc, name)) and name != "tensorflow_settings"
 ]
-ROOMS += ["deploy", "resources", "timing"]
+ROOMS += ["conversion", "deploy", "resources", "timing"]
 # Results that functions return and nobody makes by hand; and Keras' own layers, with more speed or more checks.
 RESULTS = {
     "cam.ClassScores",
     "cam.Curve",
     "cam.Randomization",
+    "conversion.Conversion",
     "datasets.Photograph",
     "figures.MovingFigure",
     "flops.LayerCount",
@@ -67,6 +68,25 @@ def model():
     x = keras.layers.Conv2D(4, 3)(inputs)
     x = keras.layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+
+
+@functools.cache
+def pointwise():
+    """A network with a pointwise convolution."""
+    inputs = keras.Input((8, 8, 4))
+    return keras.Model(inputs, keras.layers.Conv2D(2, 3)(keras.layers.Conv2D(8, 1, name="pointwise")(inputs)))
+
+
+@functools.cache
+def teacher():
+    """Another one."""
+    return keras.models.clone_model(model())
+
+
+@functools.cache
+def grouped():
+    """The grouped twin of `pointwise`."""
+    return kgpc.convert(pointwise(), D6(2))
 
 
 @functools.cache
@@ -128,6 +148,7 @@ PRICES = pd.DataFrame(
 ROOF = pd.DataFrame({"name": ["layer"], "kind": ["ordinary"], "intensity": [4.0], "rate": [1e9]})
 AXES = {"xlabel": "epoch", "ylabel": "loss"}
 RIGHT = np.array([True, False, True])
+PATCHES = np.random.default_rng(0).normal(size=(8, 8, 8, 4)).astype("float32")
 MODEL_OPTIONS = {"weights": None, "input_shape": (32, 32, 3), "classes": 2}
 
 
@@ -168,6 +189,17 @@ CALLS = {
     "comparison.accuracy_difference": lambda _: {"first": RIGHT, "second": RIGHT},
     "comparison.in_words": lambda _: {"difference": comparison.Interval(0, 0, 0), "first": "A", "second": "B"},
     "comparison.of_runs": lambda _: {"models": {"a": model()}, "evaluations": {"a": evaluation()}, "seconds": {"a": 1}},
+    "conversion.convert": lambda _: {"model": pointwise(), "scheme": D6(2)},
+    "conversion.Distiller": lambda _: {"student": model(), "teacher": teacher()},
+    "conversion.distill": lambda _: {"student": model(), "teacher": teacher()},
+    "conversion.plan": lambda _: {"model": pointwise(), "scheme": D6(2)},
+    "conversion.sensitivity": lambda _: {"model": pointwise(), "images": PATCHES, "channels_per_group": 2},
+    "conversion.warm_start": lambda _: {
+        "converted": grouped(),
+        "original": pointwise(),
+        "images": PATCHES,
+        "steps": 0,
+    },
     "datasets.DecodedOnDemand": lambda folder: {"sources": [photograph(folder)], "size": 8},
     "datasets.ImageDataset": lambda _: {
         name: getattr(data(), name) for name in ("name", "x_train", "y_train", "x_test", "y_test", "class_names")
