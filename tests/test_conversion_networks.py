@@ -140,20 +140,23 @@ def check_network(name, counting, tmp_path):
     flat = {layer.name for layer in twin._flatten_layers()}
     assert {path.split("/")[-1] for path in kept} <= flat
     images = 127 + 127 * numbers(0, 2, size, size, 3)
-    # A step without a compiled function: tracing takes longer than all else.
+    # Without compiled functions: tracing takes longer than all else.
     twin.compile(keras.optimizers.SGD(1e-3), "sparse_categorical_crossentropy", run_eagerly=True)
-    before = [keras.ops.convert_to_numpy(weight) for weight in twin.trainable_weights[-2:]]
-    assert np.isfinite(twin.train_on_batch(images, np.array([0, 3])))
-    after = [keras.ops.convert_to_numpy(weight) for weight in twin.trainable_weights[-2:]]
-    assert any((a != b).any() for a, b in zip(before, after, strict=True))
     expected = twin.predict_on_batch(images)
     assert expected.shape == (2, 4)
     np.testing.assert_allclose(expected.sum(axis=1), 1, atol=1e-4)
     twin.save(tmp_path / "twin.keras")
-    del twin
     loaded = keras.saving.load_model(tmp_path / "twin.keras", compile=False)
     loaded.compile(run_eagerly=True)
     np.testing.assert_array_equal(loaded.predict_on_batch(images), expected)
+    del loaded
+    # The step comes last: after it, moving statistics of two images explode in some of these networks, and in the
+    # originals as well.
+    before = [keras.ops.convert_to_numpy(weight) for weight in twin.trainable_weights[-2:]]
+    assert np.isfinite(twin.train_on_batch(images, np.array([0, 3])))
+    after = [keras.ops.convert_to_numpy(weight) for weight in twin.trainable_weights]
+    assert all(np.isfinite(value).all() for value in after)
+    assert any((a != b).any() for a, b in zip(before, after[-2:], strict=True))
 
 
 ORDINARY = ("MobileNetV2", "MobileNetV3Small", "ConvNeXtTiny")
