@@ -358,6 +358,14 @@ plots.table(
 )
 
 # %% [markdown]
+# The same, layer by layer. **Point at a layer**, tap it, or use the slider: its parameters and its multiply-adds light
+# up together. What is long among the parameters and hardly seen among the multiply-adds saves no time when it is
+# grouped.
+
+# %%
+kgpc.figures.layer_costs(layers)
+
+# %% [markdown]
 # Arithmetic sits in *expand and project*, and D6(16) leaves more of it than of the parameters: more than a third of the
 # whole. Why so much? Look at each 1×1 convolution by itself.
 

@@ -222,6 +222,12 @@ plots.show(
     "D6(24) and D6(12) rise together in a straight line, from 1,600 to 3,000.",
 )
 
+# %% [markdown]
+# Step through the units of a stage: channels pile up, and the number of groups jumps.
+
+# %%
+kgpc.figures.dense_units(first_channels, channels_per_group=(12, 24))
+
 # %% tags=["nbval-check-output"]
 rows = []
 for stage, count in (
