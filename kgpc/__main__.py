@@ -74,6 +74,17 @@ def _at_least_one(text):
     return int(text)
 
 
+def _minutes(text):
+    """The value of an option that is a number of minutes."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a number of minutes above 0, not {text!r}")
+    return value
+
+
 def execute_notebooks(options):
     """Executes notebooks into another folder, or updates them in place."""
     if options.update and options.profile != notebooks.DEFAULT_PROFILE:
@@ -172,6 +183,12 @@ def _add_rerun(commands):
         metavar="FOLDER",
         help="for the experiment: where train/CLASS/ and test/CLASS/ have the JPEG copies of CIFAR-10",
     )
+    command.add_argument(
+        "--minutes",
+        type=_minutes,
+        metavar="M",
+        help="for the experiment on a GPU that is there for so long: the longest trainings that fit, all at a time",
+    )
     command.add_argument("--epochs", type=int, metavar="N", help="other than the profile's")
     command.add_argument("--train-images", type=int, metavar="N", help="other than the profile's")
     command.add_argument("--ray", metavar="ADDRESS", help="train on a Ray cluster; local: start one here")
@@ -196,6 +213,8 @@ def rerun(options):
     }
     selection = {"profile": options.profile, **filters, "seeds": options.seeds, **changes}
     special = {name: getattr(options, name) for name in ("stages", "images", "ray", "cpus", "gpus")}
+    if options.minutes is not None:
+        return _rerun_on_gpu(options, {**filters, **changes, "seeds": options.seeds, "ray": options.ray})
     try:
         check_options(**selection, **special)
         if options.profile == "experiment" and options.list:
@@ -212,6 +231,26 @@ def rerun(options):
     counts = outcomes["outcome"].value_counts()
     print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
     return 1 if "failed" in counts else 0
+
+
+def _rerun_on_gpu(options, other):
+    """Trains what of the experiment fits the minutes that a GPU is there."""
+    given = [name for name, value in {**other, "stages": options.stages}.items() if value is not None]
+    needed = (options.output, options.images)
+    if options.profile != "experiment" or given or None in needed or options.list:
+        raise notebooks.UserError(
+            "--minutes goes with --profile experiment, --output and --images, and with nothing else."
+        )
+    from kgpc.paper import gpu_experiment
+
+    try:
+        table = gpu_experiment.perform(
+            _path("--output", options.output), _path("--images", options.images), options.minutes
+        )
+    except RuntimeError as error:
+        raise notebooks.UserError(error) from error
+    print(table[["name", "test_accuracy", "validation_loss", "training_seconds"]].to_string(index=False))
+    return 0
 
 
 def _add_compare(commands):
