@@ -330,6 +330,9 @@ def main(arguments=None):
     """Runs the command line and returns the exit code."""
     parser = argparse.ArgumentParser(prog="build_site.py", description="Build the site of the collection.")
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "site", help="default: build/site")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a folder's name may have letters that a terminal has not
     folder = parser.parse_args(arguments).folder.resolve()
     try:
         code = build(folder)

@@ -191,10 +191,12 @@ def test_nothing_is_written_where_a_folder_must_not_be_replaced(tmp_path, capsys
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no folder can be made below a device")
-def test_a_folder_that_cannot_be_made_is_named_in_a_line(capsys):
-    assert build_site.main(["/dev/null/site"]) == 1
-    error = capsys.readouterr().err
-    assert "/dev/null" in error and len(error.splitlines()) == 1
+def test_a_folder_that_cannot_be_made_is_named_in_a_line(monkeypatch):
+    shown_on = io.BytesIO()  # a terminal without umlauts
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(shown_on, "ascii", write_through=True))
+    assert build_site.main(["/dev/null/übersicht"]) == 1
+    error = shown_on.getvalue().decode("ascii")
+    assert r"/dev/null/\xfcbersicht" in error and len(error.splitlines()) == 1
 
 
 # Pages
