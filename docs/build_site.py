@@ -240,6 +240,17 @@ def check_page(path):
         raise ValueError(f"{path} begins with settings (---). Pages of the site have none.")
 
 
+def read_notebook(path):
+    """Returns the notebook in a file; a ValueError names the file if it is none."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # what a damaged file leads to depends on where nbformat notices it
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise ValueError(f"{path} is damaged, or no notebook: {reason}.") from error
+    return notebook
+
+
 def lay_out(folder, pictures):
     """Writes all sources of the site into a new folder, and the pictures of figures that move into another one.
 
@@ -254,7 +265,7 @@ def lay_out(folder, pictures):
         target.parent.mkdir(parents=True, exist_ok=True)
         check_page(path)
         if path.suffix == ".ipynb":
-            notebooks[path.stem] = notebook_content.shown(nbformat.read(path, as_version=4), path.name)
+            notebooks[path.stem] = notebook_content.shown(read_notebook(path), path.name)
             name_folded_cells(notebooks[path.stem])
             nbformat.write(pictures.placed(notebooks[path.stem]), target)
         elif path != DOCS / "index.md":
@@ -298,10 +309,13 @@ def main(arguments=None):
     """Runs the command line and returns the exit code."""
     parser = argparse.ArgumentParser(prog="build_site.py", description="Build the site of the collection.")
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "site", help="default: build/site")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a folder's name may have letters that a terminal has not
     folder = parser.parse_args(arguments).folder.resolve()
     try:
         code = build(folder)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     if code == 0:

@@ -13,6 +13,7 @@ import html
 import html.parser
 import io
 import re
+import zlib
 
 import nbformat
 from markdown_it import MarkdownIt
@@ -29,11 +30,12 @@ EMPTY_ELEMENTS = {"br"}
 ATTRIBUTES = {"border", "class", "colspan", "max", "rowspan", "scope", "style", "title", "value"}
 # What a table says of its own looks; a page has better colours, so the contents of this element are left out.
 LEFT_OUT = "style"
-STYLE = re.compile(r"[\w\s.,:;#%-]*")  # no parentheses: nothing is fetched or computed
+# No parentheses: nothing is fetched or computed. No position: nothing lies over the page.
+STYLE = re.compile(r"(?!.*\bposition\b)[\w\s.,:;#%-]*", re.IGNORECASE | re.DOTALL)
 
 
 def png(content):
-    """Returns a picture that is stored in a notebook, opened but not decoded.
+    """Returns a picture that is stored in a notebook.
 
     Args:
         content: str, a PNG in base64.
@@ -51,15 +53,22 @@ def png(content):
         raise ValueError("a picture is no PNG") from None
     if picture.width * picture.height > MOST_PIXELS:
         raise ValueError(f"a picture has {picture.width}x{picture.height} pixels, more than {MOST_PIXELS:,}")
+    try:
+        picture.load()
+    except (OSError, SyntaxError, ValueError, zlib.error) as error:
+        raise ValueError(f"a picture is damaged: {error}") from error
     return picture
 
 
 class _Rewriter(html.parser.HTMLParser):
-    """Writes HTML anew from the elements and attributes that are allowed, and refuses all others."""
+    """Writes HTML anew from the elements and attributes that are allowed, and refuses all others.
+
+    Every element that is begun is ended, and none else, so that what follows on the page stays where it is.
+    """
 
     def __init__(self):
         super().__init__(convert_charrefs=True)
-        self.written, self.left_out = [], 0
+        self.written, self.open, self.left_out = [], [], 0
 
     def handle_starttag(self, tag, attributes):
         if tag == LEFT_OUT:
@@ -73,6 +82,8 @@ class _Rewriter(html.parser.HTMLParser):
                 raise ValueError(f"an output has the HTML attribute {name}={value!r}")
             text += f' {name}="{html.escape(value or "")}"'
         self.written.append(f"<{tag}{text}>")
+        if tag not in EMPTY_ELEMENTS:
+            self.open.append(tag)
 
     def handle_startendtag(self, tag, attributes):
         self.handle_starttag(tag, attributes)
@@ -81,8 +92,17 @@ class _Rewriter(html.parser.HTMLParser):
     def handle_endtag(self, tag):
         if tag == LEFT_OUT:
             self.left_out = max(self.left_out - 1, 0)
-        elif tag in ELEMENTS - EMPTY_ELEMENTS:
-            self.written.append(f"</{tag}>")
+        elif tag in self.open:
+            while True:
+                ended = self.open.pop()
+                self.written.append(f"</{ended}>")
+                if ended == tag:
+                    break
+
+    def close(self):
+        super().close()
+        while self.open:
+            self.handle_endtag(self.open[-1])
 
     def handle_data(self, data):
         if not self.left_out:

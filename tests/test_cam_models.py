@@ -98,6 +98,52 @@ def test_models_within_models_have_the_maps_of_the_model_written_out(make, funct
             np.testing.assert_allclose(function(model, x, 1, layer=name, **options), expected, atol=1e-5)
 
 
+def negated_softmax(x):
+    return keras.ops.softmax(-x)
+
+
+def softer_softmax(x):
+    return keras.ops.softmax(x / 2)
+
+
+def ending(activation, *, apart, units=3):
+    """A model with an activation in its classifier, or in a layer of its own after it; the weights are the same."""
+    x = keras.Input((8, 6, 3))
+    y = head(features(x), units, None if apart else activation)
+    return random_weights(keras.Model(x, layers.Activation(activation, name="end")(y) if apart else y))
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("activation", [tf.nn.softmax, softer_softmax, keras.ops.softmax, "tanh", "hard_sigmoid"])
+def test_an_activation_that_keeps_the_order_of_the_logits_changes_nothing(activation, apart):
+    model, x = ending(activation, apart=apart), images()
+    expected = cam.class_activation_map(flat_model(), x, 2)
+    np.testing.assert_allclose(cam.class_activation_map(model, x, 2), expected, atol=1e-6)
+    assert expected.max() == 1
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("units", [1, 3])
+@pytest.mark.parametrize("activation", [negated_softmax, lambda x: keras.ops.sigmoid(-x), "silu", "gelu"])
+def test_an_activation_that_turns_the_order_round_is_refused_or_gradients_are_those_of_the_output(
+    activation, units, apart
+):
+    model, x = ending(activation, units=units, apart=apart), images()
+    where = "end" if apart else "classifier"
+    with pytest.raises(ValueError, match=f"has the activation '.+' in '{where}'"):
+        cam.class_activation_map(model, x, 0)
+    if activation is negated_softmax and units == 3:
+        maps = model.get_layer("second").output
+        both = keras.Model(model.input, [maps, model.output])
+        with tf.GradientTape() as tape:
+            features, outputs = both(x)
+            score = tf.reduce_sum(outputs[:, 1])
+        weights = tf.reduce_mean(tape.gradient(score, features), axis=(1, 2), keepdims=True)
+        expected = np.maximum(np.sum(features * weights, axis=-1), 0)
+        peaks = expected.max(axis=(1, 2), keepdims=True)
+        np.testing.assert_allclose(cam.grad_cam(model, x, 1), expected / np.where(peaks > 0, peaks, 1), atol=1e-4)
+
+
 def test_a_layer_within_a_model_is_named_by_its_path_or_alone():
     model = random_weights(in_sequential())
     x = images()

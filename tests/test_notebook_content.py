@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -81,6 +82,7 @@ def test_stored_notebooks_are_shown_as_they_are(path):
         "<style>p {}</style><script>alert(1)</script>",
         "<form action='//elsewhere'></form>",
         "<meta http-equiv='refresh' content='0;//elsewhere'>",
+        "<div style='Position: fixed; top: 0'>lies over the page</div>",
     ],
 )
 def test_html_that_a_browser_would_run_or_fetch_is_refused(text):
@@ -91,7 +93,10 @@ def test_html_that_a_browser_would_run_or_fetch_is_refused(text):
 def test_html_is_written_anew():
     text = '<div><style scoped>td > a {}</style><td style="text-align: right" title="a&quot;b">1 &lt; 2<br/></td>'
     written = shown(stored(text_html=text)).cells[0].outputs[0].data["text/html"]
-    assert written == '<div><td style="text-align: right" title="a&quot;b">1 &lt; 2<br></td>'
+    assert written == '<div><td style="text-align: right" title="a&quot;b">1 &lt; 2<br></td></div>'
+    # What ends elements of the page around it does not; what is not ended ends there.
+    written = shown(stored(text_html="</div></div><table><tr><td>1</table></div><b>2")).cells[0].outputs[0].data
+    assert written["text/html"] == "<table><tr><td>1</td></tr></table><b>2</b>"
 
 
 def with_figure(change=lambda data, metadata: None):
@@ -182,6 +187,20 @@ def test_a_picture_of_another_format_is_refused_and_starts_no_program(content, m
         shown(stored(image_png=encoded(content)))
 
 
+def test_a_damaged_picture_and_a_damaged_notebook_are_named(tmp_path):
+    noise = io.BytesIO()
+    Image.effect_noise((50, 50), 90).save(noise, format="png")
+    whole = noise.getvalue()
+    assert shown(stored(image_png=encoded(whole)))
+    for content in (whole[: len(whole) // 2], whole[:100] + bytes(9) + whole[109:]):
+        with pytest.raises(ValueError, match="cell 1: a picture is (damaged|no PNG)"):
+            shown(stored(image_png=encoded(content)))
+    for content in (b"", b"[" * 10_000, b"{}", b"\xff", b'{"cells": 3, "metadata": {}, "nbformat": 4}'):
+        (tmp_path / "00_odd.ipynb").write_bytes(content)
+        with pytest.raises(ValueError, match="00_odd.ipynb is damaged, or no notebook"):
+            build_site.read_notebook(tmp_path / "00_odd.ipynb")
+
+
 def test_a_picture_that_would_fill_the_memory_is_refused_before_it_is_decoded():
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", len(header)) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
@@ -240,6 +259,15 @@ def test_nothing_is_written_where_a_folder_must_not_be_replaced(tmp_path, capsys
     assert build_site.main([str(tmp_path / "site")]) == 1
     assert f"{folder} has files that this command did not make" in capsys.readouterr().err
     assert list(tmp_path.rglob("*")) == [folder, folder / "chapter.txt"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no folder can be made below a device")
+def test_a_folder_that_cannot_be_made_is_named_in_a_line(monkeypatch):
+    shown_on = io.BytesIO()  # a terminal without umlauts
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(shown_on, "ascii", write_through=True))
+    assert build_site.main(["/dev/null/übersicht"]) == 1
+    error = shown_on.getvalue().decode("ascii")
+    assert r"/dev/null/\xfcbersicht" in error and len(error.splitlines()) == 1
 
 
 # Pages

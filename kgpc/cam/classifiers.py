@@ -21,6 +21,11 @@ _AFTER_CLASSIFIER = (
     keras.layers.Reshape,
     keras.layers.Flatten,
 )
+# Activations of Keras that are larger where the logit is.
+_IN_ORDER = (
+    *("linear", "softmax", "log_softmax", "sparsemax", "sigmoid", "log_sigmoid", "hard_sigmoid", "tanh", "hard_tanh"),
+    *("softplus", "softsign", "relu", "relu6", "elu", "selu", "celu", "exponential"),
+)
 _GLOBAL_POOLINGS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 
 
@@ -40,14 +45,19 @@ class Classifier:
     input: Value
 
     @property
+    def units(self):
+        """How many output units it has."""
+        return self._kernel().shape[-1]
+
+    @property
     def classes(self):
         """How many classes it tells apart."""
-        return max(2, self._kernel().shape[-1])
+        return max(2, self.units)
 
     @property
     def one_unit(self):
         """Whether it has one output unit."""
-        return self._kernel().shape[-1] == 1
+        return self.units == 1
 
     @property
     def reads_one_vector(self):
@@ -112,21 +122,55 @@ def _as_classifier(step):
 
 def classifier_at_the_end(unrolled):
     """The classifier that a model ends in, or None."""
+    return _end(unrolled)[0]
+
+
+def _end(unrolled):
+    """The classifier that a model ends in, or None; and what it ends in instead, in words."""
     step = unrolled.outputs[0].step
+    activations = []
     while step is not None and is_exactly(step.operation, *_AFTER_CLASSIFIER) and len(step.inputs) == 1:
+        activations.append((step, getattr(step.operation, "activation", None)))
         step = step.inputs[0].step
     found = None if step is None else _as_classifier(step)
-    return found if found is not None and found.reads_one_vector else None
+    if found is None or not found.reads_one_vector:
+        return None, f"ends in {unrolled.outputs[0].name!r}"
+    for where, activation in [*activations, (step, found.layer.activation)]:
+        if activation is not None and not _keeps_order(activation, found.units):
+            name = getattr(activation, "__name__", type(activation).__name__)
+            return None, f"has the activation {name!r} in {where.name!r}, whose largest value is not that of the logits"
+    return found, ""
+
+
+def _keeps_order(activation, units):
+    """Whether what an activation makes of logits is larger where the logit is, as far as a few hundred of them tell.
+
+    With softmax of the negated logits, say, the class with the largest probability is the one with the least evidence.
+    """
+    if any(activation is getattr(keras.activations, name, None) for name in _IN_ORDER):
+        return True
+    generator = np.random.default_rng(0)
+    logits = np.concatenate([generator.normal(0, scale, (64, max(units, 1))) for scale in (0.1, 1, 4)])
+    logits = np.sort(logits.astype("float32"), axis=-1 if units > 1 else 0)
+    try:
+        values = to_numpy(activation(ops.convert_to_tensor(logits))).astype("float64")
+    except Exception:  # whatever a function that was made for another shape raises
+        return False
+    if values.shape != logits.shape or not np.isfinite(values).all():
+        return False
+    steps = np.diff(values, axis=-1 if units > 1 else 0)
+    rounding = 1e-6 * np.abs(values).max()
+    return bool((steps >= -rounding).all() and (steps > rounding).any())
 
 
 def linear_head(unrolled):
     """The maps before global average pooling, and the classifier that is linear on the pooled maps."""
     name = unrolled.model.name
-    classifier = classifier_at_the_end(unrolled)
+    classifier, instead = _end(unrolled)
     if classifier is None:
         raise ValueError(
-            "`model` must end in a dense layer or a 1x1 convolution as its classifier. "
-            f"Received: {name!r}, which ends in {unrolled.outputs[0].name!r}."
+            "`model` must end in a dense layer or a 1x1 convolution as its classifier, and an activation that keeps "
+            f"the order of its logits. Received: {name!r}, which {instead}."
         )
     step = classifier.input.step
     while step is not None and is_exactly(step.operation, *_AFTER_POOLING) and len(step.inputs) == 1:
