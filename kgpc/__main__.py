@@ -22,7 +22,7 @@ def _module(name):
     return importlib.import_module(f"{package.__name__}.{name}")
 
 
-files, notebooks = _module("files"), _module("notebooks")
+files, notebooks, export_command = _module("files"), _module("notebooks"), _module("export_command")
 
 
 def parser():
@@ -34,6 +34,7 @@ def parser():
     _add_rerun(commands)
     _add_compare(commands)
     _add_papers_notebooks(commands)
+    export_command.add(commands, export)
     return parser
 
 
@@ -277,6 +278,11 @@ def list_papers_notebooks(options):
     else:
         print(papers_notebooks.as_text(table).to_string(index=False))
     return 0
+
+
+def export(options):
+    """Writes a model as a file for another runtime."""
+    return export_command.run(options, _path, notebooks.UserError)
 
 
 def main(arguments=None):

@@ -2,8 +2,8 @@
 
 - `folding`: batch normalization folded into the layers beside it.
 - `exporting`: LiteRT and ONNX files that were run and compared before they are kept. `formulation` writes grouped
-  convolutions as a runtime is fast at them, `conversion` makes the bytes, `runtimes` runs them, `verification` compares,
-  and `card` describes the JSON file beside them.
+  convolutions as a runtime is fast at them, `conversion` makes the bytes, `runtimes` runs them, `verification`
+  compares, and `card` describes the JSON file beside them.
 - `measuring`: bytes, memory and time of such files.
 
 Writing and running files needs the extra `deploy`: `pip install "kgpc[deploy]"`.

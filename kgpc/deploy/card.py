@@ -83,7 +83,8 @@ def values(name, content, exported, shapes, runtime, class_names, preprocessing)
         exported: `kgpc.deploy.Exported`.
         shapes: pair of tuples, of the input and the output.
         runtime: the file in its runtime.
-        class_names, preprocessing: as checked here.
+        class_names: list of str or None, as checked here.
+        preprocessing: dict or None, as checked here.
     """
     verified = {
         key: getattr(exported, key)

@@ -17,18 +17,21 @@ from kgpc.files import path_argument
 _WARMUP = 3
 
 # Runs in a process of its own that imports a runtime and nothing else; prints by how many bytes its memory grew, at the
-# most, between the import of the runtime and the end of the second prediction.
+# most, between the import of the runtime and the end of the second prediction. Linux says what a process had at the
+# most since it began; what `resource` says would be that of the process which started it.
 _PEAK = """
-import json, resource, sys
+import json, re, sys
 import numpy as np
+def kilobytes(key):
+    with open("/proc/self/status") as status:
+        return int(re.search(key + r":\\s+(\\d+) kB", status.read())[1])
 path, kind, shape = json.loads(sys.argv[1])
 images = np.random.default_rng(0).random(shape, dtype="float32")
 if kind == "litert":
     from ai_edge_litert.interpreter import Interpreter
 else:
     import onnxruntime
-unit = 1 if sys.platform == "darwin" else 1024
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = kilobytes("VmRSS")
 if kind == "litert":
     interpreter = Interpreter(model_path=path, num_threads=1)
     (given,) = interpreter.get_input_details()
@@ -45,7 +48,7 @@ else:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     for _ in range(2):
         session.run(None, {session.get_inputs()[0].name: images})
-print(json.dumps(unit * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)))
+print(1024 * (kilobytes("VmHWM") - before))
 """
 
 
@@ -62,7 +65,7 @@ def measure(paths, rounds=25, memory=True):
         - `file`: str, its name; `runtime`: str, what ran it, with the version.
         - `bytes`: int, on the disk.
         - `peak_bytes`: int, by how much the memory of a process grows at the most that loads the file and predicts;
-          NaN where that was not asked for or cannot be measured.
+          NaN where that was not asked for, and on systems other than Linux.
         - `median_ms`, `lower_quartile_ms`, `upper_quartile_ms`: float, milliseconds of one prediction by the clock.
         - `cpu_ms`: float, median milliseconds that the processor worked for it. As long as the clock's on a computer
           that does nothing else, and hardly longer on one that does, where the clock's mean little.
@@ -109,7 +112,9 @@ def _checked(argument, path):
     if not path.is_file():
         raise FileNotFoundError(f"`{argument}` must be a file. There is none at {path}.")
     if runtimes.missing(format):
-        raise ModuleNotFoundError(f'{path.name} needs {", ".join(runtimes.missing(format))}: pip install "kgpc[deploy]"')
+        raise ModuleNotFoundError(
+            f'{path.name} needs {", ".join(runtimes.missing(format))}: pip install "kgpc[deploy]"'
+        )
     return path
 
 

@@ -87,7 +87,9 @@ def why_refused(found, precision, tolerance=None, agreement=None, accuracy_loss=
     Args:
         found: `Comparison`.
         precision: str, whose limits hold where None is given.
-        tolerance, agreement, accuracy_loss: float or None, other limits.
+        tolerance: float or None, another limit.
+        agreement: float or None, another limit.
+        accuracy_loss: float or None, another limit.
     """
     tolerance = TOLERANCE[precision] if tolerance is None else tolerance
     agreement = AGREEMENT[precision] if agreement is None else agreement
