@@ -24,7 +24,7 @@ FORMATS = [("litert", "float32"), ("litert", "float16"), ("litert", "dynamic"), 
 
 @pytest.fixture(scope="module")
 def model():
-    """A grouped network of one unit, with an interleaving between two grouped convolutions and Keras' own grouped one."""
+    """A network with an interleaving between two grouped convolutions, and with Keras' own grouped one."""
     inputs = keras.Input((12, 12, 3))
     x = keras.layers.Conv2D(96, 3, strides=2, use_bias=False)(inputs)
     x = layers.BatchNormalization()(x)
@@ -34,7 +34,15 @@ def model():
     x = keras.layers.GlobalAveragePooling2D()(x)
     model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax", name="classes")(x))
     generator = np.random.default_rng(0)
-    model.set_weights([generator.normal(size=weight.shape) * 0.3 + 0.3 for weight in model.get_weights()])
+    for layer in model.layers:
+        layer.set_weights(
+            [
+                generator.uniform(0.5, 1.5, weight.shape)
+                if weight.name in ("gamma", "moving_variance")
+                else generator.normal(size=weight.shape) * (0.1 if len(weight.shape) == 1 else 0.25)
+                for weight in layer.weights
+            ]
+        )
     return model
 
 

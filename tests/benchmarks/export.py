@@ -160,9 +160,8 @@ def table(options, done):
 def measured_pair(made, size, options, done):
     """Yields rows for one pair of networks; `made` has for each how to make it, its images and its labels."""
     names = list(made)
-    for name in names:
-        if options.only and not any(part in name for part in options.only):
-            return
+    if options.only and not any(part in each for part in options.only for each in names):
+        return
     if all((name, *kind) in done for name in names for kind in KINDS_OF_FILES):
         return
     found = {name: of_network(name, *made[name], options.work) for name in names}
@@ -195,18 +194,19 @@ def formulations(options, done):
         for format, ways in WAYS.items():
             if all((name, format, *way) in done for way in ways):
                 continue
-            paths, models = {}, {}
-            for label, network, way in [(ordinary, make_ordinary, (None, None))] + [(way, make, way) for way in ways]:
+            paths, cases = {}, [(ordinary, make_ordinary, (None, None)), *((str(way), make, way) for way in ways)]
+            for label, network, way in cases:
                 stem = ordinary if label == ordinary else f"{name}-{'-'.join(way)}"
                 path = options.work / (f"formulation-{stem}".replace(" ", "-") + runtimes.SUFFIXES[format])
-
-                def model(network=network):
-                    return (
-                        models.setdefault(network, with_values(network())) if network not in models else models[network]
-                    )
-
-                exported(model, path, images=scaled(stem, real), grouped=way[0], interleaving=way[1])
-                paths[str(label)] = path
+                images = scaled(stem, real)
+                exported(
+                    lambda network=network: with_values(network()),
+                    path,
+                    images=images,
+                    grouped=way[0],
+                    interleaving=way[1],
+                )
+                paths[label] = path
             times = deploy.measure(paths, options.rounds, memory=False).set_index("file")
             for way in ways:
                 row = times.loc[str(way)].to_dict()
