@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 import kgpc
-from kgpc import D6, applications, comparison, datasets, paper, plots, training
+from kgpc import D6, applications, comparison, datasets, deploy, paper, plots, training
 
 PACKAGE, KERAS = (Path(module.__file__).parent for module in (kgpc, keras))
 
@@ -36,6 +36,7 @@ ROOMS += ["deploy", "resources", "timing"]
 # Results that functions return and nobody makes by hand; and Keras' own layers, with more speed or more checks.
 RESULTS = {
     "datasets.Photograph",
+    "deploy.Exported",
     "flops.LayerCount",
     "paper.Run",
     "plots.CaptionedTable",
@@ -107,6 +108,14 @@ def weights(folder):
     return path
 
 
+def exported(folder):
+    """A file of ONNX that computes what `model` computes."""
+    path = folder / "exported.onnx"
+    if not path.exists():
+        deploy.export(model(), path, images=data().x_test / 255)
+    return path
+
+
 PARTS = pd.DataFrame({"pointwise": [90.0, 10.0], "depthwise": [10.0, 10.0]}, index=["large", "small"])
 POINTS = pd.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})
 MAPS = pd.DataFrame({"label": ["image"], "size": [32], "channels": [3], "kind": [""]})
@@ -152,7 +161,9 @@ CALLS = {
     "datasets.read_image": lambda folder: {"path": photograph(folder), "image_size": 8},
     "datasets.stratified_indices": lambda _: {"labels": data().y_train, "per_class": 1},
     "datasets.train_validation_split": lambda _: {"images": data().x_train, "labels": data().y_train},
+    "deploy.export": lambda folder: {"model": model(), "path": folder / "a.onnx", "images": data().x_test / 255},
     "deploy.fold": lambda _: {"model": model()},
+    "deploy.measure": lambda folder: {"paths": {"a": exported(folder)}, "rounds": 1, "memory": False},
     "flops.layer_counts": lambda _: {"model": model()},
     "flops.layer_table": lambda _: {"model": model()},
     "flops.macs": lambda _: {"model": model()},

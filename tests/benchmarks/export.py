@@ -4,12 +4,12 @@
     python tests/benchmarks/export.py formulations --rounds 50
     python tests/benchmarks/export.py table --again      the rows that are there already, too
 
-The tables go to data/benchmarks/export-formulations.csv and export-table.csv. A row that is there is not measured
-again without --again; exported files and trained networks stay in the folder --work and are used again. Files are
-measured in turns, one thread each; `cpu_ms` is what the processor worked, which other programs hardly change,
-`median_ms` what the clock says, which they do. Networks at 224 pixels have random weights: their time and size are
-those of trained ones. The small networks for the accuracy are trained here, on the sample of Fashion-MNIST that comes
-along, for a minute: they are demonstrations.
+The tables go to data/benchmarks/export-formulations.csv and export-table.csv, and into docs/to-a-phone.md. A row that
+is there is not measured again without --again; exported files and trained networks stay in the folder --work and are
+used again. Files are measured in turns, one thread each; `cpu_ms` is what the processor worked, which other programs hardly
+change, `median_ms` what the clock says, which they do. Networks at 224 pixels have random weights: their time and size
+are those of trained ones. The small networks for the accuracy are trained here, on the sample of Fashion-MNIST that
+comes along, for a minute: they are demonstrations.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from kgpc import applications, datasets, deploy, files, training
 from kgpc.deploy import formulation, runtimes
 
 KINDS = ("formulations", "table")
+PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "to-a-phone.md"
 DATA = pathlib.Path(__file__).resolve().parents[2] / "data" / "benchmarks"
 SIZE = 224
 FULL = {"weights": None, "classes": 10, "input_shape": (SIZE, SIZE, 3)}
@@ -241,6 +242,65 @@ def stored(path, rows, keys):
     files.write(path, together.to_csv(index=False, lineterminator="\n"))
 
 
+def _markdown(frame):
+    """A table of texts as Markdown."""
+    lines = [list(frame.columns), ["---"] * frame.shape[1], *frame.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def table_as_text(frame):
+    """The table as the page shows it."""
+
+    def text(row):
+        clock = f"{row.median_ms:.3g} ({row.lower_quartile_ms:.3g} to {row.upper_quartile_ms:.3g})"
+        accuracy = f"{100 * row.accuracy:.1f}% ({100 * row.keras_accuracy:.1f}%)" if row.trained else ""
+        return {
+            "network": row.network,
+            "file": f"{row.format} {row.precision}{'' if row.folded else ' unfolded'}",
+            "kB": f"{row.bytes / 1000:,.0f}",
+            "kB, of ordinary": f"{row.bytes_ratio:.2f}",
+            "memory, kB": f"{row.peak_bytes / 1000:,.0f}",
+            "CPU ms": f"{row.cpu_ms:.3g}",
+            "CPU, of ordinary": f"{row.cpu_ratio:.2f}",
+            "clock ms": clock,
+            "same class": f"{100 * row.agreement:.1f}%",
+            "difference": f"{row.largest_difference:.1g}",
+            "accuracy (Keras)": accuracy,
+        }
+
+    return pd.DataFrame([text(row) for row in frame.itertuples()])
+
+
+def formulations_as_text(frame):
+    """The ways to write a network as the page shows them."""
+
+    def text(row):
+        return {
+            "network": row.network,
+            "runtime": row.runtime,
+            "grouped": row.grouped,
+            "interleaving": row.interleaving,
+            "CPU ms": f"{row.cpu_ms:.3g}",
+            "of ordinary": f"{row.cpu_ratio:.2f}",
+            "kB": f"{row.bytes / 1000:,.0f}",
+            "kB, of ordinary": f"{row.bytes_ratio:.2f}",
+        }
+
+    ordered = frame.sort_values(["network", "format", "cpu_ratio"], kind="stable", ascending=[False, True, True])
+    return pd.DataFrame([text(row) for row in ordered.itertuples()])
+
+
+def with_tables(page, folder=DATA):
+    """The text of the page with the tables that the folder has in their places."""
+    for name, as_text in (("export-table", table_as_text), ("export-formulations", formulations_as_text)):
+        if (folder / f"{name}.csv").exists():
+            begin = f"<!-- begin: {name} -->\n"
+            before, _, after = page.partition(begin)
+            after = after[after.index("<!-- end -->") :]
+            page = f"{before}{begin}\n{_markdown(as_text(pd.read_csv(folder / f'{name}.csv')))}\n\n{after}"
+    return page
+
+
 def main(arguments=None):
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -266,6 +326,8 @@ def main(arguments=None):
         for row in {"table": table, "formulations": formulations}[kind](options, done):
             stored(path, [row], keys)
             print(*(row[key] for key in keys), f"{row['cpu_ms']:.2f} ms", f"{row['cpu_ratio']:.2f}", flush=True)
+    if options.output == DATA:
+        files.write(PAGE, with_tables(PAGE.read_text(encoding="utf-8")))
     return 0
 
 
