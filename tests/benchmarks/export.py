@@ -1,21 +1,24 @@
 """Measures exported files: how grouped convolutions are best written, and what each format costs.
 
-    python tests/benchmarks/export.py                    both tables (two processor cores: about ten minutes)
+    python tests/benchmarks/export.py                    everything (two processor cores: about ten minutes)
     python tests/benchmarks/export.py formulations --rounds 50
     python tests/benchmarks/export.py table --again      the rows that are there already, too
 
-The tables go to data/benchmarks/export-formulations.csv and export-table.csv, and into docs/to-a-phone.md. A row that
-is there is not measured again without --again; exported files and trained networks stay in the folder --work and are
-used again. Files are measured in turns, one thread each; `cpu_ms` is what the processor worked, which other programs hardly
-change, `median_ms` what the clock says, which they do. Networks at 224 pixels have random weights: their time and size
-are those of trained ones. The small networks for the accuracy are trained here, on the sample of Fashion-MNIST that
-comes along, for a minute: they are demonstrations.
+The tables go to data/benchmarks/export-formulations.csv, export-table.csv and export-profile.csv, and into docs/to-a-
+phone.md. A row that is there is not measured again without --again; exported files and trained networks stay in the
+folder --work and are used again. Files are measured in turns, one thread each; `cpu_ms` is what the processor worked,
+which other programs hardly change, `median_ms` what the clock says, which they do. Networks at 224 pixels have random
+weights: their time and size are those of trained ones. The small networks for the accuracy are trained here, on the
+sample of Fashion- MNIST that comes along, for a minute: they are demonstrations.
 """
 
 import argparse
+import collections
+import json
 import os
 import pathlib
 import sys
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -30,7 +33,7 @@ import pandas as pd
 from kgpc import applications, datasets, deploy, files, training
 from kgpc.deploy import formulation, runtimes
 
-KINDS = ("formulations", "table")
+KINDS = ("formulations", "table", "profile")
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "to-a-phone.md"
 DATA = pathlib.Path(__file__).resolve().parents[2] / "data" / "benchmarks"
 SIZE = 224
@@ -46,10 +49,10 @@ PAIRS = (
         "kEffNet-B0 16ch": lambda: applications.kEfficientNetB0(scheme=kgpc.D6(16), **FULL),
     },
 )
-# The trained pair: half as wide, with one stride less, for images of 32 pixels.
-SMALL = {"alpha": 0.5, "skip_stride_cnt": 0}
+# The trained pair: half as wide, for images of 32 pixels.
+SMALL = {"alpha": 0.5}
 TRAINED = {"MobileNet 0.5, 32 px": None, "kMobileNet 0.5 16ch, 32 px": kgpc.D6(16)}
-RECIPE = training.QUICK.replace(epochs=8, batch_size=32, validation_fraction=0.1, seed=1)
+RECIPE = training.QUICK.replace(epochs=6, batch_size=32, validation_fraction=0.1, seed=1)
 # Files of the table: format, precision, whether folded.
 KINDS_OF_FILES = (
     ("litert", "float32", False),
@@ -225,7 +228,47 @@ def formulations(options, done):
         keras.backend.clear_session()
 
 
+# What ONNX Runtime's operations do, by their names.
+DOING = {
+    "Conv": "convolutions",
+    "FusedConv": "convolutions",
+    "QuickGelu": "activations",
+    "Sigmoid": "activations",
+    "Clip": "activations",
+    "Gather": "interleaving and changes of layout",
+    "ReorderInput": "interleaving and changes of layout",
+    "ReorderOutput": "interleaving and changes of layout",
+    "Transpose": "interleaving and changes of layout",
+}
+
+
+def profile(options, done):
+    """Yields where the time of an ONNX file goes: the fastest run of each operation, summed by what it does."""
+    real = photographs()
+    for pair in PAIRS:
+        for name, make in pair.items():
+            if (name,) in done or options.only and not any(part in name for part in options.only):
+                continue
+            path = options.work / (f"{name}-float32".replace(" ", "-") + runtimes.SUFFIXES["onnx"])
+            images = scaled(name, real)
+            exported(lambda make=make: with_values(make()), path, images=images)
+            with tempfile.TemporaryDirectory() as folder:
+                runtime = runtimes.ONNX(path, profile=pathlib.Path(folder) / "profile")
+                for _ in range(options.rounds):
+                    runtime.predict(images[:1])
+                events = json.loads(pathlib.Path(runtime.session.end_profiling()).read_text(encoding="utf-8"))
+            times = collections.defaultdict(list)
+            for event in events:
+                if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
+                    times[event["args"]["op_name"], event["name"]].append(event["dur"] / 1000)
+            sums = dict.fromkeys([*DOING.values(), "the rest"], 0.0)
+            for (operation, _), durations in times.items():
+                sums[DOING.get(operation, "the rest")] += min(durations)
+            yield {"network": name, "runtime": runtime.name, **sums, "rounds": options.rounds}
+
+
 KEYS = {
+    "profile": ["network"],
     "formulations": ["network", "format", "grouped", "interleaving"],
     "table": ["network", "format", "precision", "folded"],
 }
@@ -290,9 +333,22 @@ def formulations_as_text(frame):
     return pd.DataFrame([text(row) for row in ordered.itertuples()])
 
 
+def profile_as_text(frame):
+    """Where the time goes as the page shows it."""
+    columns = list(dict.fromkeys([*DOING.values(), "the rest"]))
+    rows = [
+        {"network": row["network"], **{name: f"{row[name]:.2f}" for name in columns}} for _, row in frame.iterrows()
+    ]
+    return pd.DataFrame(rows)
+
+
 def with_tables(page, folder=DATA):
     """The text of the page with the tables that the folder has in their places."""
-    for name, as_text in (("export-table", table_as_text), ("export-formulations", formulations_as_text)):
+    for name, as_text in (
+        ("export-table", table_as_text),
+        ("export-formulations", formulations_as_text),
+        ("export-profile", profile_as_text),
+    ):
         if (folder / f"{name}.csv").exists():
             begin = f"<!-- begin: {name} -->\n"
             before, _, after = page.partition(begin)
@@ -304,7 +360,7 @@ def with_tables(page, folder=DATA):
 def main(arguments=None):
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kinds", nargs="*", help=f"what to measure, of {', '.join(KINDS)} (default: both)")
+    parser.add_argument("kinds", nargs="*", help=f"what to measure, of {', '.join(KINDS)} (default: all)")
     parser.add_argument("--rounds", type=int, default=30, help="timed predictions of each file (default 30)")
     parser.add_argument("--only", nargs="+", help="networks whose name contains one of these")
     parser.add_argument("--again", action="store_true", help="measure what is in the tables already, too")
@@ -323,9 +379,9 @@ def main(arguments=None):
             if options.again or not path.exists()
             else set(pd.read_csv(path)[keys].itertuples(index=False, name=None))
         )
-        for row in {"table": table, "formulations": formulations}[kind](options, done):
+        for row in {"table": table, "formulations": formulations, "profile": profile}[kind](options, done):
             stored(path, [row], keys)
-            print(*(row[key] for key in keys), f"{row['cpu_ms']:.2f} ms", f"{row['cpu_ratio']:.2f}", flush=True)
+            print(*(value if isinstance(value, str) else f"{value:.4g}" for value in row.values()), flush=True)
     if options.output == DATA:
         files.write(PAGE, with_tables(PAGE.read_text(encoding="utf-8")))
     return 0
