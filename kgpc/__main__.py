@@ -75,6 +75,17 @@ def _at_least_one(text):
     return int(text)
 
 
+def _minutes(text):
+    """The value of an option that is a number of minutes."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a number of minutes above 0, not {text!r}")
+    return value
+
+
 def execute_notebooks(options):
     """Executes notebooks into another folder, or updates them in place."""
     if options.update and options.profile != notebooks.DEFAULT_PROFILE:
@@ -84,7 +95,7 @@ def execute_notebooks(options):
     suffixes = (".ipynb", ".py") if options.update else (".ipynb",)
     folder, output = (_path(f"--{name}", getattr(options, name)).absolute() for name in ("folder", "output"))
     paths = notebooks.find_notebooks(folder, options.names, suffixes)
-    output.mkdir(parents=True, exist_ok=True)
+    files.make_folder("--output", output)
     if not options.update and output.samefile(folder):
         raise notebooks.UserError(
             "--output must be another folder than that of the notebooks, which would be overwritten. "
@@ -173,11 +184,17 @@ def _add_rerun(commands):
         metavar="FOLDER",
         help="for the experiment: where train/CLASS/ and test/CLASS/ have the JPEG copies of CIFAR-10",
     )
+    command.add_argument(
+        "--minutes",
+        type=_minutes,
+        metavar="M",
+        help="for the experiment on a GPU that is there for so long: the longest trainings that fit, all at a time",
+    )
     command.add_argument("--epochs", type=int, metavar="N", help="other than the profile's")
     command.add_argument("--train-images", type=int, metavar="N", help="other than the profile's")
     command.add_argument("--ray", metavar="ADDRESS", help="train on a Ray cluster; local: start one here")
-    command.add_argument("--cpus", type=float, default=1, metavar="N", help="processors for each run, with --ray")
-    command.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs for each run, with --ray; may be 0.5")
+    command.add_argument("--cpus", type=float, metavar="N", help="processors for each run, with --ray (default: 1)")
+    command.add_argument("--gpus", type=float, metavar="N", help="GPUs for each run, with --ray (default: 0)")
     command.add_argument("--list", action="store_true", help="show what would be trained, and train nothing")
     command.set_defaults(function=rerun)
 
@@ -185,6 +202,7 @@ def _add_rerun(commands):
 def rerun(options):
     """Trains what is selected, or lists it; 1 if a run failed."""
     from kgpc import paper
+    from kgpc.paper.rerunning import check_options
 
     filters = {name: getattr(options, name) for name in ("rows", "models", "schemes", "datasets")}
     if options.profile == "paper" and not options.list and not any(filters.values()):
@@ -195,7 +213,11 @@ def rerun(options):
         name: getattr(options, name) for name in ("epochs", "train_images") if getattr(options, name) is not None
     }
     selection = {"profile": options.profile, **filters, "seeds": options.seeds, **changes}
+    special = {name: getattr(options, name) for name in ("stages", "images", "ray", "cpus", "gpus")}
+    if options.minutes is not None:
+        return _rerun_on_gpu(options, {**filters, **changes, "seeds": options.seeds, "ray": options.ray})
     try:
+        check_options(**selection, **special)
         if options.profile == "experiment" and options.list:
             print(paper.experiment.listing(options.stages).to_string(index=False))
             return 0
@@ -204,15 +226,32 @@ def rerun(options):
             return 0
         if options.output is None:
             raise notebooks.UserError("--output is missing: the folder for the results.")
-        special = {name: getattr(options, name) for name in ("stages", "images")}
-        outcomes = paper.rerun(
-            options.output, **selection, **special, ray=options.ray, cpus=options.cpus, gpus=options.gpus
-        )
+        outcomes = paper.rerun(options.output, **selection, **special)
     except (ModuleNotFoundError, TypeError, ValueError) as error:
         raise notebooks.UserError(error) from error
     counts = outcomes["outcome"].value_counts()
     print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
     return 1 if "failed" in counts else 0
+
+
+def _rerun_on_gpu(options, other):
+    """Trains what of the experiment fits the minutes that a GPU is there."""
+    given = [name for name, value in {**other, "stages": options.stages}.items() if value is not None]
+    needed = (options.output, options.images)
+    if options.profile != "experiment" or given or None in needed or options.list:
+        raise notebooks.UserError(
+            "--minutes goes with --profile experiment, --output and --images, and with nothing else."
+        )
+    from kgpc.paper import gpu_experiment
+
+    try:
+        table = gpu_experiment.perform(
+            _path("--output", options.output), _path("--images", options.images), options.minutes
+        )
+    except RuntimeError as error:
+        raise notebooks.UserError(error) from error
+    print(table[["name", "test_accuracy", "validation_loss", "training_seconds"]].to_string(index=False))
+    return 0
 
 
 def _add_compare(commands):
@@ -305,11 +344,19 @@ def main(arguments=None):
         return code
     except (OSError, notebooks.UserError, files.FileError) as error:
         _forget_output()
-        print(f"\n{error}", file=sys.stderr)
+        print(f"\n{_in_words(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
+
+
+def _in_words(error):
+    """An error as a line for people: of one of the system, what it concerns and what is wrong, without its number."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+    return f"{' -> '.join(names)}: {error.strerror}." if names else error.strerror
 
 
 def _forget_output():

@@ -13,6 +13,8 @@ from pathlib import Path
 
 # Of a file that is being written, until it is renamed.
 UNFINISHED = ".unfinished-"
+# So much of the file's own name it has as well: libraries look at the end of a name, and its length has a limit.
+_END_OF_NAME = 30
 # The JSON files of kgpc have a few kilobytes. What is larger is another file, or meant to fill the memory.
 MAX_JSON_BYTES = 2**20
 # What a URL begins with; a drive of Windows has one letter. `pathlib` makes one slash of two.
@@ -85,6 +87,27 @@ def check_target(name, path):
     check_place(path)
 
 
+def make_folder(name, path):
+    """Makes a folder where there is none, and the folders that it lies in.
+
+    Args:
+        name: str, the argument, for the message.
+        path: Path.
+
+    Raises:
+        OSError: if it cannot be made; the message names argument and folder.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "something else has its name" if isinstance(error, FileExistsError) else error.strerror
+        raise OSError(
+            error.errno,
+            f"`{name}` must be a folder that can be made ({reason}). Received: {name}={str(path)!r}. "
+            "Choose another folder.",
+        ) from error
+
+
 def check_place(path):
     """Raises a FileError if something that is neither a file nor a link has the place of a file: a folder, a pipe."""
     kind = _kind(path)
@@ -122,34 +145,58 @@ def _kind_of(mode):
 
 @contextlib.contextmanager
 def replacing(path):
-    """A file to write to, which takes the place of `path` when all is written and on the disk.
+    """A path to write to, which takes the place of `path` when all is written and on the disk.
 
     Its name is new each time, and it is made where nothing is, so that neither another process nor a link that somebody
-    left there gets what is written. If an exception is raised, `path` stays as it was.
+    left there gets what is written. A link in the place of `path` is replaced; what it leads to stays as it is. If an
+    exception is raised, `path` stays as it was.
 
     Args:
         path: path of the file.
 
     Yields:
-        Binary file, open for writing.
+        Path of an empty file beside it, whose name ends as that of `path` does.
 
     Raises:
         FileError: if a folder or a pipe is in the file's place.
     """
     path = Path(path)
     check_place(path)
-    unfinished = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINKS, 0o666)
+    unfinished = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}-{path.name[-_END_OF_NAME:]}")
+    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINKS, 0o666))
     try:
-        with open(descriptor, "wb") as file:
-            yield file
-            file.flush()
+        yield unfinished
+        with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(unfinished)
         raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder):
+    """Forces a change of names in a folder to the disk, where the system can do that."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):  # a folder that may not be read, or a file system without this
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_unfinished(folder):
+    """Removes what killed processes left unfinished in a folder; only for the one that works there.
+
+    Args:
+        folder: Path.
+    """
+    for path in folder.glob(f"{UNFINISHED}*"):
+        if path.is_symlink() or path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write(path, content):
@@ -159,8 +206,8 @@ def write(path, content):
         path: path.
         content: bytes, or a str for UTF-8; in a str, what UTF-8 cannot have (names that are none) is escaped.
     """
-    with replacing(path) as file:
-        file.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path, values):

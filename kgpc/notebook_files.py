@@ -71,6 +71,9 @@ def read_notebook(path):
         restore += f"; or make it anew: remove it, then jupytext --to ipynb {path.with_suffix('.py').name}"
     try:
         text = files.read_text(path)
+    except files.FileError as error:  # it says all but how to get the notebook back
+        raise UserError(f"{error} {restore}.") from error
+    try:
         if files.has_conflict(text):
             raise UserError(f"The notebook {path} has conflict markers of a merge (<<<<<<<). {restore}.")
         found = json.loads(text)
@@ -79,7 +82,7 @@ def read_notebook(path):
             raise ValueError("it is no notebook of format 4")
         notebook = nbformat.v4.reads(text)
         nbformat.validate(notebook)
-    except (OSError, UserError):
+    except UserError:
         raise
     # What a damaged file leads to depends on where nbformat notices it.
     except Exception as error:
@@ -148,6 +151,8 @@ def format_table(path):
     path = files.path_argument("path", path)
     try:
         frame = pandas.read_csv(io.StringIO(files.read_text(path)), dtype=str, keep_default_na=False)
+    except files.FileError as error:
+        raise UserError(f"{error} Run the notebook again.") from error
     except ValueError as error:
         raise UserError(f"The table {path} is damaged, or no table: {error}. Run the notebook again.") from error
     return frame.to_string(index=False)

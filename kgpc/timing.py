@@ -11,6 +11,8 @@ import time
 import keras
 import numpy as np
 
+import kgpc
+from kgpc import device_steps
 from kgpc.arguments import integer, mapping, number, positive_integer, received, shown
 
 # More than this is no measurement but a machine without memory.
@@ -56,12 +58,13 @@ def train_step(model, batch_size, learning_rate=1e-4):
     """One compiled training step (RMSprop, cross-entropy) on a batch of random images that is ready in memory.
 
     Args:
-        model: a Keras classifier with a softmax, built with a fixed image size. Its weights change.
+        model: a Keras classifier with a softmax, built with a fixed image size. On TensorFlow and PyTorch its weights
+            change; on JAX the steps train a copy.
         batch_size: int >= 1, images in the batch.
         learning_rate: float > 0, of RMSprop.
 
     Returns:
-        Function without arguments that runs one step and waits for its end.
+        Function without arguments that runs one step, waits for its end, and returns the loss.
 
     Raises:
         TypeError: if `model` is not a Keras model, or a number is of another type.
@@ -78,23 +81,7 @@ def train_step(model, batch_size, learning_rate=1e-4):
     labels = keras.utils.to_categorical(np.arange(batch_size) % output[0], output[0])
     # Without XLA, which makes these models several times slower on a processor.
     model.compile(keras.optimizers.RMSprop(learning_rate), "categorical_crossentropy", jit_compile=False)
-    if keras.backend.backend() != "tensorflow":
-        return lambda: model.train_on_batch(images, labels)
-    import tensorflow as tf
-
-    images, labels = tf.constant(images), tf.constant(labels)
-    model.optimizer.build(model.trainable_variables)
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def step():
-        with tf.GradientTape() as tape:
-            loss = model.compute_loss(images, labels, model(images, training=True))
-            scaled = model.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, [variable.value for variable in model.trainable_variables])
-        model.optimizer.apply(gradients, model.trainable_variables)
-        return loss
-
-    return lambda: float(step())
+    return device_steps.train(model, images, labels)
 
 
 def predict_step(model, batch_size):
@@ -111,19 +98,11 @@ def predict_step(model, batch_size):
         TypeError: if `model` is not a Keras model, or `batch_size` is not an integer.
         ValueError: if the image size of the model is open, or `batch_size` is smaller than 1 or needs 16 GiB.
     """
-    images = _images(_checked_shapes(model)[0], batch_size)
-    if keras.backend.backend() != "tensorflow":
-        return lambda: model.predict_on_batch(images)
-    import tensorflow as tf
-
-    images = tf.constant(images)
-    # The images are an argument: as a constant, the first layers would be computed once and for all.
-    step = tf.function(lambda batch: model(batch, training=False), autograph=False)
-    return lambda: step(images).numpy()
+    return device_steps.predict(model, _images(_checked_shapes(model)[0], batch_size))
 
 
-def in_turns(steps, rounds=7, warmup=2):
-    """Runs several steps in turns and reports the median time of each.
+def seconds_in_turns(steps, rounds=7, warmup=2):
+    """Runs several steps in turns and reports the time of each run.
 
     Args:
         steps: dict of name -> function without arguments.
@@ -131,7 +110,8 @@ def in_turns(steps, rounds=7, warmup=2):
         warmup: int >= 0, runs before the clock starts (compilation, first touch of memory).
 
     Returns:
-        dict of name -> median seconds.
+        dict of name -> list of seconds, one for each round. Runs of the same round stand at the same place, so that
+        their ratios can be taken pair by pair.
 
     Raises:
         TypeError: if `steps` is not a dict of functions, or a number is not an integer.
@@ -151,7 +131,41 @@ def in_turns(steps, rounds=7, warmup=2):
             start = time.perf_counter()
             step()
             seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return seconds
+
+
+def in_turns(steps, rounds=7, warmup=2):
+    """Runs several steps in turns and reports the median time of each.
+
+    Args:
+        steps: as for `seconds_in_turns`.
+        rounds: likewise.
+        warmup: likewise.
+
+    Returns:
+        dict of name -> median seconds.
+
+    Raises:
+        TypeError, ValueError: as `seconds_in_turns`.
+    """
+    return {name: statistics.median(values) for name, values in seconds_in_turns(steps, rounds, warmup).items()}
+
+
+def machine():
+    """What a measured time depends on, for a column beside each.
+
+    Returns:
+        dict of str: "machine", the name of the GPU or of the processor with its vector instructions and cores, which
+        names no computer; "backend" of Keras; "precision", the name of its dtype policy, such as "float32" or
+        "mixed_bfloat16"; "keras" and "kgpc", versions.
+    """
+    return {
+        "machine": device_steps.device(),
+        "backend": keras.backend.backend(),
+        "precision": keras.config.dtype_policy().name,
+        "keras": keras.version(),
+        "kgpc": kgpc.__version__,
+    }
 
 
 def _fastest(step, rounds, warmup=2):

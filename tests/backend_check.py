@@ -66,11 +66,60 @@ def check_training_step():
     print(f"training step: loss {float(loss):.3f}, moving statistics and weights updated")
 
 
+def check_timed_steps():
+    """What `kgpc.timing` times is a training that learns, a prediction like `predict`'s, on a machine with a name."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 3))
+    x = kgpc.blocks.pointwise(inputs, 16, kgpc.D6(1), name="block", activation="swish")
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    images = np.random.default_rng(0).random((4, 8, 8, 3), dtype="float32")
+    predicted = np.asarray(kgpc.timing.predict_step(model, 4)())
+    np.testing.assert_allclose(predicted, model.predict(images, verbose=0), rtol=1e-5, atol=1e-6)
+    step = kgpc.timing.train_step(model, 4, learning_rate=1e-2)
+    losses = [float(step()) for _ in range(20)]
+    assert losses[-1] < 0.9 * losses[0], losses
+    machine = kgpc.timing.machine()
+    assert machine["backend"] == keras.backend.backend() and machine["precision"] == "float32" and machine["machine"]
+    print(f"timed steps: {machine['machine']}")
+
+
+def check_ways_of_jax():
+    """All ways that tests/benchmarks/gpu.py times compute the same, also backward."""
+    sys.path.insert(0, str(pathlib.Path(__file__).parent / "benchmarks"))
+    import jax
+    from grouped_products import INTERLEAVED, WAYS
+
+    rng = np.random.default_rng(0)
+    for groups, channels, filters in ((4, 64, 96), (3, 36, 48), (16, 48, 16)):
+        x, kernel = rng.normal(size=(2, 3, 3, channels)), rng.normal(size=(1, 1, channels // groups, filters))
+        wide, narrow = np.split(x, groups, axis=-1), np.split(kernel[0, 0], groups, axis=-1)
+        expected = np.concatenate([part @ weights for part, weights in zip(wide, narrow, strict=True)], axis=-1)
+        shuffled = expected.reshape(2, 3, 3, groups, -1).swapaxes(-1, -2).reshape(expected.shape)
+        upstream = rng.normal(size=expected.shape).astype("float32")
+        gradients = {}
+        for name, way in {**WAYS, **INTERLEAVED}.items():
+            if name == "ordinary":
+                continue
+            outputs, pull = jax.vjp(lambda x, kernel: way(x, kernel, groups), *map(jax.numpy.float32, (x, kernel)))  # noqa: B023
+            wanted = shuffled if name in INTERLEAVED else expected
+            np.testing.assert_allclose(outputs, wanted, rtol=0, atol=1e-4, err_msg=name)
+            gradients.setdefault(name in INTERLEAVED, []).append(pull(upstream))
+        for of_ways in gradients.values():
+            for other in of_ways[1:]:
+                for gradient, first in zip(other, of_ways[0], strict=True):
+                    np.testing.assert_allclose(gradient, first, rtol=0, atol=1e-3)
+    print(f"{len(WAYS) - 1} ways agree")
+
+
 def main():
     assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
     for path in sorted(pathlib.Path(sys.argv[1]).glob("*.keras")):
         (check_step if path.stem.startswith("random-") else check_outputs)(path)
     check_training_step()
+    check_timed_steps()
+    if keras.backend.backend() == "jax":
+        check_ways_of_jax()
     print(f"{keras.backend.backend()}: all checks passed")
 
 

@@ -300,6 +300,42 @@ def test_notes_that_take_long_are_refused(tmp_path, notes):
     assert_refused(path, tmp_path / "out", "notes on an entry are not readable")
 
 
+def test_notes_on_all_entries_are_few_and_those_on_each_short(tmp_path):
+    """70,000 notes on all entries take `tarfile` a tenth of a second for each entry."""
+    path = tmp_path / "a.tar"
+    notes = {f"key{number}": "x" for number in range(101)}
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT, pax_headers=notes) as archive:
+        archive.addfile(tarfile.TarInfo("file"))
+    assert_refused(path, tmp_path / "out", "it has more than 100 notes on all entries")
+    del notes["key0"]
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT, pax_headers=notes) as archive:
+        archive.addfile(tarfile.TarInfo("file"))
+    assert contents(extract_archive(path, tmp_path / "out")).keys() == {"file"}
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as archive:
+        for number in range(40):
+            entry = tarfile.TarInfo(str(number))
+            entry.pax_headers = {"comment": "x" * 500_000}
+            archive.addfile(entry)
+    assert_refused(tmp_path / "b.tar.gz", tmp_path / "other", "have more than 8192 bytes for each of them")
+
+
+def test_a_file_with_holes_has_few_pieces(tmp_path):
+    def write(pieces, gap):
+        """A file as `tar --sparse` writes it: pieces of one byte, each after a hole."""
+        entry = tarfile.TarInfo("file")
+        entry.size = pieces
+        entry.pax_headers = {
+            "GNU.sparse.map": ",".join(f"{gap * number},1" for number in range(pieces)),
+            "GNU.sparse.size": str(gap * pieces),
+        }
+        with tarfile.open(tmp_path / "a.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as archive:
+            archive.addfile(entry, io.BytesIO(b"x" * pieces))
+        return tmp_path / "a.tar.gz"
+
+    assert contents(extract_archive(write(3, 4), tmp_path / "out")) == {"file": b"x\0\0\0" * 3}
+    assert_refused(write(2**16 + 1, 2), tmp_path / "other", "its files with holes have more than 65536 pieces")
+
+
 def test_a_negative_length_is_refused(tmp_path):
     path = tmp_path / "a.tar"
     content = bytearray(raw_tar(2))

@@ -365,6 +365,34 @@ def test_parts_of_a_tiff_image_are_limited(pixels):
         decode(content)
 
 
+def test_a_tiff_file_whose_notes_are_not_whole_is_named_without_a_warning(pixels):
+    """PIL warns of what is missing, from where nobody sees which file it is."""
+    note = PIL.Image.Exif()
+    note[271] = "a camera with a long name"
+    whole = encode(pixels[:20, :30], "TIFF", exif=note)
+    directory = struct.unpack_from("<I", whole, 4)[0]
+    behind = struct.pack("<HHII", 271, 2, 26, len(whole) - 20)  # 26 letters, 20 bytes before the end
+    at = whole.index(struct.pack("<HHI", 271, 2, 26))
+    changed = {
+        "it ends within its directory": whole[: directory + 20],
+        "it ends before the values of its tag 271": whole[:at] + behind + whole[at + len(behind) :],
+        "it has no directory": whole[:4] + struct.pack("<I", 10**6) + whole[8:],
+        "its tag 277 has 128 values and not one": tiff_directory((277, 3, 128, 8)) + bytes(400),
+    }
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for message, content in changed.items():
+            with pytest.raises(ImageError, match=f"leaf.tif is damaged: {message}"):
+                decode(content, "leaf.tif")
+        for length in range(8, len(whole), 97):
+            try:
+                decode(whole[:length], "leaf.tif")
+            except ImageError as error:
+                assert "leaf.tif" in str(error)
+    assert not caught
+    assert decode(whole).shape == (20, 30, 3)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_a_file_of_very_many_parts_is_refused(kind, monkeypatch):
     monkeypatch.setattr(formats, "_READS", 5000)

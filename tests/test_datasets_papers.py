@@ -1,7 +1,9 @@
 """The papers' data sets: offline, with Keras' loaders replaced and tensorflow_datasets' mock data."""
 
 import csv
+import importlib.abc
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +180,24 @@ def test_without_tensorflow_datasets_the_error_says_how_to_get_it(monkeypatch):
 def test_without_what_tensorflow_datasets_forgets_to_name_the_error_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "importlib_resources", None)
     with pytest.raises(ImportError, match="importlib_resources"):
+        datasets.load("Malaria")
+
+
+def test_tensorflow_datasets_that_do_not_fit_protobuf_say_so(monkeypatch):
+    pytest.importorskip("importlib_resources", reason="importlib_resources is not installed")
+
+    class Protobuf(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path, target=None):
+            if name == "tensorflow_datasets.public_api":
+                raise RuntimeError("gencode 6.31.1 runtime 5.29.6")
+
+    # What is left of the package after it has logged such an error; it does not raise it.
+    half = types.ModuleType("tensorflow_datasets")
+    half.__path__ = []
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", half)
+    monkeypatch.delitem(sys.modules, "tensorflow_datasets.public_api", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Protobuf(), *sys.meta_path])
+    with pytest.raises(ImportError, match='Malaria needs .*gencode 6.31.1 runtime 5.29.6.*"tensorflow-metadata<1.21"'):
         datasets.load("Malaria")
 
 

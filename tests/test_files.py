@@ -74,8 +74,8 @@ def test_urls(value, url):
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "file"
     files.write(path, "old")
-    with pytest.raises(RuntimeError), files.replacing(path) as file:
-        file.write(b"half")
+    with pytest.raises(RuntimeError), files.replacing(path) as unfinished:
+        unfinished.write_bytes(b"half")
         raise RuntimeError
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["file"]
     files.write(path, b"new")
@@ -85,13 +85,17 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
 
 
-def test_two_writers_do_not_share_an_unfinished_file(tmp_path):
-    path = tmp_path / "file"
+@pytest.mark.parametrize("name", ["best.weights.h5", "x" * 240 + ".csv", "ü" * 120 + ".csv"])
+def test_two_writers_do_not_share_an_unfinished_file(tmp_path, name):
+    path = tmp_path / name
     with files.replacing(path) as one, files.replacing(path) as other:
-        one.write(b"one")
-        other.write(b"other")
+        one.write_bytes(b"one")
+        other.write_bytes(b"other")
         assert len(os.listdir(tmp_path)) == 2
+        # Keras and NumPy look at the end of a name.
+        assert one.name.endswith(name[-10:]) and other.name.endswith(name[-10:])
     assert path.read_bytes() == b"one"  # the outer block ends last
+    assert os.listdir(tmp_path) == [name]
 
 
 def test_a_link_in_the_place_of_a_file_is_replaced_and_its_target_stays(tmp_path):

@@ -367,7 +367,7 @@ def test_a_damaged_notebook_is_named_with_what_to_do(clone, capsys, content, mes
     assert command_line.main(["notebooks", *update]) == 1
     error = capsys.readouterr().err.strip()
     assert str(stored) in error and message in error and len(error.splitlines()) == 1
-    assert "git checkout -- 00_table.ipynb" in error
+    assert "git checkout -- 00_table.ipynb" in error and error.count("is damaged") <= 1
     assert stored.with_suffix(".py").read_bytes() == script  # the other one of the pair is left alone
 
 
@@ -385,7 +385,8 @@ def test_a_script_with_conflict_markers_is_named_before_the_pair_is_brought_toge
 def test_a_pipe_in_the_place_of_a_notebook_is_refused_at_once(clone, capsys, update):
     os.mkfifo(clone / "notebooks" / "00_table.ipynb")
     assert command_line.main(["notebooks", *update]) == 1
-    assert "00_table.ipynb must be a file, and is a named pipe" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "00_table.ipynb must be a file, and is a named pipe" in error and "damaged" not in error
 
 
 def test_any_change_of_a_notebook_gives_one_that_can_be_run_or_is_named(tmp_path):

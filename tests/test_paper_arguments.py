@@ -78,10 +78,11 @@ CALLS = [
     *[(paper.rerun, {"output": value}, "output") for value in (None, 3, b"x", [], "", " ", "a\0b", "s3://x", "s3:/x")],
     *[(paper.rerun, {"output": "x", "ray": value}, "ray") for value in ("", 3, True, ["local"])],
     *[
-        (paper.rerun, {"output": "x", name: value}, name)
+        (paper.rerun, {"output": "x", "ray": "local", name: value}, name)
         for name in ("cpus", "gpus")
-        for value in (-1, "1", None, True, float("nan"), float("inf"), [1])
+        for value in (-1, "1", True, float("nan"), float("inf"), [1])
     ],
+    *[(paper.rerun, {"output": "x", name: 1}, name) for name in ("cpus", "gpus")],
     *[(paper.rerun, {"output": "x", "progress": value}, "progress") for value in ("no", 1, None, [])],
     (paper.rerun, {"output": "x", "seeds": "1"}, "seeds"),
     (paper.rerun, {"output": "x", "profile": "experiment", "images": "s3://x"}, "images"),

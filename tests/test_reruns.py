@@ -540,16 +540,38 @@ def test_the_command_lists_what_it_would_train(capsys):
         (["rerun", "--profile", "paper", "--output", "x"], "--profile paper needs a selection"),
         (["rerun", "--seeds", "-1", "--output", "x"], "`seeds` must be in"),
         (["rerun", "--output", "file", "--rows", "JP35B14"], "`output` must be a folder. Received: output='file'"),
+        (["rerun", "--list", "--stages", "core"], '`stages` and `images` are for the profile "experiment"'),
+        (["rerun", "--list", "--images", "x"], '`stages` and `images` are for the profile "experiment"'),
+        (
+            ["rerun", "--list", "--profile", "experiment", "--rows", "JP35B14", "--epochs", "2", "--ray", "local"],
+            "Received: rows, ray, epochs.",
+        ),
+        (["rerun", "--list", "--cpus", "2"], "`cpus` must be None without `ray`"),
+        (["rerun", "--output", "x", "--gpus", "1"], "`gpus` must be None without `ray`"),
+        (["rerun", "--output", "x", "--train-images", "7"], "`train_images` must be a multiple of the 10 classes"),
+        (["rerun", "--output", "/dev/null/x"], "`output` must be a folder that can be made (Not a directory)"),
+        (["notebooks", "--output", "file/x"], "`--output` must be a folder that can be made (Not a directory)"),
         (["compare", "nowhere"], "There is no complete run in nowhere."),
     ],
 )
 def test_what_the_user_got_wrong_is_one_line(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "00_table.ipynb").touch()
     assert command_line.main(arguments) == 1
     captured = capsys.readouterr()
-    assert message in captured.err and len(captured.err.strip().splitlines()) == 1
+    assert message in captured.err and len(captured.err.strip().splitlines()) == 1 and "Errno" not in captured.err
     assert not (tmp_path / "x").exists()
+
+
+def test_where_nothing_can_be_written_only_complete_runs_are_taken(trained, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: os.fspath(path) != os.fspath(trained))
+    monkeypatch.setattr("kgpc.paper.rerunning.runs", lambda *_, **__: [tiny_run()])
+    assert paper.rerun(trained, progress=False)["outcome"].tolist() == ["complete"]
+    monkeypatch.setattr("kgpc.paper.rerunning.runs", lambda *_, **__: [tiny_run(), tiny_run(model="new")])
+    with pytest.raises(PermissionError, match="`output` must be a folder that can be written to: 1 of 2 runs are not"):
+        paper.rerun(trained, progress=False)
 
 
 @pytest.mark.parametrize("arguments", [["rerun", "--seeds", "one"], ["rerun", "--profile", "fast"], ["compare"]])

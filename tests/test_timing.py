@@ -13,6 +13,20 @@ def test_sides_run_in_turns_after_their_warmup():
     assert list(medians) == ["a", "b"] and all(value >= 0 for value in medians.values())
 
 
+def test_runs_of_one_round_stand_at_the_same_place(monkeypatch):
+    clock = iter([0.0, 3.0, 10.0, 11.0, 20.0, 25.0, 30.0, 32.0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    seconds = timing.seconds_in_turns({"a": list, "b": list}, rounds=2, warmup=0)
+    monkeypatch.undo()
+    assert seconds == {"a": [3, 5], "b": [1, 2]}
+
+
+def test_a_machine_names_what_times_depend_on():
+    machine = timing.machine()
+    assert machine["backend"] == "tensorflow" and machine["precision"] == "float32"
+    assert machine["kgpc"] == kgpc.__version__ and "cores" in machine["machine"]
+
+
 def test_steps_train_and_predict():
     model = kgpc.applications.kMobileNet(input_shape=(32, 32, 3), classes=10, alpha=0.25)
     before = model.get_weights()[0].copy()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kgpc.training.checkpoints import Checkpoints
-from kgpc.training.files import check_file, replacing
+from kgpc.training.files import check_file
 from kgpc.training.identity import fingerprints
 from kgpc.training.monitoring import best_epoch
 from kgpc.training.run_file import DamagedCheckpoint, read_run, write_run
@@ -373,24 +373,6 @@ def test_damaged_and_foreign_run_files_say_what_is_wrong_and_what_to_do(content,
         Checkpoints(tmp_path, {"recipe": {"epochs": 5}}, [], {})
     assert type(raised.value) is error and str(tmp_path) in str(raised.value)
     assert os.listdir(tmp_path) == ["run.json"]
-
-
-def test_files_are_replaced_as_a_whole_and_links_are_not_followed(tmp_path):
-    outside, path = tmp_path / "outside.txt", tmp_path / "history.csv"
-    outside.write_text("precious")
-    path.symlink_to(outside)
-    names = set()
-    for number in range(2):
-        with replacing(path) as unfinished:
-            names.add(unfinished.name)
-            unfinished.write_text(str(number))
-            assert unfinished.name.endswith("-history.csv") and path.read_text() == ("precious" if number == 0 else "0")
-    assert outside.read_text() == "precious" and not path.is_symlink() and path.read_text() == "1"
-    assert len(names) == 2
-    with pytest.raises(KeyError), replacing(path) as unfinished:
-        unfinished.write_text("half")
-        raise KeyError
-    assert sorted(os.listdir(tmp_path)) == ["history.csv", "outside.txt"] and path.read_text() == "1"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs named pipes")

@@ -45,6 +45,11 @@ FORMATS = tuple(_OPENERS)
 # Tags of TIFF files.
 _ORIENTATION, _BITS, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT, _COMPRESSION = 274, 258, 262, 322, 323, 259
 _DEFLATED = (8, 32946)
+# Bytes of a value of each type that PIL reads.
+_VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
+# What an image has one of: width, height, compression, photometry, order of bits, orientation, samples of a pixel, rows
+# of a strip, resolution in both directions and its unit, arrangement of the samples, predictor, and size of a tile.
+_SINGLE = frozenset({256, 257, 259, 262, 266, 274, 277, 278, 282, 283, 284, 296, 317, 322, 323})
 # Where the parts of an image lie and how long they are: strips, or tiles.
 _PARTS = ((273, 279), (324, 325))
 
@@ -153,23 +158,36 @@ def _check_run_lengths(image, content):
 
 
 def _check_directory(content):
-    """Looks at the lengths in the first directory of a TIFF file before PIL reads what they count."""
+    """Looks at the first directory of a TIFF file before PIL reads what it counts; PIL would warn of what is missing.
+
+    Raises:
+        TooLarge: if what it counts is too much.
+        ValueError: if it is not whole, a note lies behind the end of the file, or what there is one of has many values.
+    """
     order = "<" if content[:2] == b"II" else ">"
     large = b"+" in content[2:4]
-    head, count_form, entry_form = ("8xQ", "Q", "HHQ8x") if large else ("4xI", "H", "HHI4x")
-    total = 0
+    head, count_form, entry_form, pointer = ("8xQ", "Q", "HHQQ", 8) if large else ("4xI", "H", "HHII", 4)
+    entry_bytes, total = struct.calcsize(order + entry_form), 0
     try:
         (position,) = struct.unpack_from(order + head, content)
         (count,) = struct.unpack_from(order + count_form, content, position)
-        position += struct.calcsize(order + count_form)
-        for tag, _, length in struct.iter_unpack(
-            order + entry_form, content[position : position + struct.calcsize(order + entry_form) * min(count, 2**16)]
-        ):
-            if length > _MAX_PARTS and any(tag in tags for tags in _PARTS):
-                raise TooLarge(f"it has {length} parts, more than the {_MAX_PARTS} allowed")
-            total += length
     except struct.error:
-        return  # PIL says what is wrong
+        raise ValueError("it has no directory, or ends before it") from None
+    position += struct.calcsize(order + count_form)
+    end = position + entry_bytes * count
+    if end + pointer > len(content):
+        raise ValueError("it ends within its directory")
+    if count > 2**16:
+        raise TooLarge(f"it has {count} notes, more than the {2**16} allowed")
+    for tag, kind, length, offset in struct.iter_unpack(order + entry_form, content[position:end]):
+        if length > _MAX_PARTS and any(tag in tags for tags in _PARTS):
+            raise TooLarge(f"it has {length} parts, more than the {_MAX_PARTS} allowed")
+        size = length * _VALUE_BYTES.get(kind, 0)
+        if size > pointer and offset + size > len(content):
+            raise ValueError(f"it ends before the values of its tag {tag}")
+        if length != 1 and tag in _SINGLE:
+            raise ValueError(f"its tag {tag} has {length} values and not one")
+        total += length
     if total > _READ_TIMES * len(content):
         raise TooLarge("its parts lie over each other: reading them all would take too long")
 

@@ -1,6 +1,7 @@
 """The data sets of the papers, by name: where they come from, how they are divided and resized."""
 
 import dataclasses
+import importlib
 import re
 from collections.abc import Callable
 
@@ -92,7 +93,7 @@ def load(name, image_size=None, *, folder=None, archive=None, data_dir=None, div
         TypeError: if `name` is not a str, `image_size` not an int, or a path is none.
         ValueError: if there is no such data set, an argument does not fit it, or what was fetched is something else.
         FileNotFoundError: if `folder` or `archive` does not exist.
-        ImportError: if `tensorflow_datasets` is needed and missing.
+        ImportError: if `tensorflow_datasets` is needed and missing, or does not fit what else is installed.
         OSError: if a download fails.
 
     Reference: `docs/data-sets.md` of the repository has licences and citations; `published/recipes.csv` of the data
@@ -179,16 +180,32 @@ def _fetch_plantdoc(source, image_size, *, folder, archive, division, **_):
     return (crops[train], labels[train]), (crops[test], labels[test]), class_names
 
 
-def _fetch_tfds(source, image_size, *, data_dir, **_):
+def _import_tfds(name):
+    """`tensorflow_datasets`, or an ImportError that says what to install."""
     try:
         # tensorflow_datasets imports the former when it loads something, without naming it among what it needs.
         import importlib_resources  # noqa: F401
         import tensorflow_datasets
     except ImportError as error:
         raise ImportError(
-            f'{source.name} needs tensorflow_datasets: python -m pip install "kgpc[datasets]" ({error}).'
+            f'{name} needs tensorflow_datasets: python -m pip install "kgpc[datasets]" ({error}).'
         ) from error
+    if not hasattr(tensorflow_datasets, "load"):
+        # It logs what stops its import and goes on without its functions.
+        reason = "it has no function load"
+        try:
+            importlib.import_module("tensorflow_datasets.public_api")
+        except Exception as error:  # of whatever it imports
+            reason = f"{type(error).__name__}: {error}"
+        raise ImportError(
+            f"{name} needs tensorflow_datasets, whose installation is not usable ({reason}). With TensorFlow 2.18 and "
+            '2.19, whose protobuf is older than 6: python -m pip install "tensorflow-metadata<1.21"'
+        )
+    return tensorflow_datasets
 
+
+def _fetch_tfds(source, image_size, *, data_dir, **_):
+    tensorflow_datasets = _import_tfds(source.name)
     wanted = {key: True for key in ("image", "label", source.file_name) if key is not None}
     # Encoded images take a tenth of the memory.
     decoders = tensorflow_datasets.decode.PartialDecoding(

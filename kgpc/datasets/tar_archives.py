@@ -8,6 +8,12 @@ import tarfile
 
 # A name, and what programs note of a file, is read into the memory before the file itself.
 _MAX_HEADER = 2**20
+# All of these together, more for each entry than programs write: reading a megabyte of notes takes a tenth of a second.
+_MAX_HEADERS, _MAX_HEADERS_EACH = 2**24, 2**13
+# Notes on all entries are looked at again for each of them. `git archive` writes one.
+_MAX_GLOBAL_NOTES = 100
+# Files with holes are read piece by piece; an image has a few at most.
+_MAX_PIECES = 2**16
 
 _TAR_BLOCK = 512
 # Programs fill archives up to a whole number of blocks, of a megabyte at most.
@@ -56,10 +62,14 @@ def tar_entries(path, budget):
     opener = next((opener for start, opener in _COMPRESSIONS if magic.startswith(start)), open)
     with opener(path, "rb") as unpacked:
         stream = _TarStream(path, unpacked, budget)
+        pieces = 0
         with tarfile.open(fileobj=stream, mode="r:") as archive:
             stream.begin_header()
             for entry in archive:
                 stream.end_header()
+                pieces += len(entry.sparse or ())
+                if pieces > _MAX_PIECES:
+                    raise ArchiveError(f"{path} is refused: its files with holes have more than {_MAX_PIECES} pieces.")
                 kind = "folder" if entry.isdir() else "file" if entry.isreg() else "device"
                 if entry.issym() or entry.islnk():
                     kind = "link"
@@ -76,10 +86,12 @@ class _TarStream:
     def __init__(self, path, file, budget):
         self._path, self._file, self._budget = path, file, budget
         self._last_header, self._kind, self._left = b"", b"", _MAX_HEADER
+        self._headers_left, self._global_notes = _MAX_HEADERS, 0
 
     def begin_header(self):
         """From here on, what is read stands before a file."""
         self._left = _MAX_HEADER
+        self._headers_left += _MAX_HEADERS_EACH
 
     def end_header(self):
         """From here on, what is read are the contents of a file; the caller counts them."""
@@ -94,6 +106,12 @@ class _TarStream:
         if self._left is None:
             return block
         self._left -= len(block)
+        self._headers_left -= len(block)
+        if self._headers_left < 0:
+            raise ArchiveError(
+                f"{self._path} is refused: the names and notes of its entries have more than {_MAX_HEADERS_EACH} bytes "
+                "for each of them."
+            )
         if self._kind in _TAR_LONG:
             self._budget.spend(len(block))
             if self._kind in _TAR_NOTES:
@@ -115,6 +133,9 @@ class _TarStream:
             if end <= position or block[end - 1 : end] != b"\n":
                 raise ArchiveError(f"{self._path} is damaged: the notes on an entry are not readable.")
             position = end
+            self._global_notes += self._kind == b"g"
+        if self._global_notes > _MAX_GLOBAL_NOTES:
+            raise ArchiveError(f"{self._path} is refused: it has more than {_MAX_GLOBAL_NOTES} notes on all entries.")
         if re.search(rb"[0-9]{256}", block):
             raise ArchiveError(f"{self._path} is refused: the notes on an entry have a number of 256 digits.")
 

@@ -5,6 +5,7 @@ machine that had it dies. The new attempt finds the folder of the run in the res
 complete epoch.
 """
 
+from kgpc.files import make_folder
 from kgpc.paper import execution, storage
 from kgpc.paper.run_folder import say
 
@@ -37,7 +38,7 @@ def execute_all(selected, output, address="local", cpus=1, gpus=0, retries=RETRI
     ray = import_ray()
     output = storage.checked_place(output, on_cluster=True)
     if not storage.is_url(output):
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder("output", output)
         for run in selected:
             execution.check_config(run, output)
     started = not ray.is_initialized()

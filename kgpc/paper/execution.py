@@ -117,9 +117,21 @@ def _dataset(name, image_size, images):
     return data
 
 
+def check_division(run):
+    """Raises a ValueError if the images of a run cannot be divided as its recipe says; not if they cannot be had.
+
+    Args:
+        run: `Run`; its images are loaded.
+    """
+    try:
+        data = _dataset(run.dataset, run.recipe.image_size, run.images)
+    except (OSError, ValueError, ImportError):  # the run says so
+        return
+    training.split(data.y_train, run.recipe)
+
+
 def _train_and_test(run, folder, progress):
-    for unfinished in folder.glob(f"{files.UNFINISHED}*"):  # of a process that was killed
-        unfinished.unlink()
+    files.remove_unfinished(folder)
     resumed = any(folder.glob("state-*.npz"))
     software = versions()
     earlier = run_folder.earlier_versions(folder, software) if resumed else {}
@@ -218,5 +230,5 @@ def mirrored_predictions(model, data, recipe):
 
 
 def _save_predictions(folder, predictions):
-    with files.replacing(folder / PREDICTIONS_FILE) as file:
+    with files.replacing(folder / PREDICTIONS_FILE) as path, path.open("wb") as file:
         np.savez_compressed(file, **{name: values.astype(np.int16) for name, values in predictions.items()})

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from kgpc import training
+from kgpc.files import make_folder, replacing
 from kgpc.paper import execution, protocol
 from kgpc.paper.rerun_results import reruns, results
 from kgpc.paper.run_folder import say
 from kgpc.paper.run_table import COLUMNS, typed
 from kgpc.paper.selection import Run
 from kgpc.resources import data_path
-from kgpc.training.checkpoints import replacing
 
 STORED = "does-it-hold"
 EPOCH_COLUMNS = "name epoch learning_rate loss accuracy val_loss val_accuracy seconds".split()
@@ -88,7 +88,7 @@ def store(output, folder):
         ValueError: if a run of the folder is not one of the protocol; nothing is written then.
     """
     table, before = results(output), stored()
-    new = table[(table["profile"] == protocol.PROFILE) & ~table["name"].isin(before["name"])]
+    new = table[table["profile"].isin((protocol.PROFILE, protocol.GPU_PROFILE)) & ~table["name"].isin(before["name"])]
     together = joined(before, new)
     _check_protocol(together)
     new_epochs, new_predictions = [], predictions()
@@ -137,19 +137,20 @@ def _check_protocol(table):
             )
 
 
-def losses_of_search(table, family, key):
+def losses_of_search(table, family, key, profile=protocol.PROFILE):
     """Validation loss of each rate that was tried for a network.
 
     Args:
         table: `pandas.DataFrame` as `results` returns it.
         family: str, of the network, see `protocol.arm`.
         key: str, likewise.
+        profile: str, of the search, see `protocol.Stage`.
 
     Returns:
         dict from rate to loss.
     """
     rows = table[
-        (table["profile"] == protocol.PROFILE)
+        (table["profile"] == profile)
         & (table["family"] == family)
         & (table["variant"] == key)
         & (table["seed"] == protocol.SEARCH_SEED)
@@ -157,15 +158,20 @@ def losses_of_search(table, family, key):
     return dict(zip(rows["peak_learning_rate"].astype(float), rows["validation_loss"].astype(float), strict=True))
 
 
-def rate_of(table, network):
+def rate_of(table, network, profile=protocol.PROFILE):
     """The rate of a network, from the results of the search for the network whose rate it takes; None before its end.
 
     Args:
         table: `pandas.DataFrame` as `results` returns it.
         network: `protocol.Arm`.
+        profile: str, of the run. On a GPU the rates of the processor's search count where that is complete, and else
+            those of a search on the GPU.
     """
-    losses = losses_of_search(table, network.family, network.rate_of)
-    return None if protocol.rates_to_search(losses) else protocol.chosen_rate(losses)
+    for searched in dict.fromkeys((protocol.PROFILE, profile)):
+        losses = losses_of_search(table, network.family, network.rate_of, searched)
+        if not protocol.rates_to_search(losses):
+            return protocol.chosen_rate(losses)
+    return None
 
 
 def runs_of_stage(stage, table, images=None):
@@ -187,10 +193,10 @@ def runs_of_stage(stage, table, images=None):
         for key in stage.keys:
             network = protocol.arm(stage.family, key)
             if stage.search:
-                losses = losses_of_search(table, stage.family, key)
+                losses = losses_of_search(table, stage.family, key, stage.profile)
                 rates = sorted({*protocol.rates_to_search(losses), *losses})
             else:
-                rates = [rate_of(table, network)]
+                rates = [rate_of(table, network, stage.profile)]
                 if rates == [None]:
                     raise ValueError(
                         f"The stage {stage.name!r} needs the rate of {network.family} {network.rate_of}, and its "
@@ -202,7 +208,7 @@ def runs_of_stage(stage, table, images=None):
 
 def _run(stage, network, seed, rate, images):
     run = Run(
-        profile=protocol.PROFILE,
+        profile=stage.profile,
         family=network.family,
         model=f"{network.family} {network.key}",
         variant=network.key,
@@ -234,15 +240,19 @@ def listing(stages=None):
         ValueError: if there is no such stage.
     """
     table, rows = stored(), []
-    for stage in protocol.STAGES if stages is None else [protocol.stage(name) for name in stages]:
+    for stage in (
+        (*protocol.STAGES, *protocol.GPU_STAGES) if stages is None else [protocol.stage(name) for name in stages]
+    ):
         for key in stage.keys:
             network = protocol.arm(stage.family, key)
             if stage.search:
-                rates = sorted({*protocol.SEARCH_RATES, *losses_of_search(table, stage.family, key)})
+                searched = losses_of_search(table, stage.family, key, stage.profile)
+                rates = sorted({*protocol.SEARCH_RATES, *searched})
             else:
-                rates = [rate for rate in (rate_of(table, network),) if rate is not None]
+                rates = [rate for rate in (rate_of(table, network, stage.profile),) if rate is not None]
             done = table[
-                (table["family"] == stage.family)
+                (table["profile"] == stage.profile)
+                & (table["family"] == stage.family)
                 & (table["variant"] == key)
                 & (table["dataset"] == stage.dataset)
                 & (table["epochs"] == stage.epochs)
@@ -268,7 +278,7 @@ def perform(output, stages=None, images=None, progress=True):
 
     Args:
         output: path of the folder with the folders of the runs.
-        stages: names of stages, or None for all.
+        stages: names of stages, or None for all but those of a GPU.
         images: path of the folder with the images, see `Run`.
         progress: bool, whether to print how far it is.
 
@@ -279,7 +289,7 @@ def perform(output, stages=None, images=None, progress=True):
         ValueError: if there is no such stage, or a stage needs a rate whose search is neither stored nor in `output`.
     """
     chosen = protocol.STAGES if stages is None else [protocol.stage(name) for name in stages]
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder("output", output)
     outcomes, failed = [], set()
     for stage in chosen:
         while True:

@@ -103,6 +103,11 @@ def _title(family, key):
     return protocol.arm(family, key).title
 
 
+def _where(profile):
+    """What a title says of the machine; nothing for a processor."""
+    return " on a GPU" if profile == protocol.GPU_PROFILE else ""
+
+
 def _runs(count):
     return f"{count} run" if count == 1 else f"{count} runs"
 
@@ -110,7 +115,7 @@ def _runs(count):
 def _stored_and_wanted(table, stage):
     """Numbers of runs of a stage that are stored, and that it consists of as far as is known."""
     members = table[
-        (table["profile"] == protocol.PROFILE)
+        (table["profile"] == stage.profile)
         & (table["family"] == stage.family)
         & table["variant"].isin(stage.keys)
         & (table["dataset"] == stage.dataset)
@@ -233,11 +238,13 @@ def _verdicts(found):
 
 
 def _seeds(table):
-    runs = table[(table["profile"] == protocol.PROFILE) & (table["seed"] != protocol.SEARCH_SEED)]
+    profiles = (protocol.PROFILE, protocol.GPU_PROFILE)
+    runs = table[table["profile"].isin(profiles) & (table["seed"] != protocol.SEARCH_SEED)]
     if runs.empty:
         return []
     lines = ["## Every run\n"]
-    for (family, dataset, epochs), members in runs.groupby(["family", "dataset", "epochs"], sort=False):
+    alike = ["profile", "family", "dataset", "epochs"]
+    for (profile, family, dataset, epochs), members in runs.groupby(alike, sort=False):
         rows = []
         for arm in protocol.ARMS:
             same = members[(members["variant"] == arm.key)].sort_values("seed")
@@ -258,7 +265,7 @@ def _seeds(table):
         header = "network | parameters | highest rate | test accuracies, % | seeds | mean | seconds an epoch".split(
             " | "
         )
-        lines.append(f"### {family}, {dataset}, {epochs} epochs\n")
+        lines.append(f"### {family}, {dataset}, {epochs} epochs{_where(profile)}\n")
         lines.append(_table(header, ("---", "---:", "---:", "---", "---", "---:", "---:"), rows) + "\n")
     return lines
 
@@ -271,7 +278,7 @@ def _exploratory(table):
         (
             row["family"],
             row["dataset"],
-            row["epochs"],
+            f"{row['epochs']}{_where(row['profile'])}",
             f"{_title(row['family'], row['first'])} - {_title(row['family'], row['second'])}",
             row["seeds"],
             f"{row['difference']:+.1f}",
@@ -311,11 +318,13 @@ def _equivalent(table):
 def _rates(table):
     rows = []
     for arm in protocol.ARMS:
-        losses = experiment.losses_of_search(table, arm.family, arm.key)
-        if losses:
-            rate = experiment.rate_of(table, arm)
+        for profile in (protocol.PROFILE, protocol.GPU_PROFILE):
+            losses = experiment.losses_of_search(table, arm.family, arm.key, profile)
+            if not losses:
+                continue
+            rate = None if protocol.rates_to_search(losses) else protocol.chosen_rate(losses)
             tried = ", ".join(f"{rate:g}: {losses[rate]:.3f}" for rate in sorted(losses))
-            rows.append((arm.family, arm.title, tried, "open" if rate is None else f"{rate:g}"))
+            rows.append((arm.family, arm.title + _where(profile), tried, "open" if rate is None else f"{rate:g}"))
     if not rows:
         return []
     text = _paragraph(

@@ -13,7 +13,7 @@ import numpy as np
 from kgpc import training
 from kgpc.grouping import D6, D6WithoutInterleaving, D6WithoutL, positive_integer
 
-PROFILE = "experiment"
+PROFILE, GPU_PROFILE = "experiment", "experiment-gpu"
 VERSION = 1
 COPIES, FASHION = "CIFAR-10 (JPEG copies)", "Fashion-MNIST"
 
@@ -156,6 +156,7 @@ class Stage:
         epochs: int.
         dataset: str, `COPIES` or `FASHION`.
         search: bool, whether it looks for rates: it tests nothing, and its seed and split are used nowhere else.
+        profile: str, `PROFILE` or, for what is computed on a GPU and never compared with the rest, `GPU_PROFILE`.
     """
 
     name: str
@@ -165,10 +166,11 @@ class Stage:
     epochs: int = 24
     dataset: str = COPIES
     search: bool = False
+    profile: str = PROFILE
 
 
-def _search(name, family, keys):
-    return Stage(name, family, keys, (SEARCH_SEED,), SEARCH_EPOCHS, search=True)
+def _search(name, family, keys, profile=PROFILE):
+    return Stage(name, family, keys, (SEARCH_SEED,), SEARCH_EPOCHS, search=True, profile=profile)
 
 
 _CORE = ("ordinary", "16ch", "narrow-parameters", "narrow-flops")
@@ -191,6 +193,13 @@ STAGES = (
     Stage("b0", "EfficientNet-B0", _MATCHED),
 )
 
+GPU_EPOCHS = (96, 72, 48)
+GPU_STAGES = (
+    _search("gpu-rates", "MobileNet", _MATCHED, GPU_PROFILE),
+    *(Stage(f"gpu-{epochs}", "MobileNet", _MATCHED, (1, 2), epochs, profile=GPU_PROFILE) for epochs in GPU_EPOCHS),
+)
+"""What a GPU adds where one is lent for minutes: the longest of the trainings that fits, with JAX, on its own."""
+
 # First and second network of each confirmatory contrast of a family, on the copies and for 24 epochs.
 CONTRASTS = {
     "MobileNet": (("16ch", "ordinary"), ("16ch", "narrow-parameters"), ("16ch", "narrow-flops")),
@@ -205,10 +214,10 @@ def stage(name):
     Raises:
         ValueError: if there is none; the message lists those there are.
     """
-    for candidate in STAGES:
+    for candidate in (*STAGES, *GPU_STAGES):
         if candidate.name == name:
             return candidate
-    known = ", ".join(repr(candidate.name) for candidate in STAGES)
+    known = ", ".join(repr(candidate.name) for candidate in (*STAGES, *GPU_STAGES))
     raise ValueError(f"`stage` must be one of {known}. Received: stage={name!r}.")
 
 

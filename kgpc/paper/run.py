@@ -9,7 +9,7 @@ import numpy as np
 from kgpc import applications, training
 from kgpc.grouping import positive_integer
 
-PROFILES = ("quick", "paper", "experiment")
+PROFILES = ("quick", "paper", "experiment", "experiment-gpu")
 
 
 def plain(text):
@@ -22,7 +22,7 @@ class Run:
     """One training of a rerun.
 
     Attributes:
-        profile: "quick", "paper" or "experiment".
+        profile: "quick", "paper", "experiment" or "experiment-gpu".
         family: str, what the run is compared within: "MobileNet", "Inception V3", ...
         model: str, as in the published tables; with the channels per group in the quick profile ("kMobileNet 16ch").
         variant: "baseline", "grouped" or "narrow" (the control of the quick profile); in the experiment the key of the
@@ -64,10 +64,10 @@ class Run:
     def name(self):
         """Name of the folder of the run."""
         parts = [self.model, self.scheme, self.dataset, self.label, f"seed{self.recipe.seed}"]
-        if self.profile == "experiment":
+        if self.profile.startswith("experiment"):
             recipe = self.recipe
             budget = f"{recipe.image_size}px-{recipe.epochs}ep-{recipe.learning_rate.peak:g}"
-            parts = [self.dataset, budget, self.model, f"seed{recipe.seed}"]
+            parts = [self.dataset, budget, self.model, "gpu" * self.profile.endswith("gpu"), f"seed{recipe.seed}"]
         if self.profile == "quick":
             parts = [self.profile, self.model, f"seed{self.recipe.seed}"]
         return "-".join(re.sub("[^a-z0-9]+", "-", part.lower()).strip("-") for part in parts if part)

@@ -16,7 +16,7 @@ from kgpc.paper import protocol
 QUESTIONS = {"ordinary": "a", "narrow-parameters": "b", "narrow-flops": "c"}
 
 
-def accuracies(table, family, keys, dataset=protocol.COPIES, epochs=24):
+def accuracies(table, family, keys, dataset=protocol.COPIES, epochs=24, profile=protocol.PROFILE):
     """Test accuracies of networks, by seed.
 
     Args:
@@ -25,12 +25,13 @@ def accuracies(table, family, keys, dataset=protocol.COPIES, epochs=24):
         keys: sequence of str, their keys in the protocol.
         dataset: str, data set.
         epochs: int, length of the trainings.
+        profile: str, `protocol.PROFILE` or `protocol.GPU_PROFILE`.
 
     Returns:
         `pandas.DataFrame`, percent; a row for each seed, a column for each key, NaN where there is no run.
     """
     rows = table[
-        (table["profile"] == protocol.PROFILE)
+        (table["profile"] == profile)
         & (table["family"] == family)
         & (table["dataset"] == dataset)
         & (table["epochs"] == epochs)
@@ -107,21 +108,27 @@ def exploratory(table):
         table: `pandas.DataFrame` as `kgpc.paper.results` returns it.
 
     Returns:
-        `pandas.DataFrame`, one row for each pair that has a seed in common: `family`, `dataset`, `epochs`, `first`,
-        `second`, `seeds` (their number), `difference`, `low` and `high` (Student's paired interval for this pair alone,
-        NaN with one seed), in points. No verdict follows from any of them.
+        `pandas.DataFrame`, one row for each pair that has a seed in common: `profile`, `family`, `dataset`, `epochs`,
+        `first`, `second`, `seeds` (their number), `difference`, `low` and `high` (Student's paired interval for this
+        pair alone, NaN with one seed), in points. No verdict follows from any of them.
     """
     rows = []
-    asked = {(family, 24, protocol.COPIES, *pair) for family, pairs in protocol.CONTRASTS.items() for pair in pairs}
-    runs = table[(table["profile"] == protocol.PROFILE) & (table["seed"] != protocol.SEARCH_SEED)]
-    for (family, dataset, epochs), members in runs.groupby(["family", "dataset", "epochs"], sort=False):
+    asked = {
+        (protocol.PROFILE, family, 24, protocol.COPIES, *pair)
+        for family, pairs in protocol.CONTRASTS.items()
+        for pair in pairs
+    }
+    profiles = (protocol.PROFILE, protocol.GPU_PROFILE)
+    runs = table[table["profile"].isin(profiles) & (table["seed"] != protocol.SEARCH_SEED)]
+    alike = ["profile", "family", "dataset", "epochs"]  # what is compared: nothing across them
+    for (profile, family, dataset, epochs), members in runs.groupby(alike, sort=False):
         keys = [arm.key for arm in protocol.ARMS if arm.family == family and arm.key in set(members["variant"])]
-        found = accuracies(members, family, keys, dataset, epochs)
+        found = accuracies(members, family, keys, dataset, epochs, profile)
         pairs = [(key, "16ch") for key in keys if key not in ("16ch", "ordinary", *QUESTIONS)]
         pairs += [("16ch", key) for key in ("ordinary", "narrow-parameters", "narrow-flops")]
         pairs += [(key, "ordinary") for key in keys if key not in ("16ch", "ordinary")]
         for first, second in pairs:
-            if first not in found or second not in found or (family, epochs, dataset, first, second) in asked:
+            if first not in found or second not in found or (profile, family, epochs, dataset, first, second) in asked:
                 continue
             differences = (found[first] - found[second]).dropna()
             if differences.empty:
@@ -129,6 +136,7 @@ def exploratory(table):
             difference, low, high = seeds.mean_interval(differences, protocol.CONFIDENCE)
             rows.append(
                 {
+                    "profile": profile,
                     "family": family,
                     "dataset": dataset,
                     "epochs": epochs,

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import filelock
 
-from kgpc.training.files import check_file, remove_unfinished, replacing
+from kgpc.files import remove_unfinished, replacing
+from kgpc.training.files import check_file
 from kgpc.training.identity import unlike
 from kgpc.training.run_file import RUN_FILE, DamagedCheckpoint, differences_between, read_run, short, write_run
 from kgpc.training.states import read_state, state_epoch, state_name, write_state

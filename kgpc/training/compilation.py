@@ -8,6 +8,7 @@ import keras
 from kgpc.arguments import number
 from kgpc.merging import training_twin
 from kgpc.training.step_losses import keep_step_losses, share_step_losses
+from kgpc.training.step_rates import StepRates
 
 # Steps up to which optimizing the graph takes longer than it saves.
 _SHORT_TRAINING = 200
@@ -48,7 +49,7 @@ def compile_network(model, recipe, steps, weighted):
     strategy = getattr(model, "distribute_strategy", None)
     # All that has variables belongs to the devices that the network is on.
     with strategy.scope() if strategy is not None else contextlib.nullcontext():
-        model.compile(_optimizer(model, recipe), **_loss_and_metrics(recipe, weighted))
+        model.compile(_optimizer(model, recipe, steps), **_loss_and_metrics(recipe, weighted))
         # A first training step that has to make variables is traced twice by TensorFlow, which takes seconds.
         model.optimizer.build(model.trainable_variables)
         return keep_step_losses(model, steps)
@@ -85,12 +86,16 @@ def _loss_and_metrics(recipe, weighted):
     return {"loss": loss, "weighted_metrics" if weighted else "metrics": metrics}
 
 
-def _optimizer(model, recipe):
+def _optimizer(model, recipe, steps):
     options = {
         "SGD": {"momentum": recipe.momentum, "nesterov": recipe.nesterov},
         "AdamW": {"weight_decay": recipe.weight_decay},
     }.get(recipe.optimizer, {})
-    optimizer = getattr(keras.optimizers, recipe.optimizer)(recipe.learning_rate.rate(0, recipe.epochs), **options)
+    schedule = recipe.learning_rate
+    rate = (
+        schedule.rate(0, recipe.epochs) if schedule.constant_within_epoch else StepRates(schedule, recipe.epochs, steps)
+    )
+    optimizer = getattr(keras.optimizers, recipe.optimizer)(rate, **options)
     if recipe.weight_decay:
         optimizer.exclude_from_weight_decay([weight for weight in model.trainable_weights if weight.name != "kernel"])
     return optimizer

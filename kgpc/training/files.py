@@ -1,62 +1,8 @@
-"""How files of a run come to the disk and from it: as a whole or not at all, and only where they are files.
-
-Whoever writes into a folder that others can write to must not follow what they planted there: an unfinished file has
-a name that nobody knows before, and is made only where nothing has that name.
-"""
+"""Whether what a run finds in its folder are files; how they are written, `kgpc.files` says."""
 
 import contextlib
 import os
-import secrets
 import stat
-from pathlib import Path
-
-_UNFINISHED = ".unfinished-"
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """A path to write to, which replaces `path` only when all is written and on the disk.
-
-    A link in the place of `path` is replaced; what it leads to stays as it is.
-
-    Args:
-        path: Path.
-
-    Yields:
-        Path of an empty file beside it, with the same suffixes and a name that is used once.
-    """
-    path = Path(path)
-    unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}-{path.name}")
-    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-    try:
-        yield unfinished
-        with unfinished.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder):
-    """Forces a change of names in a folder to the disk, where the system can do that."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def remove_unfinished(folder):
-    """Removes what killed processes left unfinished in a folder; only for the one that works there.
-
-    Args:
-        folder: Path.
-    """
-    for path in folder.glob(f"{_UNFINISHED}*"):
-        if path.is_symlink() or path.is_file():
-            path.unlink(missing_ok=True)
 
 
 def check_file(path, links=True):

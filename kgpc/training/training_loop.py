@@ -81,19 +81,15 @@ class Run(keras.callbacks.Callback):
         self.started = time.perf_counter()
         self.batches.epoch = self.validation.epoch = epoch
         self.steps = 0
-        if self.recipe.learning_rate.constant_within_epoch:
-            self._set_rate(epoch)
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if not self.recipe.learning_rate.constant_within_epoch:
-            variables.synchronize(self.model)
-            self._set_rate(self.batches.epoch + (batch + 0.5) / len(self.batches))
-
-    def _set_rate(self, epochs):
-        self.rate = self.recipe.learning_rate.rate(epochs, self.recipe.epochs)
-        optimizer = self.model.optimizer
-        # One that scales the loss wraps the one that has the rate.
-        getattr(optimizer, "inner_optimizer", optimizer).learning_rate = self.rate
+        schedule, epochs = self.recipe.learning_rate, self.recipe.epochs
+        if schedule.constant_within_epoch:
+            self.rate = schedule.rate(epoch, epochs)
+            optimizer = self.model.optimizer
+            # One that scales the loss wraps the one that has the rate.
+            getattr(optimizer, "inner_optimizer", optimizer).learning_rate = self.rate
+        else:  # the compiled step knows it (`StepRates`); what is reported is the rate of the last step
+            steps = len(self.batches)
+            self.rate = schedule.rate(epoch + (steps - 0.5) / steps, epochs)
 
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1

@@ -17,8 +17,8 @@ import json
 import math
 import os
 import pathlib
-import platform
 import resource
+import statistics
 import subprocess
 import sys
 
@@ -32,7 +32,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from kgpc import applications, deploy, merging, tensorflow_settings, timing
+from kgpc import applications, deploy, device_steps, merging, tensorflow_settings, timing
 
 KINDS = ("machine", "models", "layers", "growth", "memory", "settings")
 # Seconds of a step on Keras' grouped convolutions, which vary little for their length.
@@ -165,47 +165,23 @@ def measure_models(options):
             continue
         baseline, ours = make_baseline(size), make_ours(size)
         training = {baseline_name: _train_step(baseline, batch), name: _train_step(ours, batch)}
-        seconds = timing.in_turns(training, options.rounds)
+        seconds = timing.seconds_in_turns(training, options.rounds)
         if with_keras and not options.quick:
             slow = {f"{name} on Conv2D(groups)": _train_step(as_keras_layers(ours), batch)}
-            seconds |= timing.in_turns(slow, min(SLOW_ROUNDS, options.rounds), warmup=1)
+            seconds |= timing.seconds_in_turns(slow, min(SLOW_ROUNDS, options.rounds), warmup=1)
             del slow
-        yield from _rows("models", name, "train", seconds, batch=batch, size=size)
+        yield from quartile_rows("models", name, "train", seconds, batch=batch, size=size)
         predicting = {
             baseline_name: timing.predict_step(baseline, batch),
             name: timing.predict_step(ours, batch),
             f"{baseline_name} folded": timing.predict_step(deploy.fold(baseline), batch),
             f"{name} folded": timing.predict_step(deploy.fold(ours), batch),
         }
-        yield from _rows("models", name, "predict", timing.in_turns(predicting, options.rounds), batch=batch, size=size)
+        yield from quartile_rows(
+            "models", name, "predict", timing.seconds_in_turns(predicting, options.rounds), batch=batch, size=size
+        )
         del baseline, ours, training, predicting
         keras.backend.clear_session()
-
-
-def _layer_steps(layer, images):
-    """Forward, and forward with backward, of one layer."""
-    layer.build(images.shape)
-    if keras.backend.backend() != "tensorflow":
-        forward = keras.Sequential([keras.Input(images.shape[1:]), layer])
-        return {"forward": lambda: np.asarray(forward.predict_on_batch(images))}
-    import tensorflow as tf
-
-    batch = tf.cast(images, layer.compute_dtype)
-    # Keras' own convolutions have no such argument.
-    training = {"training": True} if isinstance(layer, kgpc.layers.GroupedPointwiseConv2D) else {}
-
-    def with_gradient(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            loss = tf.reduce_sum(tf.cast(layer(x, **training), "float32"))
-        return tape.gradient(loss, [x, layer.kernel.value])
-
-    forward = tf.function(lambda x: layer(x), autograph=False)
-    both = tf.function(with_gradient, autograph=False)
-    return {
-        "forward": lambda: forward(batch)[0, 0, 0].numpy(),
-        "forward + backward": lambda: [gradient[0, 0].numpy() for gradient in both(batch)],
-    }
 
 
 def measure_layers(options):
@@ -219,11 +195,19 @@ def measure_layers(options):
             "ours": kgpc.layers.GroupedPointwiseConv2D(filters, groups, use_bias=False),
             "Conv2D(groups)": keras.layers.Conv2D(filters, 1, groups=groups, use_bias=False),
         }
-        steps = {side: _layer_steps(layer, images) for side, layer in sides.items()}
+        # Keras' own convolutions have no argument `training`.
+        steps = {
+            side: device_steps.layer_steps(
+                layer, images, training=isinstance(layer, kgpc.layers.GroupedPointwiseConv2D)
+            )
+            for side, layer in sides.items()
+        }
         name = f"{family} {size}x{size}, {channels} to {filters}, {groups} groups"
         for part in steps["ours"]:
-            seconds = timing.in_turns({side: functions[part] for side, functions in steps.items()}, options.rounds)
-            yield from _rows("layers", name, part, seconds, batch=batch, size=size)
+            seconds = timing.seconds_in_turns(
+                {side: functions[part] for side, functions in steps.items()}, options.rounds
+            )
+            yield from quartile_rows("layers", name, part, seconds, batch=batch, size=size)
 
 
 def measure_growth(options):
@@ -239,7 +223,9 @@ def measure_growth(options):
             "kMobileNet": _train_step(_ours("kMobileNet", kgpc.D6(channels_per_group))(size), batch),
         }
         name = f"{axis} {value}"
-        yield from _rows("growth", name, "train", timing.in_turns(steps, options.rounds), batch=batch, size=size)
+        yield from quartile_rows(
+            "growth", name, "train", timing.seconds_in_turns(steps, options.rounds), batch=batch, size=size
+        )
         keras.backend.clear_session()
 
 
@@ -279,10 +265,10 @@ def measure_memory(options):
 
 
 def _settings_step(side):
-    """Median seconds of a training step of one side of the first row of `MODELS`, with the settings of this process."""
+    """Seconds of three training steps of one side of the first row of `MODELS`, with the settings of this process."""
     _, make_baseline, make_ours, batch, size, _ = next(iter(MODELS.values()))
     step = _train_step((make_ours if side == "ours" else make_baseline)(size), batch)
-    return timing.in_turns({side: step}, rounds=3)[side]
+    return timing.seconds_in_turns({side: step}, rounds=3)[side]
 
 
 def measure_settings(options):
@@ -295,7 +281,7 @@ def measure_settings(options):
             seconds[settings, label] = _in_process(["--settings-step", side], options, environ)
     for settings in SETTINGS:
         sides = {label: seconds[settings, label] for label in (baseline_name, name)}
-        yield from _rows("settings", settings, "train", sides, batch=MODELS[name][3], size=MODELS[name][4])
+        yield from quartile_rows("settings", settings, "train", sides, batch=MODELS[name][3], size=MODELS[name][4])
 
 
 def _in_process(arguments, options, environ=None):
@@ -306,30 +292,17 @@ def _in_process(arguments, options, environ=None):
     return json.loads(printed.splitlines()[-1])
 
 
-def _machine():
-    """What the measurements depend on, in words that name no computer."""
-    processor = platform.processor()
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-        flags = next(line for line in lines if line.startswith("flags")).split()
-        processor += " with " + ("AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "SSE")
-    except (OSError, StopIteration):
-        pass
-    device = f"{processor}, {os.cpu_count()} cores"
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
-        device = ", ".join([device, *(detail.get("device_name", "GPU") for detail in details)])
-    return {"machine": device, "keras": keras.version()}
-
-
-def _rows(kind, case, part, seconds, **columns):
+def quartile_rows(kind, case, part, seconds, **columns):
+    """A row for each side: median and quartiles of its seconds, and of the ratios to the first side of each round."""
     reference = next(iter(seconds.values()))
-    for side, value in seconds.items():
-        ratio = value / reference
-        yield {"kind": kind, "case": case, "part": part, "side": side, "seconds": value, "ratio": ratio, **columns}
+    for side, values in seconds.items():
+        if len(values) == len(reference):
+            ratio = statistics.median(own / other for own, other in zip(values, reference, strict=True))
+        else:  # a side that takes long has fewer rounds
+            ratio = statistics.median(values) / statistics.median(reference)
+        low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+        measured = {"seconds": middle, "quartile_1": low, "quartile_3": high, "ratio": ratio, "rounds": len(values)}
+        yield {"kind": kind, "case": case, "part": part, "side": side, **measured, **columns}
 
 
 def _describe(row):
@@ -457,7 +430,7 @@ def main(arguments=None):
         "memory": measure_memory,
         "settings": measure_settings,
     }
-    rows, common = [], {"precision": options.precision, "backend": keras.backend.backend(), **_machine()}
+    rows, common = [], timing.machine()
     for kind in options.kinds or KINDS:
         for row in measures[kind](options):
             rows.append({**row, **common})
@@ -469,7 +442,7 @@ def main(arguments=None):
         table = pd.concat([before[~before["kind"].isin(table["kind"])], table])
         table = table.sort_values("kind", key=lambda kinds: kinds.map(KINDS.index), kind="stable")
     # Four significant digits: more is noise.
-    for column in {"seconds", "ratio", "per_second"} & set(table):
+    for column in {"seconds", "quartile_1", "quartile_3", "ratio", "per_second"} & set(table):
         table[column] = table[column].map(lambda value: float(f"{value:.4g}"))
     partial = options.output / "speed.csv.part"
     table.to_csv(partial, index=False)
