@@ -184,7 +184,7 @@ def measured_pair(made, size, options, done):
                 "cpu_ratio": times.loc[name, "cpu_ms"] / times.loc[names[0], "cpu_ms"],
                 "rounds": options.rounds,
                 **{key: verified[key] for key in ("images", "agreement", "largest_difference")},
-                **{key: verified[key] for key in ("keras_accuracy", "accuracy")},
+                **{key: np.nan if verified[key] is None else verified[key] for key in ("keras_accuracy", "accuracy")},
             }
 
 
@@ -381,7 +381,7 @@ def main(arguments=None):
         )
         for row in {"table": table, "formulations": formulations, "profile": profile}[kind](options, done):
             stored(path, [row], keys)
-            print(*(value if isinstance(value, str) else f"{value:.4g}" for value in row.values()), flush=True)
+            print(*(f"{value:.4g}" if isinstance(value, float) else value for value in row.values()), flush=True)
     if options.output == DATA:
         files.write(PAGE, with_tables(PAGE.read_text(encoding="utf-8")))
     return 0
