@@ -12,7 +12,6 @@ A folder that is there already is replaced only where this command made it, whic
 
 import argparse
 import ast
-import base64
 import functools
 import html
 import io
@@ -28,6 +27,7 @@ import notebook_content
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT))  # the package that is documented is the one beside this file
+
 SOURCES = (
     "CHANGELOG.md",
     "CITATION.cff",
@@ -38,6 +38,7 @@ SOURCES = (
     "notebooks/*.ipynb",
 )
 THUMBNAIL_PIXELS = 480
+THUMBNAIL_COLORS = 48  # enough for a card, at a third of the size
 MARKER = ".made-by-kgpc-build-site"  # in every folder that may be deleted
 FORM_TITLE = re.compile(r"^# @title (.*?)(?: \{display-mode.*\})?\n")
 
@@ -130,74 +131,39 @@ def name_folded_cells(notebook):
             cell.metadata["mystnb"] = {"code_prompt_show": prompt, "code_prompt_hide": prompt}
 
 
-def thumbnail(notebook):
+def thumbnail(notebook, pictures):
     """Returns the first figure of a notebook as a small HTML image, or an empty text where it has none."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 picture = notebook_content.png(output.data["image/png"]).convert("RGB")
                 picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+                picture = picture.quantize(THUMBNAIL_COLORS)
                 stored = io.BytesIO()
                 picture.save(stored, format="png", optimize=True)
-                content = base64.b64encode(stored.getvalue()).decode("ascii")
-                return f'<img src="data:image/png;base64,{content}" alt="">'
+                return pictures.image(stored.getvalue(), "")
     return ""
 
 
-def card(name, notebook):
+def card(name, notebook, pictures):
     """Returns the card of a notebook on the landing page: its title, what it promises, and its first figure.
 
     Args:
         name: str, file name without suffix.
         notebook: nbformat NotebookNode whose first cell begins with a title and a line in bold face.
+        pictures: `site_figures.Pictures`.
     """
     head = notebook.cells[0].source
     title = re.search(r"^# (.+)$", head, flags=re.MULTILINE)[1]
     promise = re.search(r"^\*\*([^*]+)\*\*$", head, flags=re.MULTILINE)[1]
+    picture = thumbnail(notebook, pictures)
     return (
-        f'<a class="card" href="notebooks/{name}.html"><span class="card-picture">{thumbnail(notebook)}</span>'
+        f'<a class="card" href="notebooks/{name}.html"><span class="card-picture">{picture}</span>'
         f'<span class="card-title">{html.escape(title)}</span><span>{html.escape(promise)}</span></a>'
     )
 
 
 # The landing page
-
-
-def published_figure():
-    """Returns the published results on CIFAR-10 as an HTML image, a line for each of three families of networks."""
-    import pandas as pd
-
-    from kgpc import paper, plots
-
-    rows = paper.published().query("paper == 'grouped-pointwise-2022' and dataset == 'CIFAR-10' and image_size == 224")
-    families, alt = {}, "Published test accuracy on CIFAR-10 against trainable parameters."
-    for name in ("MobileNet", "EfficientNet-B0", "MobileNet V3 Large"):
-        names = [name, f"k{name}", name.replace("Efficient", "kEff")]
-        family = rows[rows["model"].isin(names)].sort_values("parameters")
-        labels = [f"{size}ch" if pd.notna(size) else "original" for size in family["channels_per_group"]]
-        points = pd.DataFrame({"x": family["parameters"], "y": family["test_accuracy_percent"], "label": labels})
-        families[name] = points
-        fewest, most = points.iloc[0], points.iloc[-1]
-        alt += f" {name}: {most.y:.2f}% with {most.x:,} parameters, {fewest.y:.2f}% with {fewest.x:,}."
-    figure = plots.scatter(
-        families,
-        "trainable parameters (logarithmic)",
-        "test accuracy on CIFAR-10, %",
-        title="Fewer parameters, and what they cost in accuracy",
-        log_x=True,
-    )
-    return plots.as_html(figure, alt)
-
-
-def diagram():
-    """Returns the sub-network of the paper for 16 channels in groups of 4 as an HTML image."""
-    from kgpc import D6, plots
-
-    alt = (
-        "Sixteen channels in four groups go through a grouped convolution K, are interleaved, and go through a second "
-        "grouped convolution L, to whose output that of K is added. Behind L every channel depends on all four groups."
-    )
-    return plots.as_html(plots.subnetwork(D6(4).plan(16, 16)), alt)
 
 
 def sections(page):
@@ -206,12 +172,17 @@ def sections(page):
     return dict(zip(["", *parts[1::2]], parts[::2], strict=True))
 
 
-def landing_page(notebooks):
+def landing_page(notebooks, pictures):
     """Returns the landing page: `docs/index.md` with its figures and the cards of the notebooks.
 
     Args:
         notebooks: dict from the name of a notebook to its NotebookNode.
+        pictures: `site_figures.Pictures`.
     """
+    import site_figures
+
+    from kgpc import figures
+
     page = string.Template((DOCS / "index.md").read_text(encoding="utf-8"))
     readme = sections((ROOT / "README.md").read_text(encoding="utf-8"))
     claim, commands = re.split(r"\n\n", readme[""].removeprefix("# kgpc").strip(), maxsplit=1)
@@ -221,10 +192,10 @@ def landing_page(notebooks):
         commands=commands,
         idea=readme["The idea in ten lines"],
         use=readme["Use it in your own project"],
-        cards="\n".join(card(name, notebook) for name, notebook in notebooks.items()),
-        diagram=diagram(),
+        cards="\n".join(card(name, notebook, pictures) for name, notebook in notebooks.items()),
+        diagram=pictures.of(figures.d6()),
         first=next(iter(notebooks)),
-        published=published_figure(),
+        published=pictures.of(site_figures.published_prices()),
     )
 
 
@@ -269,8 +240,13 @@ def check_page(path):
         raise ValueError(f"{path} begins with settings (---). Pages of the site have none.")
 
 
-def lay_out(folder):
-    """Writes all sources of the site into a new folder."""
+def lay_out(folder, pictures):
+    """Writes all sources of the site into a new folder, and the pictures of figures that move into another one.
+
+    Args:
+        folder: Path.
+        pictures: `site_figures.Pictures`.
+    """
     folder.mkdir()
     notebooks = {}
     for path in sorted(path for pattern in SOURCES for path in ROOT.glob(pattern)):
@@ -280,10 +256,10 @@ def lay_out(folder):
         if path.suffix == ".ipynb":
             notebooks[path.stem] = notebook_content.shown(nbformat.read(path, as_version=4), path.name)
             name_folded_cells(notebooks[path.stem])
-            nbformat.write(notebooks[path.stem], target)
+            nbformat.write(pictures.placed(notebooks[path.stem]), target)
         elif path != DOCS / "index.md":
             shutil.copy(path, target)
-    (folder / "index.md").write_text(landing_page(notebooks), encoding="utf-8")
+    (folder / "index.md").write_text(landing_page(notebooks, pictures), encoding="utf-8")
     write_reference(folder / "reference")
 
 
@@ -299,6 +275,7 @@ def build(folder):
     Raises:
         ValueError: if a folder has files that were not made here, or something must not be put onto the site.
     """
+    import site_figures
     from sphinx.cmd.build import build_main
 
     check_replaceable(folder)
@@ -306,10 +283,12 @@ def build(folder):
     renew(work)
     # MyST-NB has a folder of its own beside that of the pages, so they are made in here first.
     sources, pages = work / "sources", work / "pages"
-    lay_out(sources)
+    pictures = site_figures.Pictures(work / site_figures.FOLDER)
+    lay_out(sources, pictures)
     options = ["--quiet", "--fail-on-warning", "--keep-going", "--fresh-env", "--conf-dir", str(DOCS)]
     code = build_main([*options, "--doctree-dir", str(work / "doctrees"), str(sources), str(pages)])
     if code == 0:
+        shutil.copytree(pictures.folder, pages / site_figures.FOLDER)
         renew(folder)
         shutil.copytree(pages, folder, dirs_exist_ok=True)
     return code

@@ -2,6 +2,9 @@
 
 Pictures, tables and text are shown. What a browser or the site's tools would execute, or hand to a decoder of an
 unexpected format, is refused by name: the builder stops and says which notebook and which cell.
+
+A figure that moves (`kgpc.figures`) is the one thing that runs. Its script never comes from a notebook: what is stored
+names the figure and its parameters, of which the figure is made anew.
 """
 
 import base64
@@ -15,6 +18,7 @@ import nbformat
 from markdown_it import MarkdownIt
 from PIL import Image, UnidentifiedImageError
 
+FIGURE = "kgpc_figure"  # where the metadata of an output say which figure that moves it is
 # In the order in which a page prefers them.
 TYPES = ("image/png", "text/html", "text/plain")
 MOST_PIXELS = 20_000_000
@@ -120,9 +124,32 @@ def _data(output):
     return data
 
 
+def _figure(output, stored):
+    """An output with a figure that moves: its picture, its numbers, and what it is made of."""
+    from kgpc import figures  # late: most notebooks can be read without it
+
+    try:
+        figure = figures.restored(stored)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"an output has a figure that is none of kgpc.figures: {error}") from None
+    data = {"image/png": output["data"]["image/png"], "text/plain": figure.text}
+    width = png(data["image/png"]).width
+    shown_width = output["metadata"].get("image/png", {}).get("width", width)
+    if type(shown_width) is not int or not 0 < shown_width <= width:
+        raise ValueError(f"the width of a picture is {shown_width!r}")
+    metadata = {
+        "image/png": {"alt": figure.alt, "width": shown_width},
+        FIGURE: {"name": figure.name, "parameters": figure.parameters},
+    }
+    count = {"execution_count": output.get("execution_count")} if output["output_type"] == "execute_result" else {}
+    return nbformat.v4.new_output(output["output_type"], data=data, metadata=metadata, **count)
+
+
 def _output(output):
     """The output with nothing but what is shown."""
     kind = output.get("output_type")
+    if kind in ("display_data", "execute_result") and FIGURE in output.get("metadata", {}):
+        return _figure(output, output["metadata"][FIGURE])
     if kind == "stream":
         return nbformat.v4.new_output("stream", name=output["name"], text=output["text"])
     if kind == "error":

@@ -2,8 +2,9 @@
 
 The schemes (`D6`, `D6v3`, `Grouped`, `GroupedV3`) are importable from here; models live in `kgpc.applications`,
 counting in `kgpc.flops`, published numbers in `kgpc.paper`, released weights in `kgpc.released`, class activation maps
-in `kgpc.cam`, image data in `kgpc.datasets`, training in `kgpc.training`. Modules that few programs need, such as
-`kgpc.cai`, `kgpc.deploy` and `kgpc.timing`, are imported when they are first asked for.
+in `kgpc.cam`, image data in `kgpc.datasets`, training in `kgpc.training`. `kgpc.convert` groups any other network.
+Modules that few programs need, such as `kgpc.cai`, `kgpc.conversion` and `kgpc.deploy`, are imported when they are
+first asked for.
 """
 
 import importlib
@@ -17,6 +18,7 @@ from kgpc import (
     cam,
     comparison,
     datasets,
+    figures,
     flops,
     grouping,
     layers,
@@ -42,6 +44,7 @@ __all__ = [
     "cam",
     "comparison",
     "datasets",
+    "figures",
     "flops",
     "grouping",
     "layers",
@@ -54,15 +57,17 @@ __all__ = [
 ]
 
 # Imported when they are asked for: few programs need them, and `import kgpc` should not take longer for them.
-_LATER = ("cai", "deploy", "keras2_models", "timing")
+_LATER = ("cai", "conversion", "deploy", "keras2_models", "timing")
 
 
 def __getattr__(name):
-    """Imports a module of the package that is asked for as an attribute."""
+    """Imports a module of the package, or the one with `convert`, that is asked for as an attribute."""
+    if name == "convert":
+        return importlib.import_module("kgpc.conversion").convert
     if name in _LATER:
         return importlib.import_module(f"kgpc.{name}")
     raise AttributeError(f"module 'kgpc' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, "convert"})

@@ -22,7 +22,8 @@ def _module(name):
     return importlib.import_module(f"{package.__name__}.{name}")
 
 
-files, notebooks, export_command = _module("files"), _module("notebooks"), _module("export_command")
+convert_command, files, notebooks = _module("convert_command"), _module("files"), _module("notebooks")
+export_command = _module("export_command")
 
 
 def parser():
@@ -33,7 +34,9 @@ def parser():
     _add_table(commands)
     _add_rerun(commands)
     _add_compare(commands)
+    _add_measure_released(commands)
     _add_papers_notebooks(commands)
+    convert_command.add(commands)
     export_command.add(commands, export)
     return parser
 
@@ -263,13 +266,12 @@ def _add_compare(commands):
     )
     command.add_argument("folder", metavar="FOLDER", help="what --output of rerun was")
     command.add_argument("--save", metavar="FILE", help="also write the results of all runs, a CSV file")
-    command.add_argument("--page", metavar="PAGE", help="also write a Markdown page about the quick profile")
     command.set_defaults(function=compare)
 
 
 def compare(options):
     """Prints published against rerun, and variants against each other."""
-    save, page = _target("--save", options.save), _target("--page", options.page)
+    save = _target("--save", options.save)
     from kgpc import paper
     from kgpc.paper.run_table import read_results
 
@@ -287,13 +289,56 @@ def compare(options):
         print(paper.compare_variants(results).to_string(index=False, float_format="{:.2f}".format))
     if save:
         files.write(save, results.to_csv(index=False, lineterminator="\n"))
-    if page:
-        try:
-            text = paper.quick_page(results, save.stem if save else "quick-fashion-mnist")
-        except ValueError as error:
-            raise notebooks.UserError(error) from error
-        files.write(page, text)
     return 0
+
+
+def _add_measure_released(commands):
+    command = commands.add_parser(
+        "measure-released",
+        help="measure the test accuracy of the authors' released weights",
+        description="Measure the test accuracy of the released weights, each network on all test images. The same "
+        "command again goes on where it was stopped.",
+    )
+    command.add_argument("--output", metavar="FOLDER", required=True, help="where the predictions so far are kept")
+    command.add_argument("--dataset", default="CIFAR-10", help="what they were trained on (default: CIFAR-10)")
+    command.add_argument(
+        "--images",
+        metavar="FOLDER",
+        help="where train/CLASS/ and test/CLASS/ have the JPEG copies of CIFAR-10; default: the data set, fetched",
+    )
+    command.add_argument("--weights", metavar="FOLDER", help="where released files lie; default: they are fetched")
+    command.add_argument("--rows", nargs="+", metavar="LABEL", help="such as JP35B14; default: all of the data set")
+    command.add_argument(
+        "--activations",
+        choices=("published", "swish"),
+        default="published",
+        help="swish: kMobileNet as the authors' later code builds it by default, to see what that does",
+    )
+    command.add_argument("--save", metavar="FILE", help="add the results to this CSV file")
+    command.set_defaults(function=measure_released)
+
+
+def measure_released(options):
+    """Measures released weights and prints the results; 1 if there is none."""
+    save = _target("--save", options.save)
+    from kgpc.paper import released_accuracy
+
+    try:
+        table = released_accuracy.measure(
+            options.output,
+            dataset=options.dataset,
+            images=options.images,
+            weights=options.weights,
+            labels=options.rows,
+            activations=options.activations,
+        )
+    except (TypeError, ValueError) as error:
+        raise notebooks.UserError(error) from error
+    shown = ["label", "model", "scheme", "activations", "data", "test_images", "accuracy_pct", "published_pct"]
+    print(table[shown].to_string(index=False))
+    if save and len(table):
+        released_accuracy.save(table, save)
+    return 0 if len(table) else 1
 
 
 def _add_papers_notebooks(commands):

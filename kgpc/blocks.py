@@ -86,21 +86,46 @@ def pointwise(
             )(x)
         return x if activation is None else Activation(activation, name=unit_name)(x)
 
+    return arrange(x, plan, name, unit)
+
+
+def arrange(x, plan, name, unit, make=None):
+    """Calls convolutions as a plan says: side by side, interleaved, one after the other, their outputs added.
+
+    Args:
+        x: Keras tensor (batch, height, width, channels).
+        plan: `kgpc.grouping.Plan` for the channels of `x`.
+        name: str, name of the whole; what is made here is called after it, with the plan's suffixes.
+        unit: function of a tensor and a `kgpc.grouping.Convolution` that returns what the convolution makes of the
+            tensor.
+        make: function that makes the layers between the convolutions, of a class, its arguments and `name`; None calls
+            the class.
+
+    Returns:
+        Keras tensor (batch, height, width, filters).
+    """
+
+    def layer(kind, *args, name):
+        return kind(*args, name=name) if make is None else make(kind, *args, name=name)
+
+    def copied(x, path):
+        return layer(CopyChannels, path.in_channels, name=f"{name}{path.suffix}_copy")(x)
+
     def stage(x, stage_plan):
+        first, *others = stage_plan.paths
         if stage_plan.copied_channels:
-            channels = stage_plan.paths[0].in_channels
-            x = CopyChannels(channels, name=f"{name}{stage_plan.paths[0].suffix}_copy")(x)
-        outputs = [unit(x, stage_plan.paths[0])]
-        for path in stage_plan.paths[1:]:
-            outputs.append(unit(CopyChannels(path.in_channels, name=f"{name}{path.suffix}_copy")(x), path))
-        return outputs[0] if len(outputs) == 1 else keras.layers.Concatenate(name=name + stage_plan.suffix)(outputs)
+            x = copied(x, first)
+        outputs = [unit(x, first)]
+        for path in others:
+            outputs.append(unit(copied(x, path), path))
+        return outputs[0] if not others else layer(keras.layers.Concatenate, name=name + stage_plan.suffix)(outputs)
 
     first = mixed = stage(x, plan.first)
     if plan.interleave_step > 1:
-        mixed = InterleaveChannels(plan.interleave_step, name=name + plan.interleave_suffix)(first)
+        mixed = layer(InterleaveChannels, plan.interleave_step, name=name + plan.interleave_suffix)(first)
     if plan.second is None:
         return mixed
-    return keras.layers.Add(name=name + plan.add_suffix)([stage(mixed, plan.second), first])
+    return layer(keras.layers.Add, name=name + plan.add_suffix)([stage(mixed, plan.second), first])
 
 
 def _check_input_and_name(x, name):

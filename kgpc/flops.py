@@ -5,6 +5,7 @@ nothing. `paper_flops` follows the convention behind the published tables: half 
 profiler, which also counts biases, some activations, squeeze-and-excite products and pooling.
 """
 
+import collections
 import dataclasses
 import math
 
@@ -44,6 +45,8 @@ class LayerCount:
         trainable_parameters: int.
         macs: int, multiply-accumulates.
         float_operations: int, in the paper's convention before halving.
+        other_operations: dict from "biases", "activations", "pooling" and "products" to int, those of
+            `float_operations` that are no multiply-accumulates; without those that are 0.
     """
 
     layer: str
@@ -53,6 +56,7 @@ class LayerCount:
     trainable_parameters: int
     macs: int
     float_operations: int
+    other_operations: dict = dataclasses.field(default_factory=dict, hash=False)
 
 
 def _elements(shape):
@@ -111,19 +115,22 @@ def _layer_macs(operation, input_shape, output_shape):
 
 
 def _other_operations(operation, input_shape, output_shape):
-    count = 0
+    """Float operations of one call that are no multiply-accumulates, by what they are."""
+    count = collections.Counter()
     if isinstance(operation, (*_CONVOLUTIONS, keras.layers.Dense)) and operation.use_bias:
-        count += _elements(output_shape)
+        count["biases"] += _elements(output_shape)
     if isinstance(operation, _GLOBAL_AVERAGES):
-        count += _elements(input_shape)
+        count["pooling"] += _elements(input_shape)
     if isinstance(operation, _WINDOW_POOLINGS):
-        count += _elements(output_shape) * math.prod(operation.pool_size)
+        count["pooling"] += _elements(output_shape) * math.prod(operation.pool_size)
     # Products appear as a layer (squeeze-and-excite) or as an operator in the graph (hard sigmoid written as ReLU6(x +
     # 3) * 1/6).
     if type(operation).__name__ == "Multiply":
-        count += _elements(output_shape)
+        count["products"] += _elements(output_shape)
     activation = getattr(operation, "activation", None)
-    count += _ACTIVATION_OPERATIONS.get(getattr(activation, "__name__", None), 0) * _elements(output_shape)
+    count["activations"] += _ACTIVATION_OPERATIONS.get(getattr(activation, "__name__", None), 0) * _elements(
+        output_shape
+    )
     return count
 
 
@@ -169,12 +176,12 @@ def _layer_counts(model):
         if not calls or isinstance(operation, keras.layers.InputLayer):
             continue
         weights = operation.trainable_weights if isinstance(operation, keras.layers.Layer) else []
-        macs = others = 0
+        macs, others = 0, collections.Counter()
         for node in calls:
             input_shape = _known_shape(operation, node.input_tensors[0])
             output_shape = _known_shape(operation, node.outputs[0])
             macs += _layer_macs(operation, input_shape, output_shape)
-            others += _other_operations(operation, input_shape, output_shape)
+            others.update(_other_operations(operation, input_shape, output_shape))
         counts.append(
             LayerCount(
                 operation.name,
@@ -183,7 +190,8 @@ def _layer_counts(model):
                 output_shape[1:],
                 sum(math.prod(weight.shape) for weight in weights),
                 macs,
-                2 * macs + others,
+                2 * macs + sum(others.values()),
+                {what: number for what, number in others.items() if number},
             )
         )
     return counts
@@ -198,12 +206,13 @@ def layer_table(model):
     Returns:
         pandas DataFrame with one row per layer and the columns `layer`, `kind`, `part`, `output_shape`,
         `trainable_parameters`, `macs` (multiply-accumulates for one image) and `float_operations` (the paper's
-        convention before halving): the attributes of `LayerCount`.
+        convention before halving): attributes of `LayerCount`.
 
     Raises:
         TypeError, ValueError: see `layer_counts`.
     """
-    return pd.DataFrame([dataclasses.asdict(count) for count in layer_counts(model)])
+    rows = [dataclasses.asdict(count) for count in layer_counts(model)]
+    return pd.DataFrame(rows).drop(columns="other_operations", errors="ignore")
 
 
 def trainable_parameters(model):
@@ -261,3 +270,24 @@ def paper_flops(model):
         TypeError, ValueError: see `layer_counts`.
     """
     return sum(count.float_operations for count in layer_counts(model)) // 2
+
+
+def beyond_macs(model):
+    """What the paper's flops count besides multiply-accumulates, for one image.
+
+    Args:
+        model: see `layer_counts`.
+
+    Returns:
+        dict with "biases" (one for each output of a convolution or dense layer that has them), "activations" (swish,
+        hard swish, hard sigmoid, softmax), "pooling" and "products" (of squeeze-and-excite, and of hard sigmoids that
+        are written as products): float, in the unit of `paper_flops`, so half of the operations. `paper_flops` is
+        `macs` plus their sum, rounded down.
+
+    Raises:
+        TypeError, ValueError: see `layer_counts`.
+    """
+    found = collections.Counter()
+    for count in layer_counts(model):
+        found.update(count.other_operations)
+    return {what: found[what] / 2 for what in ("biases", "activations", "pooling", "products")}

@@ -1,121 +1,194 @@
-"""Whole models from `.keras` files that somebody else may have made: nothing in such a file is executed.
+"""Whole models in `.keras` files that somebody hands over: built from a closed list, nothing in the file is executed.
 
-The configuration in the file is looked through before Keras makes a layer of it: only classes of Keras and of this
-package may be in it, no functions, and no files beside the weights. The weights are read by `kgpc.weights`.
+Keras builds what a file names: classes of any package that is registered, functions, layers that load programs from
+another file. Here every class that a file names is looked up before Keras sees the description, and must be a layer,
+an operation, an initializer, a regularizer, a constraint or a policy of Keras or of this package.
 """
 
 import json
+import os
+import sys
+import tempfile
 import zipfile
-import zlib
 
 import keras
 
-from kgpc import files, weights
+from kgpc import files, graph, hdf5, keras3_hdf5
 
-_CONFIG = "config.json"
-_MAX_CONFIG_BYTES = 2**26
-_MAX_DEPTH = 200
-# Layers whose configuration holds code, or names something to be fetched.
-_NEVER = frozenset({"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"})
-# Where classes may be from; functions of these places, such as activations, are called by their names alone.
-_PACKAGES = ("keras", "kgpc")
-_NO_CLASS = "builtins"
+_CONFIGURATION = "config.json"
+# The description of the largest model of keras.applications has 2 MB.
+_MAX_CONFIGURATION_BYTES = 2**26
+_KINDS = (
+    keras.Operation,  # layers and models are operations
+    keras.initializers.Initializer,
+    keras.regularizers.Regularizer,
+    keras.constraints.Constraint,
+    keras.dtype_policies.DTypePolicy,
+)
+# Layers that hold or fetch a program.
+_PROGRAMS = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+# Values that are no objects: Keras writes them as if they were.
+_VALUES = (
+    "__keras_tensor__",
+    "__tensor__",
+    "__numpy__",
+    "__bytes__",
+    "__ellipsis__",
+    "__tuple__",
+    "__set__",
+    "__slice__",
+)
+# Where Keras' own classes and functions live; only what is loaded already is looked at.
+_FUNCTIONS = ("activations", "initializers", "regularizers", "constraints")
 
 
 def load(path, argument="path"):
-    """Loads a model from a `.keras` file without executing anything in it.
+    """Loads a model from a `.keras` file, not compiled.
 
     Args:
-        path: path of a file that `model.save("... .keras")` of Keras 3 wrote.
-        argument: str, what the message calls the path.
+        path: path of the file.
+        argument: str, what messages call it.
 
     Returns:
-        `keras.Model`, not compiled.
+        `keras.Model`, functional or Sequential.
 
     Raises:
+        TypeError: if `path` is not a path.
+        ValueError: if the file is damaged, no `.keras` file, has a function or a class that is neither Keras' nor of
+            this package, or no functional or Sequential model. No part of it has been executed. A
+            `kgpc.files.FileError`.
         FileNotFoundError: if there is no such file.
-        TypeError, ValueError: if `path` is no path; as `kgpc.files.FileError`, if the file is damaged, another one, or
-            has something in it that may not be loaded: a function, a Lambda layer, a class from elsewhere.
     """
-    path = weights.existing_file(path, argument)
-    config = _config(path)
-    _check(config, path)
+    path = files.path_argument(argument, path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`{argument}` must be a file. Received: {argument}={os.fspath(path)!r}, which is none."
+        )
     try:
-        model = keras.saving.deserialize_keras_object(config, safe_mode=True)
-    except Exception as error:  # whatever a layer raises at a wrong argument
-        raise files.FileError(f"The file {path} has a model that cannot be made: {_first_line(error)}") from error
-    if not isinstance(model, keras.Model):
-        raise files.FileError(f"The file {path} must have a model, and has a {type(model).__name__}.")
-    if not model.built:
-        raise files.FileError(f"The file {path} has a model that does not know the shape of its input.")
+        description = _description(path)
+        _check(description)
+        _check_weights(path)
+    except (*hdf5.DAMAGE, zipfile.BadZipFile, NotImplementedError, EOFError, RecursionError) as error:
+        raise files.FileError(f"The file {path} cannot be used as a `.keras` model: {_line(error)}.") from error
     try:
-        weights.load(model, path, argument=argument)
-    except ValueError as error:
-        raise files.FileError(f"{path}: {_first_line(error)}") from error
+        model = keras.saving.deserialize_keras_object(_without_compilation(description), safe_mode=True)
+        if isinstance(model, keras.Model):
+            model.load_weights(path)
+    except Exception as error:  # whatever Keras raises where a description makes no model, or the numbers do not fit
+        raise files.FileError(f"The file {path} cannot be used as a `.keras` model: {_line(error)}.") from error
+    if not (isinstance(model, keras.Model) and graph.is_readable(model)):
+        raise files.FileError(f"The file {path} has no functional or Sequential model.")
     return model
 
 
-def _first_line(error):
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def save(path, model):
+    """Writes a model as a `.keras` file, whole or not at all.
+
+    Args:
+        path: `pathlib.Path` whose name ends with ".keras".
+        model: `keras.Model`.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    files.check_place(path)
+    # A new folder of our own beside it: nobody else's link is written through, and renaming is one step.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=files.UNFINISHED) as folder:
+        unfinished = os.path.join(folder, path.name)
+        model.save(unfinished)
+        with open(unfinished, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
 
 
-def _config(path):
-    """The configuration in a `.keras` file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            info = archive.getinfo(_CONFIG)
-            if info.file_size > _MAX_CONFIG_BYTES:
-                raise files.FileError(f"The file {path} has a configuration of {info.file_size} bytes: too many.")
-            with archive.open(info) as member:
-                content = member.read(_MAX_CONFIG_BYTES + 1)
-        config = json.loads(content.decode("utf-8"))
-    except files.FileError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise files.FileError(f"The file {path} is damaged or no .keras file of Keras 3.") from error
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise files.FileError(f"The file {path} is damaged: its configuration is no JSON.") from error
-    if not isinstance(config, dict) or len(content) > _MAX_CONFIG_BYTES:
-        raise files.FileError(f"The file {path} is damaged: its configuration describes no model.")
-    return config
+def _line(error):
+    """What an error says, in one line and with no full stop at its end."""
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
-def _check(config, path):
-    """Refuses a configuration with anything that is no class or function of Keras or of this package."""
-    stack = [(config, 0)]
-    while stack:
-        value, depth = stack.pop()
-        if depth > _MAX_DEPTH:
-            raise files.FileError(f"The file {path} is damaged: its configuration nests too deep.")
-        if isinstance(value, list):
-            stack.extend((each, depth + 1) for each in value)
-            continue
-        if not isinstance(value, dict):
-            continue
-        name, module, registered = (value.get(key) for key in ("class_name", "module", "registered_name"))
-        if name is not None or module is not None or registered is not None:
-            reason = _why_not(name, module, registered, value.get("config"))
-            if reason:
-                raise files.FileError(f"The file {path} is refused, and nothing in it was executed: it has {reason}.")
-        stack.extend((each, depth + 1) for each in value.values())
+def _description(path):
+    """The description of the model that the file has."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is no zip archive")
+    with zipfile.ZipFile(path) as archive:
+        found = [info for info in archive.infolist() if info.filename == _CONFIGURATION]
+        if len(found) != 1:
+            raise ValueError(f"it has {len(found)} files called {_CONFIGURATION!r}")
+        if any(info.filename.startswith("assets/") and not info.is_dir() for info in archive.infolist()):
+            raise ValueError(
+                "it has tables beside its weights (assets), which belong to layers that are not known here"
+            )
+        with archive.open(found[0]) as file:
+            content = file.read(_MAX_CONFIGURATION_BYTES + 1)
+    if len(content) > _MAX_CONFIGURATION_BYTES:
+        raise ValueError(f"{_CONFIGURATION!r} has more than {_MAX_CONFIGURATION_BYTES:,} bytes")
+    description = json.loads(content)
+    if not isinstance(description, dict):
+        raise ValueError(f"{_CONFIGURATION!r} is no description of a model")
+    return description
 
 
-def _why_not(name, module, registered, config):
-    """Why what a configuration names may not be made; "" where it may."""
-    for value in (name, module, registered):
-        if value is not None and not isinstance(value, str):
-            return "something that is not named by a text"
-    if name in _NEVER or (name or "").startswith("__lambda"):
-        return f"code or a place of code ({name})"
+def _check_weights(path):
+    """Raises a ValueError where the weights are not plain arrays, such as links to other files."""
+    content = keras3_hdf5.weights_in_archive(path, hdf5.MAX_NUMBERS * 4)
+    with hdf5.opened(content) as file:
+        if any(key in file for key in ("layers", "vars")):
+            keras3_hdf5.stored_places(file)
+
+
+def _without_compilation(value):
+    """A description without what losses, metrics and optimizers were, of the model and of those within it."""
+    if isinstance(value, dict):
+        return {key: _without_compilation(inner) for key, inner in value.items() if key != "compile_config"}
+    return [_without_compilation(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _check(value):
+    """Raises a ValueError where a description names something that is not in the closed list."""
+    if isinstance(value, list):
+        for inner in value:
+            _check(inner)
+    elif isinstance(value, dict):
+        if "class_name" in value:
+            _check_object(value)
+        for key, inner in value.items():
+            if key != "compile_config":
+                _check(inner)
+
+
+def _check_object(description):
+    name, module = description["class_name"], description.get("module")
+    registered, shown = description.get("registered_name"), str(description["class_name"])[:80]
+    if name in _VALUES:
+        return
+    if name in _PROGRAMS or name == "__lambda__":
+        raise ValueError(f"it has a program in it ({shown!r}), which is not executed")
     if name == "function":
-        known = isinstance(config, str) and hasattr(keras.activations, config)
-        return "" if known else f"the function {config!r}, which is none of Keras"
-    if module == _NO_CLASS:
-        return f"{name!r} of Python itself"
-    if module is not None and module.split(".")[0] not in _PACKAGES:
-        return f"{name!r} of {module!r}, which is neither Keras nor kgpc"
-    package, _, rest = (registered or "").partition(">")
-    if rest and package not in _PACKAGES:
-        return f"{registered!r}, which is neither of Keras nor of kgpc"
-    return ""
+        function = description.get("config")
+        if module != "builtins" or not any(hasattr(getattr(keras, part), str(function)) for part in _FUNCTIONS):
+            raise ValueError(f"it has the function {str(function)[:80]!r}, which is none of Keras' own")
+        return
+    kind = _registered(registered) if str(registered).startswith("kgpc>") else _of_keras(module, name)
+    if not (isinstance(kind, type) and issubclass(kind, _KINDS)) or hasattr(kind, "load_assets"):
+        raise ValueError(
+            f"it has a {shown!r}, which is none of the layers and settings of Keras and kgpc that are known"
+        )
+    if issubclass(kind, keras.Model) and not issubclass(kind, (type(_functional()), keras.Sequential)):
+        raise ValueError(f"it has a {shown!r}, a model with a call of its own")
+
+
+def _registered(name):
+    kind = keras.saving.get_registered_object(name)
+    return kind if getattr(kind, "__module__", "").startswith("kgpc.") else None
+
+
+def _of_keras(module, name):
+    inside = isinstance(module, str) and module.split(".")[0] == "keras" and isinstance(name, str)
+    kind = getattr(sys.modules.get(module), name, None) if inside else None
+    return kind if getattr(kind, "__module__", "").split(".")[0] == "keras" else None
+
+
+def _functional():
+    inputs = keras.Input((1,))
+    return keras.Model(inputs, inputs)

@@ -522,75 +522,56 @@ plots.show(
 # %% [markdown]
 # ## 5. Try it
 #
-# How do channels, filters and channels per group play together? The next cell defines a figure and a table, the one
-# after it ties them to three sliders. (On a web page nothing can run and there are no sliders; the figure shows one
-# setting.) The multiply-accumulates are for a feature map of 14×14 pixels, where each weight is used 196 times. D6v3 is
-# the successor of D6 and the subject of section 6.
+# How do channels, filters and channels per group play together? The figure below computes in your browser, on a web
+# page as well. **Move the sliders, and follow a channel**: point at it, tap it, or use the last slider and the arrow
+# keys. What it reaches stays bright. The multiply-adds are for a feature map of 14×14 pixels, where each weight is used
+# 196 times. D6v3 is the successor of D6 and the subject of section 6.
+
+# %%
+kgpc.figures.d6(in_channels=16, filters=16, channels_per_group=4)
+
+# %% [markdown]
+# Three things to try:
+#
+# - Follow channel 0 with 16 channels, 16 filters and M = 4: it reaches everything. Then choose *512 to 256, M = 16* and
+#   follow one: with 32 groups of L that have 8 channels each, one D6 joins only some of the groups. The next layers of
+#   the network do the rest.
+# - Push the filters beyond the channels: L disappears.
+# - Choose *97 channels*. That is where D6 fails, and the switch shows what D6v3 does.
+#
+# And all sizes of groups at once, for 512 channels and 256 filters:
 
 
 # %%
-def explore(in_channels, filters, channels_per_group):
-    """A figure and a table of what the schemes make of one pointwise convolution."""
+def weights_by_size(in_channels, filters, marked):
+    """A figure of the weights that D6 and D6v3 leave, against the channels per group."""
     sizes = range(4, in_channels + 1)
     schemes = {"D6": kgpc.D6, "D6v3": kgpc.D6v3}
     curves = {
         name: [scheme(size).plan(in_channels, filters).weights for size in sizes] for name, scheme in schemes.items()
     }
-    figure = plots.line_chart(
+    return plots.line_chart(
         sizes,
         curves,
         xlabel="channels per group (logarithmic)",
         ylabel="weights (logarithmic)",
         title=f"A pointwise convolution, {in_channels} channels to {filters} filters",
         levels={"ordinary": in_channels * filters},
-        marks={f"{channels_per_group} per group": channels_per_group},
+        marks={f"{marked} per group": marked},
         log=True,
         markers=False,
     )
-    plans = {"ordinary": kgpc.grouping.ordinary_plan(in_channels, filters)}
-    for scheme in (kgpc.D6(channels_per_group), kgpc.D6v3(channels_per_group)):
-        plans[str(scheme)] = scheme.plan(in_channels, filters)
-    rows = [(name, plan.groups, plan.weights, plan.weights * 14 * 14) for name, plan in plans.items()]
-    table = pd.DataFrame(rows, columns=["scheme", "groups", "weights", "multiply-accumulates"])
-    return figure, plots.table(table, "One layer, for a feature map of 14×14 pixels.")
 
 
-# %%
-import ipywidgets
-
-sliders = {
-    "in_channels": ipywidgets.IntSlider(512, 8, 1024, description="channels"),
-    "filters": ipywidgets.IntSlider(256, 1, 1024, description="filters"),
-    "channels_per_group": ipywidgets.IntSlider(16, 1, 128, description="per group"),
-}
-page = ipywidgets.HTML()
-
-
-def update(_=None):
-    """Draws the page anew for where the sliders stand."""
-    figure, table = explore(**{name: slider.value for name, slider in sliders.items()})
-    picture = plots.as_html(figure, "Weights against channels per group; the table has the numbers.")
-    page.value = picture + table.to_html()
-
-
-for slider in sliders.values():
-    slider.continuous_update = False
-    slider.observe(update, names="value")
-update()
-ipywidgets.VBox([*sliders.values(), page])
-
-# %% tags=["nbval-check-output"]
-figure, table = explore(in_channels=512, filters=256, channels_per_group=16)
 plots.show(
-    figure,
+    weights_by_size(in_channels=512, filters=256, marked=16),
     "Weights against channels per group for 512 channels and 256 filters, both logarithmic. D6 rises "
     "in steps where the number of groups halves, D6v3 more smoothly, up to the ordinary convolution.",
 )
-table
 
 # %% [markdown]
-# The line of D6 has steps, because the number of groups must divide both 512 and 256. Now set the sliders to 511
-# channels: 511 and 256 have no common divisor but 1, so D6 saves nothing, whatever the size of the groups.
+# The line of D6 has steps, because the number of groups must divide both 512 and 256. With 511 channels it would be
+# flat: 511 and 256 have no common divisor but 1, so D6 saves nothing, whatever the size of the groups.
 
 # %% [markdown]
 # ## 6. What divisibility costs, and how D6v3 removes it

@@ -21,8 +21,9 @@
 # After this page you can
 #
 # - derive the class activation map from the classifier of a network, and say what its numbers mean;
-# - draw maps of your own images, with CAM and with Grad-CAM;
-# - measure whether a map lights the right part, instead of trusting a picture that looks good;
+# - draw maps of your own images with CAM, Grad-CAM, HiResCAM and LayerCAM, and save them as pictures;
+# - measure whether a map lights the right part, whether the network needs what it lights, and whether it tells of the
+#   network at all, instead of trusting a picture that looks good;
 # - name five ways in which such maps mislead.
 #
 # **You need** [04 kEffNet](04_keffnet.ipynb) for the networks that are trained here. No GPU, no download.
@@ -66,7 +67,10 @@ if importlib.util.find_spec("kgpc") is None:
 PROFILE = "quick"  # @param ["quick", "paper"]
 
 # %%
+import functools
+import os
 import textwrap
+from pathlib import Path
 
 import cv2
 import keras
@@ -74,11 +78,11 @@ import numpy as np
 import pandas as pd
 
 import kgpc
-from kgpc import D6, cam, datasets, plots, training
+from kgpc import D6, cam, datasets, plots, seeds, training
 from kgpc.applications import kEfficientNetB0, kMobileNetV3Small
 
 if PROFILE not in ("quick", "paper"):
-    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
+    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: {PROFILE!r}.')
 
 # %% [markdown]
 # ## 1. The idea
@@ -105,13 +109,14 @@ if PROFILE not in ("quick", "paper"):
 # small patches and ask a network: *from which photograph is this patch?* Training and test patches come from different
 # parts of each photograph (the bright parts below are for testing only).
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 photographs = datasets.photographs()
 
 
 def test_parts(photograph):
     """The pixels of a photograph, dark but for the parts for testing."""
-    return np.where(photograph.test_area[..., None], photograph.pixels, photograph.pixels // 3)
+    bright = photograph.test_area[..., None]
+    return np.where(bright, photograph.pixels, photograph.pixels // 3)
 
 
 figure = plots.images(
@@ -121,8 +126,8 @@ figure = plots.images(
 )
 plots.show(
     figure,
-    "Six photographs: a cat, a cup of coffee, an astronaut, a rocket, the back of an eye, and galaxies. Three of nine "
-    "parts of each are bright, the others dark.",
+    "Six photographs: a cat, a cup of coffee, an astronaut, a rocket, the back of an eye, "
+    "and galaxies. Three of nine parts of each are bright, the others dark.",
 )
 
 # %%
@@ -136,7 +141,10 @@ print(data)
 # %%
 images, classes = datasets.photo_collages(count=12, grid=2, size=64, part="test")
 names = np.array(data.class_names)
+asked = classes.reshape(len(images), 4)  # the four classes of each collage
+x = images.astype("float32") / 255
 
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 figure = plots.images(
     images[:4],
     ["\n".join(" | ".join(row) for row in names[classes[index]]) for index in range(4)],
@@ -144,23 +152,25 @@ figure = plots.images(
 )
 plots.show(
     figure,
-    "Four collages of two by two patches, with the names of the four classes in their places.",
+    "Four collages of two by two patches, with the names of the four classes in place.",
 )
 
 # %% [markdown]
-# ## 3. Two networks
+# ## 3. Two networks for demonstration
 #
 # We train EfficientNet-B0 and kEffNet-B0 16ch, the network whose maps the paper shows, by the same recipe on patches of
 # 32×32 pixels. Then the same weights read collages of 128×128 pixels: convolutions do not care how large an image is,
 # and the pooling averages over more positions.
 #
-# Four arguments make this quick: `width=0.25` leaves a quarter of the filters and `depth=0.25` one block in each of the
-# seven stages; dropout and drop connect are for longer trainings. A fifth makes the maps fine enough:
-# `skip_stride_cnt=2` leaves out two of the five reductions, so that a patch ends in 4×4 positions and a collage in
-# 16×16. (With all five, a patch would end in a single position. Then all weights of the last depthwise kernels but the
-# middle one only ever see the padding in training, and have learned nothing that helps in a larger image.)
+# **These are small networks that show the methods, not what a trained network of the paper sees.** They learn from
+# 1,200 patches of six photographs, in a few epochs. Four arguments make them quick: `width=0.25` leaves a quarter of
+# the filters and `depth=0.25` one block in each of the seven stages; dropout and drop connect are for longer trainings.
+# A fifth makes the maps fine enough: `skip_stride_cnt=2` leaves out two of the five reductions, so that a patch ends in
+# 4×4 positions and a collage in 16×16. (With all five, a patch would end in a single position. Then all weights of the
+# last depthwise kernels but the middle one only ever see the padding in training, and have learned nothing that helps
+# in a larger image.)
 
-# %% tags=["nbval-ignore-output"]
+# %%
 EPOCHS = 4
 recipe = training.QUICK.replace(epochs=EPOCHS)
 variants = {"EfficientNet-B0": None, "kEffNet-B0 16ch": D6(16)}
@@ -173,39 +183,61 @@ options = {
     "drop_connect_rate": 0.0,
 }
 
-trained, rows = {}, []
+
+def for_size(size, scheme, weights):
+    """A network with given weights for larger images; it ends in the logits."""
+    model = kEfficientNetB0(
+        input_shape=(size, size, 3),
+        scheme=scheme,
+        classifier_activation=None,
+        **options,
+    )
+    model.set_weights(weights)
+    return model
+
+
+# %% tags=["nbval-ignore-output"]
+networks, rows = {}, {}
 for name, scheme in variants.items():
     model = training.build(kEfficientNetB0, recipe, scheme=scheme, **options)
     result = training.fit(model, data, recipe, progress=name)
-    test = training.evaluate(model, data, recipe)
-    trained[name] = model
-    rows.append(
-        (
-            name,
-            kgpc.flops.trainable_parameters(model),
-            100 * test.accuracy,
-            result.seconds,
-        )
-    )
+    networks[name] = for_size(128, scheme, model.get_weights())
+    rows[name] = {
+        "trainable parameters": kgpc.flops.trainable_parameters(model),
+        "patches, %": 100 * training.evaluate(model, data, recipe).accuracy,
+        "seconds": result.seconds,
+    }
+keffnet = networks["kEffNet-B0 16ch"]
 
-plots.table(
-    pd.DataFrame(rows, columns=["network", "trainable parameters", "test accuracy, %", "seconds"]),
-    f"Table 1. Quick runs: {data.name}, {EPOCHS} epochs at 32×32, accuracy on {len(data.y_test)} test patches. "
-    "Chance is 16.7%.",
-    formats={"test accuracy, %": ".1f", "seconds": ".0f"},
-)
+# %% [markdown]
+# **Do they recognize what is in a collage?** No map is better than the network that it is of, so this comes first. A
+# collage shows four of six classes, and four times as many pixels of each as a patch has. We ask how often the class
+# with the highest logit is one of the four, and how many of the four highest logits are. Guessing finds two thirds of
+# both.
 
 
 # %%
-def for_collages(model, scheme):
-    """A network with the same weights for images of 128×128 pixels. It ends before the softmax, in the scores."""
-    larger = kEfficientNetB0(input_shape=(128, 128, 3), scheme=scheme, classifier_activation=None, **options)
-    larger.set_weights(model.get_weights())
-    return larger
+def recognized(model):
+    """Shares of collages whose best class is there, and of the best four that are."""
+    every = np.tile(np.arange(len(names)), (len(x), 1))
+    order = np.argsort(-cam.class_scores(model, x, every).logits, axis=1)
+    there = np.stack([np.isin(order[i, :4], asked[i]) for i in range(len(x))])
+    return 100 * there[:, 0].mean(), 100 * there.mean()
 
 
-networks = {name: for_collages(trained[name], scheme) for name, scheme in variants.items()}
-x = images.astype("float32") / 255
+for name, model in networks.items():
+    best, four = recognized(model)
+    rows[name] |= {"best class is there, %": best, "best four are there, %": four}
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+frame = pd.DataFrame(rows).T.reset_index(names="network")
+plots.table(
+    frame.astype({"trainable parameters": int}),
+    f"Table 1. Quick runs: {data.name}, {EPOCHS} epochs at 32×32; accuracy on "
+    f"{len(data.y_test)} test patches (chance: 16.7%), and classes found in {len(x)} "
+    "collages (chance: 66.7%).",
+    formats=dict.fromkeys(frame.columns[2:], ".1f") | {"seconds": ".0f"},
+)
 
 # %% [markdown]
 # ## 4. The formula, checked
@@ -214,53 +246,55 @@ x = images.astype("float32") / 255
 # mean of that picture plus the bias must be the logit.
 
 # %%
-keffnet = networks["kEffNet-B0 16ch"]
 classifier, pooling = keffnet.get_layer("k_probs"), keffnet.get_layer("k_avg_pool")
-inside = keras.Model(keffnet.inputs, [pooling.input, classifier.output])
+inside = keras.Model(keffnet.input, [pooling.input, classifier.output])
 
-maps, logits = (keras.ops.convert_to_numpy(output) for output in inside(x, training=False))
-kernel, bias = (keras.ops.convert_to_numpy(weight) for weight in (classifier.kernel, classifier.bias))
+maps, logits = map(keras.ops.convert_to_numpy, inside(x, training=False))
+kernel, bias = map(keras.ops.convert_to_numpy, (classifier.kernel, classifier.bias))
 evidence = np.einsum("nyxk,kc->nyxc", maps, kernel)  # image, position, class
 
 # %% tags=["nbval-check-output"]
 by_hand = evidence.mean(axis=(1, 2)) + bias
-print("feature maps:", maps.shape[1:], "  one map for each class:", evidence.shape[1:])
-print(
-    "mean + bias = logit:",
-    np.allclose(by_hand, logits, rtol=1e-3, atol=1e-3),
-)
+print("feature maps:", maps.shape[1:])
+print("one map for each class:", evidence.shape[1:])
+print("mean + bias = logit:", np.allclose(by_hand, logits, rtol=1e-3, atol=1e-3))
 
 # %% [markdown]
 # `kgpc.cam.class_activation_map` does the same, and then cuts off what is negative and divides by the maximum.
 
 # %% tags=["nbval-check-output"]
-first_class = classes[:, 0, 0]  # of the tile at the top left
-shown = cam.class_activation_map(keffnet, x, first_class)
-mine = np.maximum(evidence[np.arange(len(x)), :, :, first_class], 0)
-mine /= np.maximum(mine.max(axis=(1, 2), keepdims=True), 1e-9)
+shown = cam.class_activation_map(keffnet, x, asked)  # collage, class, position
+mine = np.stack([evidence[i][..., asked[i]] for i in range(len(x))])
+mine = np.maximum(mine.transpose(0, 3, 1, 2), 0)
+mine /= np.maximum(mine.max(axis=(2, 3), keepdims=True), 1e-9)
 print("the same maps:", np.allclose(shown, mine, atol=1e-3))
 
 # %% [markdown]
 # ## 5. Does it light the right part?
 #
-# One collage, asked for each of its four classes. The image lies half-transparent over the map; yellow is strong
-# evidence, and where there is none the image only gets darker and more violet.
+# One collage, asked for each of its four classes: the image, and beside it the map with its 16×16 cells; yellow is
+# strong evidence. Every title has the logit and the probability of the class, because a map alone does not say how
+# strong its evidence is. (Softmax makes the four classes share: four equal ones would have 25% each.)
 
 
 # %%
 def four_maps(model, index):
-    """The maps of the four classes of one collage, in the order of its tiles."""
-    return cam.class_activation_map(model, x[[index]], classes[index].reshape(1, 4))[0]
+    """Figure of the maps of the four classes of one collage, in the order of tiles."""
+    one, labels = x[[index]], asked[[index]]
+    titles = cam.class_scores(model, one, labels).titles(names)[0]
+    heats = cam.class_activation_map(model, one, labels)[0]
+    return cam.beside(np.repeat(images[[index]], 4, axis=0), heats, titles, columns=2)
 
 
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
 for name, model in networks.items():
-    titles = [f"{names[label]}?" for label in classes[0].ravel()]
-    figure = cam.gallery(np.repeat(images[:1], 4, axis=0), four_maps(model, 0), titles)
+    figure = four_maps(model, 0)
     figure.suptitle(
-        f"{name}: top left, top right, bottom left, bottom right",
+        f"{name}: classes top left, top right, bottom left, bottom right",
         x=0.01,
         ha="left",
-        fontsize="medium",
+        fontsize=10,
+        fontweight="bold",
     )
     plots.show(figure, f"{name}. {figure.get_label()}")
 
@@ -282,27 +316,39 @@ def enlarged(heat):
     return cv2.resize(heat, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
 
 
-def share_inside(heat, row, column):
-    """Share of the heat of a map that lies in a tile of the 2×2 collage; NaN where the map is 0 everywhere."""
+def share_inside(heat, row, column, seam=0):
+    """Share of the heat in a tile, without `seam` pixels on each side of the seams."""
     heat, half = enlarged(heat), SIDE // 2
+    heat[half - seam : half + seam] = heat[:, half - seam : half + seam] = 0
     tile = heat[row * half : (row + 1) * half, column * half : (column + 1) * half]
     return tile.sum() / heat.sum() if heat.any() else np.nan
 
 
-def measure(model, method=cam.class_activation_map, asked=None, **arguments):
-    """For each collage, the mean share in the right tile over its four classes; and the number of empty maps."""
-    labels = classes if asked is None else asked
-    maps = method(model, x, labels.reshape(len(x), 4), **arguments)  # collage, class, position
-    tiles = list(np.ndindex(2, 2))
-    shares = np.array([[share_inside(heat, *tile) for heat, tile in zip(four, tiles, strict=True)] for four in maps])
-    return np.nanmean(shares, axis=1), int(np.isnan(shares).sum())
+def shares_of(maps, seam=0):
+    """For each collage the mean share in the right tile over its four classes."""
+    shares = np.empty(maps.shape[:2])
+    for collage, number in np.ndindex(shares.shape):
+        tile = divmod(number, 2)
+        shares[collage, number] = share_inside(maps[collage, number], *tile, seam)
+    return np.nanmean(shares, axis=1)
 
 
-def with_interval(shares):
-    """Mean in percent with its 95% interval: 1.96 standard errors of the mean over the collages."""
-    mean = 100 * np.nanmean(shares)
-    error = 196 * np.nanstd(shares, ddof=1) / np.sqrt(np.isfinite(shares).sum())
-    return {"value": mean, "low": mean - error, "high": mean + error}
+# %% [markdown]
+# Twelve collages are few, and five networks are fewer. So a 95% interval is not the mean ± 1.96 standard errors, which
+# holds for many: the number is that of *Student's t distribution*, which `kgpc.seeds.student_quantile` computes (from
+# Abramowitz and Stegun, *Handbook of Mathematical Functions*, equations 26.7.3 and 26.7.4).
+
+# %% tags=["nbval-check-output"]
+for count in (5, 12):
+    print(f"n = {count:2}: t = {seeds.student_quantile(count - 1):.3f}")
+
+
+# %%
+def with_interval(values):
+    """Mean and Student's 95% interval of numbers."""
+    values = np.asarray(values, float)
+    mean, low, high = seeds.mean_interval(values[np.isfinite(values)])
+    return {"value": mean, "low": low, "high": high}
 
 
 def untrained(seed):
@@ -312,158 +358,369 @@ def untrained(seed):
 
 
 # For the tile at the top left, the class of the one at the bottom right, and so on.
-wrong = classes[:, ::-1, ::-1]
-cases = {name: measure(model) for name, model in networks.items()}
-cases["kEffNet-B0 16ch, wrong class"] = measure(keffnet, asked=wrong)
-random_shares = [measure(untrained(seed)) for seed in range(5)]
-random_means = np.array([np.nanmean(shares) for shares, _ in random_shares])
-cases["five with random weights"] = random_means, sum(empty for _, empty in random_shares)
+wrong = asked[:, ::-1]
+cases = {}
+for name, model in networks.items():
+    cases[name] = cam.class_activation_map(model, x, asked)
+cases["kEffNet-B0 16ch, wrong class"] = cam.class_activation_map(keffnet, x, wrong)
+inside_share = {name: 100 * shares_of(maps) for name, maps in cases.items()}
+random_maps = [cam.class_activation_map(untrained(seed), x, asked) for seed in range(5)]
+random_shares = [100 * np.nanmean(shares_of(maps)) for maps in random_maps]
+inside_share["five with random weights"] = random_shares
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
 shares = pd.DataFrame(
-    [with_interval(shares) for shares, _ in cases.values()],
-    index=pd.Index(cases, name="maps of"),
+    [with_interval(values) for values in inside_share.values()],
+    index=pd.Index(inside_share, name="maps of"),
 )
-table = shares.rename(columns={"value": "heat inside, %", "low": "95% from", "high": "to"})
-table["empty maps"] = [empty for _, empty in cases.values()]
+columns = {"value": "heat inside, %", "low": "95% from", "high": "to"}
+table = shares.rename(columns=columns)
+table["empty maps"] = [int((~maps.any(axis=(2, 3))).sum()) for maps in [*cases.values(), np.concatenate(random_maps)]]
 plots.table(
     table,
-    f"Table 2. Heat in the right tile, mean over {len(x)} collages with four classes each. Knowing nothing: 25%. "
-    "With random weights the interval is over the five networks.",
-    formats={"heat inside, %": ".1f", "95% from": ".1f", "to": ".1f"},
+    f"Table 2. Heat in the right tile, mean over {len(x)} collages with four classes "
+    "each, with Student's intervals. Knowing nothing: 25%. With random weights the "
+    "interval is over the five networks.",
+    formats=dict.fromkeys(columns.values(), ".1f"),
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
 figure = plots.interval_chart(
     shares,
-    xlabel="share of the heat in the right tile, %, with 95% intervals",
-    title="Quick runs: the trained networks light the right tile",
+    xlabel="share of the heat in the right tile, %, with Student's 95% intervals",
+    title="Quick runs: how much of the heat is in the right tile",
     levels={"knowing nothing": 25},
     formats=".0f",
 )
 plots.show(
     figure,
-    "Share of the heat in the right tile: far above 25% for EfficientNet and kEffNet, far below it for the "
-    "wrong class, and between the two for random weights.",
+    "Share of the heat in the right tile for EfficientNet and kEffNet, for the wrong class, "
+    "and for random weights, beside the 25% of a map that knows nothing. Table 2 has the "
+    "numbers.",
 )
 
 # %% [markdown]
-# The evidence of the trained networks lies where the class is, and asking for a class that is elsewhere leaves little
-# heat in the tile. Not all of it lies inside, for a reason that is no fault of the network: a position of the last maps
-# sees a large part of the image, its *receptive field*, so the maps of neighbouring tiles run into each other. And
-# squeeze-and-excite multiplies each channel by a number that comes from the whole image, here from four photographs at
-# once, which no patch in training was.
+# Far more heat than by chance lies where the class is, and asking for a class that is elsewhere leaves little heat in
+# the tile. But a large part lies outside. It would be easy to excuse that: a position of the last maps sees a
+# large part of the image, its *receptive field*, so the maps of neighbouring tiles run into each other at the seams. An
+# excuse can be tested. We leave out a strip on both sides of the seams and count again.
+
+# %% tags=["nbval-ignore-output"]
+for name in networks:
+    whole = shares.loc[name, "value"]
+    without = 100 * np.nanmean(shares_of(cases[name], seam=16))
+    print(f"{name}: {100 - whole:.0f} points of the heat lie outside;")
+    print(f"  without 16 pixels on both sides of the seams {100 - without:.0f} of 100.")
+    print(f"  So the seams explain {without - whole:.0f} points.")
+
+# %% [markdown]
+# If the seams were the reason, nothing would be left. What is left lies deep in other tiles: there the network finds
+# evidence for a class that is not there. A small network that learned from colours and textures is often wrong about
+# single places (Table 1 shows how often it is wrong about whole patches), and a map shows that too.
 #
 # What of the difference between the two networks? They learned the same patches once, with one seed each. The figure
 # tells how sure the shares of *these two* networks are, not that grouping in general makes maps better or worse.
 #
-# ## 6. Grad-CAM
+# ## 6. The relatives: Grad-CAM, HiResCAM, LayerCAM
 #
-# Where no linear classifier sits on the pooled maps, Grad-CAM takes a gradient for the weight of a map: the mean, over
-# all positions, of how much the logit grows with the map. For a linear classifier that gradient is $w_{kc}$ divided by
-# the number of positions, so nothing new comes out:
+# Where no linear classifier sits on the pooled maps, or for an earlier layer, a *gradient* takes the place of the
+# weight: how much does the logit grow with $f_k(x, y)$?
+#
+# | | weight of map k at a position | |
+# |---|---|---|
+# | **Grad-CAM** | the mean of the gradient over all positions | one number for each map, as in CAM |
+# | **HiResCAM** | the gradient at that position | what the position adds to the logit, to first order |
+# | **LayerCAM** | the gradient there, 0 where it is negative | only what speaks for the class |
+#
+# Before average pooling and a linear classifier the gradient is $w_{kc}$ divided by the number of positions, at every
+# position. So Grad-CAM and HiResCAM are nothing new there, and LayerCAM is the map of the positive weights alone:
 
 # %% tags=["nbval-check-output"]
-gradient_maps = cam.grad_cam(keffnet, x[:8], first_class[:8])
-print("CAM and Grad-CAM agree:", np.allclose(gradient_maps, shown[:8], atol=1e-3))
+eight, labels = x[:8], asked[:8]
+cam_of = cam.class_activation_map(keffnet, eight, labels)
+for method in (cam.grad_cam, cam.hires_cam, cam.layer_cam):
+    same = np.allclose(method(keffnet, eight, labels), cam_of, atol=1e-3)
+    print(f"{method.__name__}: the same as the class activation map: {same}")
 
 # %% [markdown]
-# It also reads earlier layers, with finer maps. Finer is not truer: there the channels do not stand for classes yet.
+# At an earlier layer the three differ, and the maps are finer. We take the end of stage 5, with 32×32 positions. Finer
+# is not truer: there the channels do not stand for classes yet. For each collage we ask for the class, of the four that
+# are there, that has the highest logit.
 
-# %% tags=["nbval-ignore-output"]
-layers = {
-    "last maps": "k_top_conv_group_interleaved",
-    "stage 5": "k_block5a__0project_conv_inter_group_add",
-    "stage 3": "k_block3a__0project_conv_inter_group_add",
+# %%
+STAGE_5 = "k_block5a__0project_conv_inter_group_add"
+methods = {
+    "CAM": cam.class_activation_map,
+    "Grad-CAM, stage 5": functools.partial(cam.grad_cam, layer=STAGE_5),
+    "HiResCAM, stage 5": functools.partial(cam.hires_cam, layer=STAGE_5),
+    "LayerCAM, stage 5": functools.partial(cam.layer_cam, layer=STAGE_5),
 }
-rows, pictures = [], []
-for name, layer in layers.items():
-    layer_shares, empty = measure(keffnet, cam.grad_cam, layer=layer)
-    picture = cam.grad_cam(keffnet, x[:1], first_class[:1], layer=layer)
-    pictures.append(cam.overlay(images[0], picture[0]))
-    size = picture.shape[1]
-    rows.append(
-        {
-            "layer": name,
-            "positions": f"{size}×{size}",
-            **with_interval(layer_shares),
-            "empty maps": empty,
-        }
-    )
+scores = cam.class_scores(keffnet, x, asked)
+place = scores.logits.argmax(axis=1)  # number of the tile
+best = asked[np.arange(len(x)), place]
+by_method = {name: method(keffnet, x, best) for name, method in methods.items()}
 
-plots.table(
-    pd.DataFrame(rows).rename(columns={"value": "heat inside, %", "low": "95% from", "high": "to"}),
-    "Table 3. Grad-CAM at several layers of kEffNet-B0 16ch; heat in the right tile.",
-    formats={"heat inside, %": ".1f", "95% from": ".1f", "to": ".1f"},
-)
-
-# %%
-figure = plots.images([images[0], *pictures], ["collage", *layers], columns=4)
-plots.show(
-    figure,
-    f"Grad-CAM for the class {names[first_class[0]]} at the top left, from three layers, each finer than the last.",
-)
-
-# %% [markdown]
-# ## 7. Five ways to be misled
-#
-# **The map of a class that is not there.** Every map that has any positive value is divided by its maximum, so the
-# weakest evidence looks as bright as the strongest. We ask for a class that the collage does not contain, and print
-# what the division hides: the largest value before it.
-
-# %% tags=["nbval-ignore-output"]
-absent = np.array(
-    [next(label for label in range(len(names)) if label not in classes[index]) for index in range(len(x))]
-)
-peaks = evidence.max(axis=(1, 2))  # image, class
-present_peaks = [peaks[index, label] for index in range(len(x)) for label in classes[index].ravel()]
-absent_peaks = peaks[np.arange(len(x)), absent]
-comparison = pd.DataFrame(
-    {
-        "median of the largest evidence": [
-            np.median(present_peaks),
-            np.median(absent_peaks),
-        ],
-        "maps with no evidence at all": [
-            sum(np.array(present_peaks) <= 0),
-            sum(absent_peaks <= 0),
-        ],
-        "maps": [len(present_peaks), len(absent_peaks)],
-    },
-    index=pd.Index(["classes in the collage", "a class that is not in it"], name="asked for"),
-)
-plots.table(
-    comparison,
-    "Table 4. Evidence before the division by its maximum, kEffNet-B0 16ch.",
-    formats={"median of the largest evidence": ".1f"},
-)
-
-# %%
-weak = int(np.argmax(absent_peaks))
-asked = [classes[weak, 0, 0], absent[weak]]
-maps_of_both = cam.class_activation_map(keffnet, x[[weak]], [asked])[0]
-figure = cam.gallery(
-    np.repeat(images[weak : weak + 1], 2, axis=0),
-    maps_of_both,
-    [f"{names[asked[0]]}: in the image", f"{names[asked[1]]}: not in it"],
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+chosen = [0, 1, 2]
+figure = cam.beside(
+    images[chosen],
+    {name: maps[chosen] for name, maps in by_method.items()},
+    cam.class_scores(keffnet, x[chosen], best[chosen]).titles(names),
 )
 plots.show(figure, figure.get_label())
 
 # %% [markdown]
-# Both maps have the same brightest colour. **Look at the score beside the map**, always.
+# ## 7. Does the network need what the map lights?
 #
-# **Nothing at all.** Where the evidence is negative everywhere, the map is 0 everywhere: no division by zero, and no
-# error either. `maps.max() == 0` tells such a map from a weak one. (Tables 2 and 3 count such empty maps.)
+# The right tile is our idea of where to look. Whether the *network* looks there can be asked as well: take away the
+# pixels that a map calls important, the most important first, and see how soon the probability of the class falls
+# (**deletion**: a small area under the curve is good). Or begin with a blurred image and bring pixels back
+# (**insertion**: a large area is good). The class is the one of section 6.
 #
-# **Sharp edges out of few positions.** The map below has as many values as its middle picture has squares. The smooth
-# blobs between them are made by the interpolation, and so is their exact outline.
+# What stands where a pixel is missing? It must not speak for the class itself, and for a network that knows photographs
+# by their colours, every colour may. So we ask first what is left of the probability when *all* pixels are replaced: by
+# the mean colour of the image, by the image under a strong blur, by one fixed colour.
+
+# %% tags=["nbval-ignore-output"]
+WHITE = (1.0, 1.0, 1.0)
+for baseline in ("mean", "blur", WHITE):
+    setting = {"baseline": baseline, "steps": 1}
+    ends = cam.deletion_curve(keffnet, x, by_method["CAM"], best, **setting)
+    before, left = ends.probabilities.mean(axis=0)
+    print(f"{str(baseline):15} leaves {left:.0%} of {before:.0%}")
+
+# %% [markdown]
+# Neither is neutral. Mean colour and blur keep the colours that this network goes by. White leaves little, because it
+# is evidence for *another* class: then holes of any shape may decide, and not the map. So we ask with both, and trust
+# what holds with both. A map of random numbers is the control: where it does as well as the others, the test tells
+# nothing.
 
 # %%
-heat = shown[0]
-squares = cv2.resize(heat, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+STEPS = 6
+random = np.random.default_rng(recipe.seed)
+control = random.random(by_method["CAM"].shape, dtype="float32")
+compared = np.stack([cv2.resize(heat, (32, 32)) for heat in by_method["CAM"]])
+every = {**by_method, "CAM": compared}
+every["random numbers"] = np.stack([cv2.resize(heat, (32, 32)) for heat in control])
+stacked = np.stack(list(every.values()), axis=1)  # collage, method, position
+curves = {
+    f"{kind}, {title}": curve(keffnet, x, stacked, best, baseline=baseline, steps=STEPS)
+    for kind, curve, title, baseline in (
+        ("deletion", cam.deletion_curve, "mean", "mean"),
+        ("insertion", cam.insertion_curve, "blur", "blur"),
+        ("deletion", cam.deletion_curve, "white", WHITE),
+        ("insertion", cam.insertion_curve, "white", WHITE),
+    )
+}
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+panels = {
+    title: {
+        name: (100 * curve.fractions, curve.probabilities[:, index].mean(axis=0)) for index, name in enumerate(every)
+    }
+    for title, curve in curves.items()
+}
+figure = plots.curve_panels(
+    panels,
+    "pixels, %",
+    "probability of the class",
+    title=f"Quick run: mean of {len(x)} collages, kEffNet-B0 16ch",
+    percent=True,
+    markers=True,
+)
+plots.show(
+    figure,
+    "The probability of a class while pixels are deleted, and while they are inserted, in the "
+    "order of four kinds of maps and of random numbers, with two baselines each. "
+    "Table 3 has the areas under the curves.",
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+tiles = [divmod(int(number), 2) for number in place]
+rows = []
+for index, (name, heats) in enumerate(every.items()):
+    local = [100 * share_inside(heat, *tile) for heat, tile in zip(heats, tiles, strict=True)]
+    row = {"maps": name}
+    areas = {title: 100 * curve.areas[:, index] for title, curve in curves.items()}
+    for what, values in {"heat inside": local, **areas}.items():
+        interval = with_interval(values)
+        half = interval["high"] - interval["value"]
+        row[f"{what}, %"] = f"{interval['value']:.0f} ± {half:.0f}"
+    rows.append(row)
+plots.table(
+    pd.DataFrame(rows).set_index("maps"),
+    f"Table 3. Localization beside faithfulness, means of {len(x)} collages with Student's "
+    "95% intervals. Deletion and insertion: area under the curve, in percent of the whole; "
+    "small is good for deletion, large for insertion.",
+)
+
+# %% [markdown]
+# Read the table row against row, and mind the intervals: twelve collages do not decide between methods whose intervals
+# overlap widely. Where random numbers do as well as a map, the column does not speak for the map, and where two
+# baselines disagree, the answer hangs on what stood in the holes. Localization and faithfulness are different
+# questions: a network that finds its evidence outside of the tile has a faithful map with little heat inside. And both
+# curves ask the network about images with holes, which are unlike all that it was trained with.
+#
+# ## 8. Does the map tell of the network at all?
+#
+# A picture of the edges of an image looks convincing too, and would be the same for every network. The
+# **randomization test** finds such pictures out: the weights of a copy are shuffled, layer by layer from the classifier
+# down, and after each layer the maps are compared with those of the trained network. A map that tells of what was
+# learned must change. *Cascading*, all layers above stay shuffled; *one at a time*, all others stay as they were
+# trained.
+
+# %%
+down_to = {
+    "k_probs": "classifier",
+    "k_top_conv_conv": "last convolution",
+    "k_block7a__0expand_conv": "stage 7",
+    "k_block5a__0expand_conv": "stage 5",
+    "k_block3a__0expand_conv": "stage 3",
+    "k_stem_conv": "stem",
+}
+tests = {
+    name: cam.randomization_test(
+        keffnet,
+        x,
+        best,
+        cam.class_activation_map,
+        layers=list(down_to),
+        cascading=cascading,
+        seed=recipe.seed,
+    )
+    for name, cascading in {"cascading": True, "one at a time": False}.items()
+}
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+cascade = tests["cascading"]
+steps = [0, 2, 4, 5]
+figure = cam.beside(
+    images[:2],
+    {"trained": cascade.original[:2]}
+    | {f"… {down_to[cascade.layers[step]]}": cascade.maps[step][:2] for step in steps},
+    cam.class_scores(keffnet, x[:2], best[:2]).titles(names),
+)
+plots.show(
+    figure,
+    "Two collages and their maps: of the trained network, and with the weights shuffled from "
+    f"the classifier down to each layer. {figure.get_label()}",
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+rows = []
+for name, test in tests.items():
+    for layer, correlations in zip(test.layers, test.rank_correlations, strict=True):
+        label = f"down to {down_to[layer]}" if name == "cascading" else f"only {down_to[layer]}"
+        rows.append({"layer": label, "group": name, **with_interval(correlations)})
+figure = plots.interval_chart(
+    pd.DataFrame(rows).set_index("layer"),
+    xlabel="rank correlation with the map of the trained network, with Student's 95% intervals",
+    title="Quick run: what is left of the maps when weights are shuffled",
+    levels={"no order in common": 0},
+    formats=".2f",
+)
+plots.show(
+    figure,
+    "Spearman's rank correlation of the maps of kEffNet with shuffled weights and of the "
+    "trained network, for six layers: shuffled one after another from the classifier down, "
+    "and one at a time. Table 4 has the numbers.",
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+frame = pd.DataFrame(
+    {
+        f"{name}, {what}": np.nanmean(values, axis=1)
+        for name, test in tests.items()
+        for what, values in {
+            "rank correlation": test.rank_correlations,
+            "SSIM": test.similarities,
+        }.items()
+    },
+    index=pd.Index(down_to.values(), name="layer"),
+)
+plots.table(
+    frame,
+    f"Table 4. Likeness of maps to those of the trained kEffNet-B0 16ch, means of {len(x)} "
+    "collages; 1: the same map. Only one network, shuffled once.",
+    formats=dict.fromkeys(frame.columns, ".2f"),
+)
+
+# %% [markdown]
+# The *rank correlation* (Spearman) asks whether two maps order the positions alike; *SSIM* compares places, brightness
+# and contrast of small windows. A method whose maps stay near 1 all the way down would show the image, not the network.
+# Class activation maps begin with the weights of the classifier, so they cannot outlive its shuffling. One at a time is
+# the harder question: does the map notice that a single early layer has forgotten what it learned?
+#
+# ## 9. Five ways to be misled
+#
+# **The map of a class that is not there.** Every map that has any positive value is divided by its maximum, so the
+# weakest evidence looks as bright as the strongest. We ask for the two classes that each collage does *not* contain,
+# and print what the division hides: the largest value before it.
+
+# %% tags=["nbval-ignore-output"]
+absent = np.stack([np.setdiff1d(np.arange(len(names)), four) for four in asked])
+peaks = evidence.max(axis=(1, 2))  # collage, class
+rows = {}
+for title, labels in {
+    "classes in the collage": asked,
+    "classes that are not in it": absent,
+}.items():
+    largest = np.take_along_axis(peaks, labels, axis=1)
+    rows[title] = {
+        "median logit": np.median(np.take_along_axis(logits, labels, axis=1)),
+        "median of the largest evidence": np.median(largest),
+        "maps with no evidence at all": int((largest <= 0).sum()),
+        "maps": largest.size,
+    }
+plots.table(
+    pd.DataFrame(rows).T.rename_axis("asked for"),
+    "Table 5. Logits and evidence before the division by its maximum; kEffNet-B0 16ch.",
+    formats={"maps": ".0f", "maps with no evidence at all": ".0f"}
+    | dict.fromkeys(["median logit", "median of the largest evidence"], ".1f"),
+)
+
+# %% [markdown]
+# Of all classes that are absent, here is the one with the **weakest** evidence that is not none, beside the class of
+# that collage with the highest logit.
+
+# %%
+absent_peaks = np.take_along_axis(peaks, absent, axis=1)
+weakest = np.where(absent_peaks > 0, absent_peaks, np.inf).argmin()
+collage, which = divmod(int(weakest), absent.shape[1])
+pair = np.array([[best[collage], absent[collage, which]]])
+titles = cam.class_scores(keffnet, x[[collage]], pair).titles(names)[0]
+where = ["in the image", "not in it"]
+figure = cam.beside(
+    np.repeat(images[[collage]], 2, axis=0),
+    cam.class_activation_map(keffnet, x[[collage]], pair)[0],
+    [f"{title} ({text})" for title, text in zip(titles, where, strict=True)],
+    columns=2,
+)
+plots.show(figure, figure.get_label())
+
+# %% tags=["nbval-ignore-output"]
+for label, text in zip(pair[0], where, strict=True):
+    print(f"largest evidence for {names[label]} ({text}): {peaks[collage, label]:.2f}")
+
+# %% [markdown]
+# Both maps have the same brightest colour. **Look at the logit beside the map**, always.
+#
+# **Nothing at all.** Where the evidence is negative everywhere, the map is 0 everywhere: no division by zero, and no
+# error either. `maps.max() == 0` tells such a map from a weak one. (Table 2 counts such empty maps.)
+#
+# **Sharp edges out of few positions.** A map has as many values as the middle picture has squares. The smooth blobs at
+# the right are made by the interpolation, and so is their exact outline.
+
+# %% jupyter={"source_hidden": true} tags=["hide-input"]
+heat = by_method["CAM"][0]
+(title,) = cam.class_scores(keffnet, x[:1], best[:1]).titles(names)
 figure = plots.images(
-    [images[0], cam.overlay(images[0], squares, alpha=0.0), cam.overlay(images[0], heat, alpha=0.0)],
-    ["collage", f"what the network said: {len(heat)}×{len(heat)} values", "what is usually shown"],
+    [
+        images[0],
+        cam.overlay(images[0], heat, alpha=0.0, smooth=False),
+        cam.overlay(images[0], heat, alpha=0.0),
+    ],
+    [title, f"the network: {len(heat)}×{len(heat)} values", "what is usually shown"],
     columns=3,
 )
 plots.show(figure, "A collage; its map as squares; the same map smoothly interpolated.")
@@ -478,7 +735,7 @@ v3 = kMobileNetV3Small(input_shape=(64, 64, 3), classes=len(names), scheme=D6(16
 try:
     cam.class_activation_map(v3, x[:1, :64, :64])
 except ValueError as error:
-    print("\n".join(textwrap.wrap(str(error), 100)))
+    print("\n".join(textwrap.wrap(str(error), 88)))
 
 # %% tags=["nbval-check-output"]
 print("Grad-CAM of the same network:", cam.grad_cam(v3, x[:1, :64, :64]).shape)
@@ -488,7 +745,53 @@ print("Grad-CAM of the same network:", cam.grad_cam(v3, x[:1, :64, :64]).shape)
 # networks rely on colour to a good part, and no map would have told us. A test with the colour removed does (exercise
 # 3).
 #
-# ## 8. As in the paper: pets
+# ## 10. A picture of your own
+#
+# Write the path of a photograph between the quotation marks (on Colab, upload it with the folder symbol at the left
+# first) and run the two cells. Without one, the six photographs are shown whole, at the scale at which the patches were
+# cut. The figure is saved as a picture file, whose name is printed.
+#
+# **What to expect.** The demonstration network knows six photographs by their colours and textures. Of *whole*
+# photographs it has learned nothing, and parts of the six were in its training; of a picture of yours it can only say
+# which of the six it resembles most, and the map shows where. Look at the logit and the probability before you believe
+# a map. With a network that has learned your classes (notebook [13](13_your_own_images.ipynb)), put that network, its
+# image size and its class names in the place of `whole`, `WHOLE` and `names`.
+
+# %%
+PICTURE = ""  # @param {type:"string"}
+WHOLE = 300  # pixels, height and width: photographs are cropped to a square
+
+
+def middle(pixels):
+    """A square from the middle of a photograph that is at least as wide as high."""
+    left = (pixels.shape[1] - WHOLE) // 2
+    return pixels[:WHOLE, left : left + WHOLE]
+
+
+whole = for_size(WHOLE, D6(16), keffnet.get_weights())
+if PICTURE:
+    pictures = datasets.read_image(PICTURE, image_size=WHOLE, shape="crop")[None]
+    titles = [Path(PICTURE).name]
+else:
+    pictures = np.stack([middle(photograph.pixels) for photograph in photographs])
+    titles = [photograph.name for photograph in photographs]
+
+# %% tags=["nbval-ignore-output"]
+inputs = pictures.astype("float32") / 255
+scores = cam.class_scores(whole, inputs)  # of the class that the network predicts
+found = scores.titles(names)
+texts = [f"{titles[i]} is taken for\n{found[i]}" for i in range(len(found))]
+maps = cam.class_activation_map(whole, inputs, scores.classes)
+figure = cam.beside(pictures, maps, texts, columns=2 if len(maps) > 1 else 1)
+
+folder = Path(os.environ.get("KGPC_RESULTS", "results"))
+folder.mkdir(parents=True, exist_ok=True)
+saved = cam.save_picture(figure, folder / "08_maps.png")
+plots.show(figure, figure.get_label())
+print(f"Saved in the folder of results: {saved.name}")
+
+# %% [markdown]
+# ## 11. As in the paper: pets
 #
 # The paper shows maps of kEffNet-B0 on Oxford-IIIT Pet. In the paper profile the next cells fetch the released weights
 # of that network and the test images, and draw them. In the quick profile nothing is downloaded, and they say so.
@@ -502,27 +805,38 @@ BASELINE = ""  # @param {type:"string"}
 
 pets, pets_networks = None, {}
 if PROFILE == "paper":
-    pets_weights = {"kEffNet-B0 16ch": ("pets", D6(16)), "EfficientNet-B0": (BASELINE, None)}
+    pets_weights = {
+        "kEffNet-B0 16ch": ("pets", D6(16)),
+        "EfficientNet-B0": (BASELINE, None),
+    }
     try:
         pets = datasets.load("Oxford-IIIT Pet", image_size=224)
         for name, (weights, scheme) in pets_weights.items():
             if weights:
                 pets_networks[name] = kEfficientNetB0(
-                    weights=weights, input_shape=(224, 224, 3), classes=37, scheme=scheme
+                    weights=weights,
+                    input_shape=(224, 224, 3),
+                    classes=37,
+                    scheme=scheme,
                 )
     except (OSError, ImportError) as error:
-        print(f"Not shown, because a download failed: {str(error).splitlines()[0][:120]}")
+        reason = str(error).splitlines()[0][:120]
+        print(f"Not shown, because a download failed: {reason}")
 else:
-    print("The quick profile downloads nothing. The paper profile draws the maps of kEffNet-B0 16ch on pets here.")
+    print("The quick profile downloads nothing. The paper profile draws the maps of")
+    print("kEffNet-B0 16ch on pets here.")
 
 # %% tags=["nbval-ignore-output"]
 if pets_networks:
-    chosen = np.random.default_rng(recipe.seed).choice(len(pets.y_test), size=8, replace=False)
+    random = np.random.default_rng(recipe.seed)
+    chosen = random.choice(len(pets.y_test), size=8, replace=False)
     pictures, breeds = np.asarray(pets.x_test[chosen]), pets.y_test[chosen]
 for name, model in pets_networks.items():
-    pet_maps = cam.class_activation_map(model, pictures.astype("float32") / 255, breeds)
-    figure = cam.gallery(pictures, pet_maps, [pets.class_names[breed] for breed in breeds])
-    figure.suptitle(name, x=0.01, ha="left", fontsize="medium")
+    pet_inputs = pictures.astype("float32") / 255
+    pet_maps = cam.class_activation_map(model, pet_inputs, breeds)
+    titles = cam.class_scores(model, pet_inputs, breeds).titles(pets.class_names)
+    figure = cam.beside(pictures, pet_maps, titles, columns=2)
+    figure.suptitle(name, x=0.01, ha="left", fontsize=10, fontweight="bold")
     plots.show(figure, f"{name}. {figure.get_label()}")
 
 # %% [markdown]
@@ -541,7 +855,7 @@ for name, model in pets_networks.items():
 middle = np.linspace(-2, 2, 7)
 fixed = np.exp(-(middle[:, None] ** 2) - middle[None] ** 2).astype("float32")
 tiles = [share_inside(fixed, row, column) for row, column in np.ndindex(2, 2)]
-print(f"a fixed map, strongest in the middle: {np.mean(tiles):.0%} on average over the four tiles")
+print(f"a fixed map, strongest in the middle: {np.mean(tiles):.0%} on average of the tiles")
 
 # %% [markdown]
 # **2.** The *pointing game* counts how often the strongest position of a map lies in the right tile. Compute it for
@@ -552,10 +866,11 @@ print(f"a fixed map, strongest in the middle: {np.mean(tiles):.0%} on average ov
 # It ignores all heat but the strongest point, so a map may run over the edges of the tile and still win.
 for name, model in networks.items():
     hits = []
-    for four in cam.class_activation_map(model, x, classes.reshape(len(x), 4)):
+    for four in cam.class_activation_map(model, x, asked):
         for heat, tile in zip(four, np.ndindex(2, 2), strict=True):
-            place = np.unravel_index(enlarged(heat).argmax(), (SIDE, SIDE))
-            hits.append(heat.any() and (place[0] // (SIDE // 2), place[1] // (SIDE // 2)) == tile)
+            point = np.unravel_index(enlarged(heat).argmax(), (SIDE, SIDE))
+            found = tuple(int(one) // (SIDE // 2) for one in point)
+            hits.append(heat.any() and found == tile)
     print(f"{name}: {np.mean(hits):.0%} of {len(hits)} maps are strongest in the right tile")
 
 # %% [markdown]
@@ -565,21 +880,22 @@ for name, model in networks.items():
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-ignore-output"]
 # @title Solution 3 {display-mode: "form"}
 # The share falls as far as the networks rely on colour. What remains is texture and brightness.
-in_colour = x
-x = in_colour.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
+grey = x.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
 for name, model in networks.items():
-    grey = with_interval(measure(model)[0])
-    print(f"{name}: {grey['value']:.0f}% in grey, {shares.loc[name, 'value']:.0f}% in colour")
-x = in_colour
+    without = 100 * np.nanmean(shares_of(cam.class_activation_map(model, grey, asked)))
+    print(f"{name}: {without:.0f}% in grey, {shares.loc[name, 'value']:.0f}% in colour")
 
 # %% [markdown]
 # ## Summary
 #
 # - A class activation map is the logit before averaging: mean of the map + bias = score. It exists where a linear
-#   classifier reads globally averaged maps. Grad-CAM is the same there, and also works elsewhere.
+#   classifier reads globally averaged maps. Grad-CAM and HiResCAM are the same there, and also work elsewhere; LayerCAM
+#   shows only what speaks for the class.
 # - A map can be measured: the share of the heat in the right place, against the share of the area, with a wrong class
-#   and random weights as controls.
-# - What is shown is cut at zero, divided by its maximum and interpolated. Keep the score beside it.
+#   and random weights as controls; the probability while pixels are deleted and inserted; its likeness to the maps of a
+#   network that has forgotten what it learned. These are different questions.
+# - What is shown is cut at zero, divided by its maximum and interpolated. Keep the image, the logit and the probability
+#   beside it.
 #
 # ## References
 #
@@ -587,8 +903,21 @@ x = in_colour
 #   CVPR 2016, [arXiv:1512.04150](https://arxiv.org/abs/1512.04150). Class activation maps.
 # - R. R. Selvaraju et al.: *Grad-CAM: Visual Explanations from Deep Networks via Gradient-Based Localization*. ICCV
 #   2017, [arXiv:1610.02391](https://arxiv.org/abs/1610.02391).
+# - R. L. Draelos, L. Carin: *Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural
+#   networks*. 2020, [arXiv:2011.08891](https://arxiv.org/abs/2011.08891).
+# - P.-T. Jiang, C.-B. Zhang, Q. Hou, M.-M. Cheng, Y. Wei: *LayerCAM: Exploring Hierarchical Class Activation Maps for
+#   Localization*. IEEE Transactions on Image Processing 30, 2021,
+#   [doi:10.1109/TIP.2021.3089943](https://doi.org/10.1109/TIP.2021.3089943).
+# - V. Petsiuk, A. Das, K. Saenko: *RISE: Randomized Input Sampling for Explanation of Black-box Models*. BMVC 2018,
+#   [arXiv:1806.07421](https://arxiv.org/abs/1806.07421). Deletion and insertion.
 # - J. Adebayo et al.: *Sanity Checks for Saliency Maps*. NeurIPS 2018,
-#   [arXiv:1810.03292](https://arxiv.org/abs/1810.03292). Random weights as a control.
+#   [arXiv:1810.03292](https://arxiv.org/abs/1810.03292). The randomization test; there weights are drawn anew, here the
+#   learned values are shuffled.
+# - Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli: *Image Quality Assessment: From Error Visibility to Structural
+#   Similarity*. IEEE Transactions on Image Processing 13, 2004,
+#   [doi:10.1109/TIP.2003.819861](https://doi.org/10.1109/TIP.2003.819861). SSIM.
+# - M. Abramowitz, I. A. Stegun: *Handbook of Mathematical Functions*. National Bureau of Standards, 1964. Student's
+#   distribution, section 26.7.
 # - J. Zhang et al.: *Top-down Neural Attention by Excitation Backprop*. ECCV 2016,
 #   [arXiv:1608.00507](https://arxiv.org/abs/1608.00507). The pointing game.
 # - J. P. Schwarz Schuler, S. Romani, M. Abdel-Nasser, H. Rashwan, D. Puig: *Grouped Pointwise Convolutions Reduce

@@ -13,6 +13,7 @@ import os
 import pathlib
 import sys
 
+import conversions
 import keras
 import numpy as np
 
@@ -66,6 +67,15 @@ def check_training_step():
     print(f"training step: loss {float(loss):.3f}, moving statistics and weights updated")
 
 
+def check_conversion():
+    """A converted network computes what the original computes, whose kernels have zeros between the groups."""
+    model = conversions.shake(conversions.kinds())
+    twin = conversions.grouped_twin(model, kgpc.D6(4), only_if_smaller=False).model
+    images = conversions.numbers(0, 4, 9, 7, 8)
+    conversions.same(twin.predict(images, verbose=0), model.predict(images, verbose=0))
+    print(f"conversion: {len(model.layers)} layers became {len(twin.layers)}")
+
+
 def check_timed_steps():
     """What `kgpc.timing` times is a training that learns, a prediction like `predict`'s, on a machine with a name."""
     keras.utils.set_random_seed(0)
@@ -117,6 +127,7 @@ def main():
     for path in sorted(pathlib.Path(sys.argv[1]).glob("*.keras")):
         (check_step if path.stem.startswith("random-") else check_outputs)(path)
     check_training_step()
+    check_conversion()
     check_timed_steps()
     if keras.backend.backend() == "jax":
         check_ways_of_jax()

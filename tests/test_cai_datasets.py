@@ -56,6 +56,16 @@ def test_lab_is_that_of_scikit_image():
         np.testing.assert_allclose(images, expected, atol=tolerance)
 
 
+@pytest.mark.parametrize("yes, no", [(1, 0), (np.int64(1), np.int64(0)), (np.True_, np.False_)])
+def test_flags_may_be_one_or_zero_as_older_code_has_them(yes, no, capsys):
+    data = as_data_set(colours(), [0, 1, 2])
+    images = cai.datasets.load_dataset(data, lab=yes, verbose=no, bipolar=yes)[0]
+    np.testing.assert_array_equal(images, cai.datasets.load_dataset(data, True, False, True)[0])
+    assert not capsys.readouterr().out
+    cai.datasets.load_dataset(data, verbose=yes)
+    assert "train images" in capsys.readouterr().out
+
+
 def test_shapes_and_values_are_printed_where_asked(capsys):
     data = as_data_set(colours(), [0, 1, 2])
     cai.datasets.load_dataset(data)

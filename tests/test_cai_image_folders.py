@@ -287,7 +287,7 @@ def test_an_odd_difference_stays_one_pixel_off(tmp_path):
         ({"training_size": 0.9}, "`training_size` and `validation_size` must not exceed 1 together"),
         ({"test_size": -0.1}, "`test_size` must be a number in"),
         ({"target_size": 224}, "`target_size` must be two integers"),
-        ({"lab": 1}, "`lab` must be a bool"),
+        ({"lab": 2}, "`lab` must be a bool, or 0 or 1"),
         ({"seed": "7"}, "`seed` must be an integer"),
     ],
 )

@@ -9,7 +9,8 @@ import PIL.Image
 import pytest
 
 from kgpc import cai
-from kgpc.cai.image_generator import ImageDataGenerator, resized
+from kgpc.cai.flows import FlowOfSteps, resized
+from kgpc.cai.image_generator import ImageDataGenerator
 from kgpc.training import Augmentation, sample_generator
 
 CREATE = {
@@ -155,6 +156,44 @@ def test_batches_depend_on_seed_and_epoch_only():
     assert generator.flow(x, y).seed == first
 
 
+def test_arguments_of_a_flow_have_the_order_of_keras(folder):
+    x, y, weight = images(6), np.arange(6), np.arange(6) / 2
+    flow = ImageDataGenerator().flow(x, y, 4, 0, weight, 3, None, "", "png", False, None)
+    batch = flow[1]
+    assert (flow.seed, flow.shuffle, len(batch)) == (3, False, 3)
+    np.testing.assert_array_equal(batch[1], [4, 5])
+    np.testing.assert_array_equal(batch[2], [2, 2.5])
+    arguments = (20, 20), "rgb", None, "sparse", 2, False, 3, None, "", "png", False, None, "nearest"
+    flow = ImageDataGenerator().flow_from_directory(folder, *arguments)
+    assert (flow.target_size, flow.class_mode, flow.batch_size, flow.seed) == ((20, 20), "sparse", 2, 3)
+
+
+def test_more_steps_than_batches_go_round_again():
+    x = images(5)
+    flow = cai.util.create_image_generator().flow(x, np.arange(5), batch_size=2, seed=4)
+    walk = FlowOfSteps(flow, 7)  # two epochs of three batches, and one batch more
+    labels = [np.concatenate([walk[number][1] for number in numbers]) for numbers in (range(3), range(3, 6))]
+    assert len(walk) == 7 and [sorted(part) for part in labels] == [list(range(5))] * 2
+    np.testing.assert_array_equal(walk[5][0], flow.batch(1, 2)[0])
+    assert np.abs(flow.batch(1, 0)[0] - flow.batch(0, 0)[0]).max() > 0.01
+    np.testing.assert_array_equal(flow[0][0], flow.batch(0, 0)[0])
+    walk.on_epoch_end()  # the third epoch was begun
+    assert flow.epoch == 3
+    np.testing.assert_array_equal(walk[0][0], flow.batch(3, 0)[0])
+
+
+def test_a_part_of_a_folder_without_images_is_an_error_when_it_is_used(folder, capsys):
+    generator = ImageDataGenerator(validation_split=0.001)
+    with pytest.warns(UserWarning, match="The validation part of validation_split=0.001 has no image"):
+        flow = generator.flow_from_directory(folder, subset="validation")
+    assert (flow.n, len(flow), flow.filenames) == (0, 0, [])
+    assert "Found 0 images belonging to" in capsys.readouterr().out
+    with pytest.raises(IndexError, match="There are 0 batches of 0 images"):
+        flow[0]
+    with pytest.raises(ValueError, match="`flow` must have at least one image"):
+        FlowOfSteps(flow, 3)
+
+
 def test_iterating_goes_on_for_ever():
     flow = ImageDataGenerator().flow(images(5), np.arange(5), batch_size=2, seed=0)
     assert isinstance(flow, keras.utils.PyDataset) and len(flow) == 3
@@ -249,7 +288,11 @@ def test_bad_data_are_refused(tmp_path):
         lambda: generator.flow(np.zeros((3, 8, 8))): "`x` must be numbers of the shape",
         lambda: generator.flow(images(3), [1, 2]): "`y` must have one label for each of the 3 images",
         lambda: generator.flow(images(3), batch_size=0): "`batch_size` must be an integer of at least 1",
-        lambda: generator.flow(images(3), shuffle=1): "`shuffle` must be a bool",
+        lambda: generator.flow(images(3), shuffle=2): "`shuffle` must be a bool, or 0 or 1",
+        lambda: generator.flow(images(3), [1, 2, 3], sample_weight=[1, 2]): "`sample_weight` must have one number for",
+        lambda: generator.flow(images(3), sample_weight=[1, 2, 3]): "`sample_weight` .* needs `y`",
+        lambda: generator.flow(images(3), save_to_dir="here"): "`save_to_dir` must be None",
+        lambda: generator.flow_from_directory(tmp_path, follow_links=True): "`follow_links` must be False",
         lambda: generator.flow(images(3), seed=-1): "`seed` must be an integer of at least 0",
         lambda: generator.flow(images(3), subset="test"): "`subset` must be None or 'training' or 'validation'",
         lambda: generator.flow(images(3), subset="validation"): "`subset` must leave at least one image of 3",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kgpc import cai
+from kgpc.cai import keras_bridge
 
 
 @pytest.fixture
@@ -108,6 +109,45 @@ def test_arguments_of_the_queue_are_accepted_only_while_it_is_installed():
         model.evaluate(x, y, verbose=0, max_queue_size=1)
 
 
+class Counter(keras.callbacks.Callback):
+    """Counts batches of training and of validation."""
+
+    def __init__(self):
+        super().__init__()
+        self.trained = self.tested = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.trained += 1
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.tested += 1
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_flows_go_on_for_as_many_steps_as_are_asked_for(installed, workers, recwarn):
+    model, (x, y) = tiny(), data()
+    flow = cai.util.create_image_generator().flow(x, y, batch_size=5, seed=1)
+    fixed = cai.util.create_image_generator_no_augmentation().flow(x, y, batch_size=5, shuffle=False)
+    counter = Counter()
+    options = {"verbose": 0, "workers": workers}
+    model.fit(
+        flow,
+        epochs=2,
+        steps_per_epoch=len(x) / 5 + 2.5,  # 4.9, and the flow has 3
+        validation_data=fixed,
+        validation_steps=4,
+        callbacks=[counter],
+        **options,
+    )
+    assert (counter.trained, counter.tested) == (10, 8)
+    assert model.predict(fixed, steps=4, **options).shape == (17, 2)  # 12 and the first 5 again
+    assert np.isfinite(model.evaluate(fixed, steps=7, **options))
+    assert model.predict(fixed, steps=2, **options).shape == (10, 2)
+    assert not [warning for warning in recwarn if "ran out of data" in str(warning.message)]
+    with pytest.raises(ValueError, match="`steps_per_epoch` must be a number in"):
+        model.fit(flow, steps_per_epoch=0, **options)
+
+
 def test_a_run_with_the_same_seeds_is_the_same(installed):
     x, y = data()
 
@@ -148,13 +188,51 @@ def test_names_of_2020(installed):
     from keras.utils import np_utils
 
     assert np_utils.to_categorical([1], 2).tolist() == [[0, 1]] and keras.utils.np_utils is np_utils
+    from keras.applications.imagenet_utils import _obtain_input_shape
+    from keras.layers.core import Dense
+    from keras.layers.normalization import BatchNormalization
+    from keras.utils.generic_utils import Progbar
+    from keras_applications.imagenet_utils import _obtain_input_shape as the_same
+
     assert keras_applications.inception_v3.InceptionV3 is keras.applications.InceptionV3
+    assert (Dense, BatchNormalization) == (keras.layers.Dense, keras.layers.BatchNormalization)
+    assert Progbar is keras.utils.Progbar and the_same is _obtain_input_shape
     for optimizer in (keras.optimizers.adam(0.5), keras.optimizers.adam.Adam(learning_rate=0.5)):
         assert type(optimizer) is keras.optimizers.Adam
     assert len(ImageDataGenerator(rescale=1 / 255).flow(data()[0])) == 1
     cai.uninstall()
     assert not hasattr(keras.utils, "np_utils") and not hasattr(keras.optimizers, "adam")
-    assert "keras_applications" not in sys.modules and "keras.utils.np_utils" not in sys.modules
+    assert not {"keras_applications", "keras.utils.np_utils", "keras.layers.core"} & set(sys.modules)
+    assert not hasattr(keras.layers, "core")
+    assert not hasattr(keras.applications.imagenet_utils, "_obtain_input_shape")
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ((None, 299, 75, None, True), (299, 299, 3)),
+        ((None, 299, 75, "channels_last", False), (None, None, 3)),
+        (([80, None, 1], 299, 75, None, False), (80, None, 1)),
+        (((299, 299, 3), 299, 75, None, True, "imagenet"), (299, 299, 3)),
+    ],
+)
+def test_the_input_shape_of_keras_applications(arguments, expected):
+    assert keras_bridge.obtain_input_shape(*arguments) == expected
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (((74, 80, 3), 299, 75, None, False), "`input_shape` must be .* at least 75 pixels"),
+        (((80, 80), 299, 75, None, False), "`input_shape` must be"),
+        (((None, 80, 3), 299, 75, None, True), "`input_shape` must be"),
+        (((80, 80, 3), 299, 75, None, True, "imagenet"), "`input_shape` must be"),
+        ((None, 299, 75, "channels_first", True), "`data_format` must be"),
+    ],
+)
+def test_other_input_shapes_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        keras_bridge.obtain_input_shape(*arguments)
 
 
 def test_modules_below_an_old_name_are_the_same_and_go_with_it(installed):

@@ -1,5 +1,6 @@
-"""Class activation maps against reference values and a plain computation, Grad-CAM against them, and the pictures."""
+"""Class activation maps against reference values and a plain computation, their relatives, and the pictures."""
 
+import functools
 import pathlib
 
 import cv2
@@ -16,6 +17,8 @@ from kgpc import cam
 GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "shared" / "golden"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the reference vectors are not part of the project")
 CLASSES = 5
+GRADIENTS = [cam.grad_cam, cam.hires_cam, cam.layer_cam]
+ALL = [cam.class_activation_map, *GRADIENTS]
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +71,12 @@ def small_model(head=dense_head, size=(12, 10)):
     return model
 
 
+@functools.cache
+def unchanged_model():
+    """For tests that only look at it."""
+    return small_model()
+
+
 def images_for(model, count=3):
     return np.random.default_rng(1).random((count, *model.input.shape[1:]), dtype="float32")
 
@@ -105,11 +114,11 @@ def test_each_image_may_have_its_own_class_and_has_the_predicted_one_by_default(
         maps = cam.class_activation_map(model, images, np.array(classes), batch_size=batch_size)
         np.testing.assert_allclose(maps, each, atol=1e-5)
     predicted = model.predict(images, verbose=0).argmax(axis=1)
-    for function in (cam.class_activation_map, cam.grad_cam):
+    for function in ALL:
         np.testing.assert_array_equal(function(model, images), function(model, images, predicted))
 
 
-@pytest.mark.parametrize("function", [cam.class_activation_map, cam.grad_cam])
+@pytest.mark.parametrize("function", ALL)
 def test_several_classes_of_an_image_have_the_maps_that_each_has_alone(function):
     model = small_model()
     images = images_for(model)
@@ -131,7 +140,7 @@ def test_a_class_without_evidence_has_an_empty_map():
     values[:, 2] = 0
     kernel.assign(values)
     images = images_for(model)
-    for function in (cam.class_activation_map, cam.grad_cam):
+    for function in ALL:
         maps = function(model, images, 2)
         assert not maps.any() and np.isfinite(maps).all()
 
@@ -198,50 +207,90 @@ def test_mobilenet_v3_is_refused_and_grad_cam_works():
     assert maps.shape == (2, 2, 2) and maps.min() >= 0 and maps.max() <= 1
 
 
-def test_grad_cam_before_the_pooling_is_the_class_activation_map():
+def test_grad_cam_and_hires_cam_before_the_pooling_are_the_class_activation_map():
     for head in (dense_head, convolution_head, lambda x: dense_head(x, activation=None)):
         model = small_model(head)
         images = images_for(model)
         for class_index in (0, 4):
             expected = cam.class_activation_map(model, images, class_index)
             np.testing.assert_allclose(cam.grad_cam(model, images, class_index), expected, atol=1e-5)
+            np.testing.assert_allclose(cam.hires_cam(model, images, class_index), expected, atol=1e-5)
+
+
+def two_maps_and_two_positions(weights):
+    """A classifier that reads two positions of two maps one by one; `weights` by position and map, for class 0."""
+    x = layers.Input((1, 2, 2))
+    maps = layers.Activation("linear", name="maps")(x)
+    model = keras.Model(x, layers.Dense(2, name="classifier")(layers.Flatten()(maps)))
+    kernel = np.stack([np.ravel(weights), np.zeros(4)], axis=1)
+    model.get_layer("classifier").set_weights([kernel, np.array([5.0, -5.0])])
+    return model
+
+
+def test_the_methods_differ_as_they_should_by_hand():
+    """Maps a and b; their weights are +3 and -1 at the left, -1 and +2 at the right."""
+    model = two_maps_and_two_positions([[3.0, -1.0], [-1.0, 2.0]])
+    image = np.array([[[[2.0, 4.0], [3.0, 1.0]]]], "float32")  # a = 2, 3; b = 4, 1
+    # Left: 3*2 - 1*4 = 2. Right: -1*3 + 2*1 = -1, which becomes 0.
+    np.testing.assert_allclose(cam.hires_cam(model, image, 0), [[[1, 0]]], atol=1e-6)
+    # Only what is positive: left 3*2 = 6, right 2*1 = 2.
+    np.testing.assert_allclose(cam.layer_cam(model, image, 0), [[[1, 2 / 6]]], atol=1e-6)
+    # Weights of a and b: (3-1)/2 = 1 and (-1+2)/2 = 0.5. Left: 2 + 2 = 4. Right: 3 + 0.5 = 3.5.
+    np.testing.assert_allclose(cam.grad_cam(model, image, 0), [[[1, 3.5 / 4]]], atol=1e-6)
+
+
+def test_layer_cam_leaves_out_the_channels_that_speak_against_the_class():
+    """With a linear classifier on pooled maps it is the class activation map of the positive weights alone."""
+    model = small_model(lambda x: dense_head(layers.ReLU(name="positive")(x)))
+    images = images_for(model)
+    expected = cam.layer_cam(model, images, 3)
+    assert not np.allclose(expected, cam.class_activation_map(model, images, 3), atol=1e-2)
+    classifier = model.get_layer("classifier")
+    kernel, bias = classifier.get_weights()
+    classifier.set_weights([np.maximum(kernel, 0), bias])
+    np.testing.assert_allclose(cam.class_activation_map(model, images, 3), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("head", [nonlinear_head, flat_head, max_pooling_head])
 @pytest.mark.parametrize("layer", [None, "features", "block_conv", "stem"])
-def test_grad_cam_has_the_gradient_that_differences_give(head, layer):
-    """Each map grows a little, everywhere: the change of the logit is the sum of the gradient over the positions."""
+def test_the_gradients_are_those_that_differences_give(head, layer):
+    """One value of one map grows a little: the change of the logit is the gradient there."""
     model = small_model(head)
-    images = images_for(model, 2)
+    image = images_for(model, 1)
     target = model.get_layer(layer or "features")
-    features = keras.Model(model.input, target.output)(images, training=False).numpy()
+    features = keras.Model(model.input, target.output)(image, training=False).numpy()[0]
+    # A large step loses less to rounding; a small one leaves the maximum of a map, right behind it, where it is.
+    step = 2e-3 if head is max_pooling_head and target.name == "features" else 1e-2
+    additions = step * np.eye(features.size, dtype="float32").reshape(-1, *features.shape)
+    additions = np.concatenate([additions, -additions])
 
-    classifier = model.get_layer("classifier")
-    before_classifier = keras.Model(model.input, classifier.input)
+    classifier, original = model.get_layer("classifier"), target.call
+    target.call = lambda *args, **kwargs: original(*args, **kwargs) + additions
+    many = np.repeat(image, len(additions), axis=0)
+    read = keras.Model(model.input, classifier.input)(many, training=False).numpy()
+    target.call = original
+    up, down = np.split(read @ classifier.kernel.numpy()[:, 3], 2)
+    gradients = ((up - down) / (2 * step)).reshape(features.shape)
 
-    def logit(addition):
-        original = target.call
-        target.call = lambda *args, **kwargs: original(*args, **kwargs) + addition
-        try:
-            return before_classifier(images, training=False).numpy() @ classifier.kernel.numpy()[:, 3]
-        finally:
-            target.call = original
-
-    step, channels = 1e-2, features.shape[-1]
-    directions = np.eye(channels, dtype="float32") * step
-    slopes = np.stack([(logit(d) - logit(-d)) / (2 * step) for d in directions], axis=1)
-    expected = np.maximum(np.einsum("nhwc,nc->nhw", features, slopes), 0)
-    expected /= np.maximum(expected.max(axis=(1, 2), keepdims=True), 1e-9)
-    np.testing.assert_allclose(cam.grad_cam(model, images, 3, layer=layer), expected, atol=0.02)
+    sums = {
+        cam.grad_cam: (features * gradients.mean(axis=(0, 1))).sum(axis=-1),
+        cam.hires_cam: (features * gradients).sum(axis=-1),
+        cam.layer_cam: (features * np.maximum(gradients, 0)).sum(axis=-1),
+    }
+    for method, expected in sums.items():
+        expected = np.maximum(expected, 0)
+        expected /= max(expected.max(), 1e-9)
+        np.testing.assert_allclose(method(model, image, 3, layer=layer)[0], expected, atol=0.02)
 
 
-def test_grad_cam_works_where_all_weights_are_frozen_and_leaves_the_model_as_it_was():
+def test_gradients_work_where_all_weights_are_frozen_and_leaves_the_model_as_it_was():
     model = small_model(nonlinear_head)
     images = images_for(model)
-    expected = cam.grad_cam(model, images, 1)
+    expected = [function(model, images, 1) for function in GRADIENTS]
     weights = model.get_weights()
     model.trainable = False
-    np.testing.assert_array_equal(cam.grad_cam(model, images, 1), expected)
+    for function, maps in zip(GRADIENTS, expected, strict=True):
+        np.testing.assert_array_equal(function(model, images, 1), maps)
     for before, after in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
     # Still one node for each layer: `output` is defined.
@@ -253,23 +302,23 @@ def test_a_reloaded_model_has_the_same_maps(tmp_path):
     images = images_for(model)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    for function in (cam.class_activation_map, cam.grad_cam):
+    for function in ALL:
         np.testing.assert_allclose(function(again, images, 1), function(model, images, 1), atol=1e-6)
 
 
 @pytest.mark.parametrize("policy, atol", [("mixed_float16", 0.02), ("mixed_bfloat16", 0.15)])
 def test_mixed_precision_gives_float32_maps(policy, atol):
     images = images_for(small_model())
-    expected = cam.class_activation_map(small_model(), images, 1)
+    expected = [function(small_model(), images, 1) for function in ALL]
     keras.config.set_dtype_policy(policy)
     try:
         model = small_model()
     finally:
         keras.config.set_dtype_policy("float32")
-    for function in (cam.class_activation_map, cam.grad_cam):
+    for function, one in zip(ALL, expected, strict=True):
         maps = function(model, images, 1)
         assert maps.dtype == "float32"
-        np.testing.assert_allclose(maps, expected, atol=atol)
+        np.testing.assert_allclose(maps, one, atol=atol)
 
 
 def test_a_model_with_open_image_sizes_takes_any_size():
@@ -278,7 +327,7 @@ def test_a_model_with_open_image_sizes_takes_any_size():
     assert cam.grad_cam(model, np.zeros((1, 20, 8, 3)), 0).shape == (1, 10, 4)
 
 
-@pytest.mark.parametrize("function", [cam.class_activation_map, cam.grad_cam])
+@pytest.mark.parametrize("function", ALL)
 @pytest.mark.parametrize(
     "change, error, message",
     [
@@ -328,7 +377,7 @@ def test_a_model_with_open_image_sizes_takes_any_size():
     ],
 )
 def test_bad_input_is_named(function, change, error, message):
-    model = small_model()
+    model = unchanged_model()
     with pytest.raises(error, match=message):
         function(**{"model": model, "images": images_for(model), **change})
 
@@ -336,24 +385,26 @@ def test_bad_input_is_named(function, change, error, message):
 def test_a_model_that_makes_nan_of_the_images_is_refused():
     model = small_model()
     model.get_layer("features").moving_variance.assign(np.full(8, -1.0))
-    for function in (cam.class_activation_map, cam.grad_cam):
+    for function in ALL:
         with pytest.raises(ValueError, match="`model` must have finite feature maps"):
             function(model, images_for(model), 0)
 
 
 def test_a_layer_without_a_gradient_is_refused():
     model = small_model(lambda x: dense_head(keras.ops.stop_gradient(x)))
-    with pytest.raises(
-        ValueError, match="`layer` must be a layer that the output depends on. Received: layer='features'"
-    ):
-        cam.grad_cam(model, images_for(model), 0, layer="features")
+    for function in GRADIENTS:
+        with pytest.raises(
+            ValueError, match="`layer` must be a layer that the output depends on. Received: layer='features'"
+        ):
+            function(model, images_for(model), 0, layer="features")
 
 
 def test_a_backend_without_gradients_is_refused(monkeypatch):
     monkeypatch.setattr(cam.gradients, "_GRADIENTS", {})
     model = small_model()
-    with pytest.raises(NotImplementedError, match="Grad-CAM needs the backend tensorflow, jax or torch"):
-        cam.grad_cam(model, images_for(model), 0)
+    for function in GRADIENTS:
+        with pytest.raises(NotImplementedError, match="Gradients need the backend tensorflow, jax or torch"):
+            function(model, images_for(model), 0)
 
 
 def test_models_without_the_parts_are_refused():
@@ -363,7 +414,7 @@ def test_models_without_the_parts_are_refused():
             cam.class_activation_map(small_model(head), images, 0)
     with pytest.raises(ValueError, match="`model` must end in a dense layer or a 1x1 convolution.*ends in 'pool'"):
         cam.class_activation_map(small_model(layers.GlobalAveragePooling2D(name="pool")), images, 0)
-    for function in (cam.class_activation_map, cam.grad_cam):
+    for function in ALL:
         with pytest.raises(ValueError, match=r"`model` must have an output of shape \(batch, classes\).*6, 5, 8\)"):
             function(small_model(lambda x: x), images, 0)
     with pytest.raises(ValueError, match="`classifier` must be a dense layer.*classifier='pool', a GlobalAverage"):
@@ -374,7 +425,7 @@ def test_models_without_the_parts_are_refused():
         cam.class_activation_map(small_model(), images, 0, layer="image")
     model = small_model()
     two = keras.Model(model.input, [model.output, model.get_layer("features").output])
-    for function in (cam.class_activation_map, cam.grad_cam):
+    for function in ALL:
         with pytest.raises(ValueError, match="`model` must have one input, the images, and one output.*2 outputs"):
             function(two, images, 0)
     first, second = layers.Input((8,)), layers.Input((8,))
@@ -399,6 +450,16 @@ def test_an_overlay_is_the_image_over_the_enlarged_map():
         assert actual.shape == image.shape and actual.dtype == "uint8"
         np.testing.assert_allclose(actual, expected, atol=0.51)
     np.testing.assert_array_equal(cam.overlay(image, heat, 1), image)
+
+
+def test_an_overlay_of_cells_has_one_square_for_each_position():
+    heat = np.array([[0.0, 0.4, 1.0], [0.2, 0.9, 0.1]])
+    actual = cam.overlay(np.zeros((10, 12, 3), "uint8"), heat, 0, smooth=False)
+    expected = np.repeat(np.repeat(heat, 5, axis=0), 4, axis=1)
+    np.testing.assert_allclose(actual, 255 * matplotlib.colormaps["viridis"](expected)[..., :3], atol=0.51)
+    # Where the sides do not divide: the middle of each pixel says which cell it belongs to.
+    row = cam.overlay(np.zeros((1, 7), "uint8"), heat[:1], 0, "gray", smooth=False)[0, :, 0]
+    np.testing.assert_array_equal(row, np.rint(255 * heat[0, [0, 0, 1, 1, 1, 2, 2]]).astype("uint8"))
 
 
 def test_an_overlay_takes_floats_and_grey_images():
@@ -447,6 +508,7 @@ def test_an_overlay_takes_floats_and_grey_images():
         ({"colormap": 3}, ValueError, "`colormap` must be the name.*Received: colormap=3"),
         ({"colormap": "no_such_map"}, ValueError, "`colormap` must be the name of a matplotlib colormap.*no_such_map"),
         ({"colormap": None}, ValueError, "`colormap` must be the name"),
+        ({"smooth": "no"}, TypeError, "`smooth` must be True or False. Received: smooth='no'"),
     ],
 )
 def test_a_bad_overlay_is_named(change, error, message):

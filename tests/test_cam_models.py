@@ -15,7 +15,8 @@ from keras import layers
 import kgpc
 from kgpc import cam
 
-BOTH = pytest.mark.parametrize("function", [cam.class_activation_map, cam.grad_cam])
+FUNCTIONS = [cam.class_activation_map, cam.grad_cam, cam.hires_cam, cam.layer_cam]
+EACH = pytest.mark.parametrize("function", FUNCTIONS)
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -83,7 +84,7 @@ NESTED = {
 }
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("make", NESTED.values(), ids=NESTED)
 def test_models_within_models_have_the_maps_of_the_model_written_out(make, function):
     flat, model = flat_model(), make()
@@ -144,7 +145,7 @@ def one_unit(activation="sigmoid", separate=False):
     return model
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("options", [{}, {"separate": True}, {"activation": None}], ids=str)
 def test_one_output_unit_tells_two_classes_apart(function, options):
     """The first channel speaks for class 1, the second against it."""
@@ -182,7 +183,7 @@ def test_one_unit_of_an_unknown_layer_must_be_told_the_class():
     assert not np.array_equal(sides[:, 0], sides[:, 1])
 
 
-@BOTH
+@EACH
 def test_a_quantized_classifier_is_read_with_its_scales(function):
     """Compared with what the layer makes of one map at a time."""
     model = flat_model()
@@ -193,6 +194,7 @@ def test_a_quantized_classifier_is_read_with_its_scales(function):
     classifier.activation = keras.activations.linear
     weights = keras.ops.convert_to_numpy(classifier(np.eye(4)) - classifier(np.zeros((1, 4))))
     maps = keras.Model(model.input, model.get_layer("second").output)(images()).numpy()
+    weights = np.maximum(weights, 0) if function is cam.layer_cam else weights
     exact = np.maximum(np.einsum("nhwc,ck->nkhw", maps, weights), 0)
     exact /= np.maximum(exact.max(axis=(2, 3), keepdims=True), 1e-9)
     classes = [[0, 1, 2]] * 3
@@ -200,7 +202,7 @@ def test_a_quantized_classifier_is_read_with_its_scales(function):
     np.testing.assert_allclose(function(model, images(), 1), expected, atol=0.05)
 
 
-@BOTH
+@EACH
 def test_a_classifier_that_cannot_be_read_is_refused(function):
     model = flat_model()
     try:
@@ -211,7 +213,7 @@ def test_a_classifier_that_cannot_be_read_is_refused(function):
         function(model, images())
 
 
-@BOTH
+@EACH
 def test_a_classifier_with_low_rank_weights_is_read_with_them(function):
     model, merged = flat_model(), flat_model()
     classifier = model.get_layer("classifier")
@@ -232,7 +234,7 @@ def used_elsewhere():
     return keras.Model(x, flat.get_layer("classifier")(pooled))
 
 
-@BOTH
+@EACH
 def test_a_layer_that_is_used_elsewhere_too_has_the_map_of_this_model(function):
     flat, model = flat_model(), used_elsewhere()
     options = {"classifier": "classifier"} if function is cam.class_activation_map else {}
@@ -259,7 +261,7 @@ def test_a_layer_that_is_called_twice_is_refused_by_name_and_is_right_without():
     flat = keras.Model(x, head(second(keras.ops.tanh(first(x)))))
     weights = model.get_weights()
     flat.set_weights([*weights[:2], *weights])
-    for function in (cam.class_activation_map, cam.grad_cam):
+    for function in FUNCTIONS:
         np.testing.assert_allclose(function(model, images()), function(flat, images()), atol=1e-5)
         with pytest.raises(ValueError, match="`layer` must be a layer that is called once.*layer='again'.*2 times"):
             function(model, images(), layer="again")
@@ -315,7 +317,7 @@ def test_the_class_of_another_classifier_must_be_given():
     assert cam.class_activation_map(model, images(), 6, **options).shape == (3, 3, 2)
 
 
-@BOTH
+@EACH
 def test_maps_made_while_a_function_is_traced_are_right(function):
     model = flat_model()
     expected, traced = function(model, images(), 1), []
@@ -329,7 +331,7 @@ def test_maps_made_while_a_function_is_traced_are_right(function):
     np.testing.assert_allclose(traced[0], expected, atol=1e-6)
 
 
-@BOTH
+@EACH
 def test_images_without_values_are_refused(function):
     model = flat_model()
     with pytest.raises(TypeError, match="`images` must be floating-point numbers with values at hand"):
@@ -338,8 +340,8 @@ def test_images_without_values_are_refused(function):
         function(model, keras.Input((8, 6, 3)))
 
 
-def test_grad_cam_written_by_hand_inside_a_function_agrees():
-    """The gradients of a compiled step by the outputs of layers are the ones that Grad-CAM shows."""
+def test_maps_written_by_hand_inside_a_function_agree():
+    """The gradients of a compiled step by the outputs of layers are the ones that the maps show."""
     names = ["conv_pad_2", "conv_dw_2_bn", "conv_pw_3_bn_group_interleaved", "conv_pw_5_bn_bn"]
     keras.utils.set_random_seed(0)
     model = kgpc.applications.kMobileNet(alpha=0.25, input_shape=(64, 64, 3), classes=3, classifier_activation=None)
@@ -357,17 +359,24 @@ def test_grad_cam_written_by_hand_inside_a_function_agrees():
             *maps, logits = view(x, training=False)
             scores = [tf.reduce_sum(logits[:, index]) for index in range(3)]
         gradients = [tape.gradient(score, maps) for score in scores]
-        weights = [[tf.reduce_mean(each, axis=(1, 2), keepdims=True) for each in row] for row in gradients]
-        return [
-            tf.stack([tf.nn.relu(tf.reduce_sum(each * row[index], axis=-1)) for row in weights], axis=1)
-            for index, each in enumerate(maps)
-        ]
+        made = {cam.grad_cam: [], cam.hires_cam: [], cam.layer_cam: []}
+        for index, each in enumerate(maps):
+            slopes = tf.stack([row[index] for row in gradients], axis=1)
+            weights = {
+                cam.grad_cam: tf.reduce_mean(slopes, axis=(2, 3), keepdims=True),
+                cam.hires_cam: slopes,
+                cam.layer_cam: tf.nn.relu(slopes),
+            }
+            for method, weight in weights.items():
+                made[method].append(tf.nn.relu(tf.reduce_sum(each[:, None] * weight, axis=-1)))
+        return list(made.values())
 
-    for name, expected in zip(names, weighted(data), strict=True):
-        expected = expected.numpy()
-        assert expected.any()
-        expected /= np.maximum(expected.max(axis=(2, 3), keepdims=True), 1e-30)
-        np.testing.assert_allclose(cam.grad_cam(model, data, [[0, 1, 2]] * 2, layer=name), expected, atol=1e-5)
+    for function, rows in zip(FUNCTIONS[1:], weighted(data), strict=True):
+        for name, expected in list(zip(names, rows, strict=True))[:: 1 if function is cam.grad_cam else 3]:
+            expected = expected.numpy()
+            assert expected.any()
+            expected /= np.maximum(expected.max(axis=(2, 3), keepdims=True), 1e-30)
+            np.testing.assert_allclose(function(model, data, [[0, 1, 2]] * 2, layer=name), expected, atol=1e-5)
 
 
 ON_JAX = """
@@ -384,13 +393,17 @@ def maps_of_many_kinds():
     return {
         "nested": cam.class_activation_map(nested, images(), [[0, 1]] * 3),
         "nested, gradients": cam.grad_cam(nested, images(), [[0, 1]] * 3),
+        "nested, at each position": cam.hires_cam(nested, images(), [[0, 1]] * 3, layer="first"),
         "elsewhere": cam.grad_cam(used_elsewhere(), images(), 2, layer="first"),
         "one unit": cam.class_activation_map(one_unit(), images(2, 4, 4, 2)),
+        "logits": cam.class_scores(nested, images()).logits,
+        "deletion": cam.deletion_curve(nested, images(), images()[..., 0], steps=5, batch_size=4).probabilities,
+        "random weights": cam.randomization_test(nested, images(), layers=["classifier"]).maps,
     }
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
-def test_jax_gives_the_same_maps(tmp_path):
+def test_jax_gives_the_same_maps_scores_and_curves(tmp_path):
     command = [sys.executable, "-c", ON_JAX, str(ROOT / "tests"), str(tmp_path / "maps.npz")]
     environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)

@@ -101,3 +101,21 @@ def test_open_image_sizes_and_other_objects_are_refused():
         flops.macs(kgpc.applications.kMobileNet(input_shape=(None, None, 3), classes=10))
     with pytest.raises(TypeError, match="`model` must be a functional or sequential Keras model"):
         flops.macs(keras.layers.Dense(3))
+
+
+@pytest.mark.parametrize("model", [kgpc.applications.kMobileNet, kgpc.applications.kMobileNetV3Large])
+def test_flops_are_multiply_accumulates_and_what_is_beyond_them(model):
+    built = model(input_shape=(32, 32, 3), classes=10, scheme=kgpc.D6(16))
+    beyond = kgpc.flops.beyond_macs(built)
+    assert set(beyond) == {"biases", "activations", "pooling", "products"}
+    assert kgpc.flops.paper_flops(built) == int(kgpc.flops.macs(built) + sum(beyond.values()))
+    assert all(beyond[what] > 0 for what in ("biases", "activations", "pooling"))
+
+
+def test_what_is_beyond_multiply_accumulates_by_hand():
+    inputs = keras.Input((4, 4, 3))
+    x = keras.layers.Conv2D(2, 1, activation="silu")(inputs)  # 32 biases, 32 swishes
+    x = keras.layers.AveragePooling2D(2)(x)  # 8 outputs of 4 values
+    x = keras.layers.Flatten()(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, use_bias=False, activation="softmax")(x))  # 5 for each of 2
+    assert kgpc.flops.beyond_macs(model) == {"biases": 16, "activations": 21, "pooling": 16, "products": 0}

@@ -12,9 +12,11 @@ import nbformat
 import pytest
 
 import start
+from kgpc import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = "00_start_here.ipynb"  # the lightest
+FIGURE = "figure.ipynb"
 MINUTE = 60_000  # in milliseconds, for the browser
 
 
@@ -25,9 +27,23 @@ def free_port():
         return listener.getsockname()[1]
 
 
-@pytest.fixture
-def lab(tmp_path):
-    """The address of the notebook, without outputs, in a running JupyterLab, and its path."""
+def with_a_figure():
+    """A notebook with a figure that moves, as its author stored it; who opens it does not trust the author yet."""
+    code = "import kgpc\nkgpc.figures.d6()"
+    data, metadata = figures.d6()._repr_mimebundle_()
+    output = nbformat.v4.new_output("execute_result", data=data, metadata=metadata, execution_count=1)
+    cell = nbformat.v4.new_code_cell(code, outputs=[output], execution_count=1)
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    return nbformat.v4.new_notebook(cells=[cell], metadata=kernel)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a running JupyterLab, as a function of a notebook, and the folder of its notebooks.
+
+    One notebook has no outputs, the other one a figure that moves.
+    """
+    tmp_path = tmp_path_factory.mktemp("lab")
     notebook = nbformat.read(ROOT / "notebooks" / NOTEBOOK, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -35,6 +51,7 @@ def lab(tmp_path):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     nbformat.write(notebook, folder / NOTEBOOK)
+    nbformat.write(with_a_figure(), folder / FIGURE)
     port, token = free_port(), secrets.token_hex()
     options = [f"--ServerApp.root_dir={folder}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     options += [f"--IdentityProvider.token={token}", "--no-browser", "--allow-root"]
@@ -52,7 +69,7 @@ def lab(tmp_path):
                     break
                 except urllib.error.URLError:
                     assert process.poll() is None, (tmp_path / "log").read_text()
-            yield f"{address}/lab/tree/{NOTEBOOK}?token={token}", folder / NOTEBOOK
+            yield lambda name: f"{address}/lab/tree/{name}?token={token}&reset", folder
         finally:
             process.terminate()
             process.wait()
@@ -102,11 +119,12 @@ def run_all_cells(page):
 
 
 def test_all_cells_run_and_the_figures_appear(chromium, lab):
-    address, saved = lab
+    address, folder = lab
+    saved = folder / NOTEBOOK
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(4 * MINUTE)  # for slow computers
     page.add_locator_handler(page.locator("dialog.jp-Dialog"), accept)
-    page.goto(address)
+    page.goto(address(NOTEBOOK))
     # Before the kernel is idle a click runs nothing.
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
     assert page.locator(".jp-RenderedImage img").count() == 0
@@ -124,4 +142,25 @@ def test_all_cells_run_and_the_figures_appear(chromium, lab):
     assert [cell.execution_count for cell in cells] == list(range(1, len(stored) + 1))
     assert number_of_figures(cells) == number_of_figures(stored) > 0
     assert not any(output.output_type == "error" for cell in cells for output in cell.outputs)
+    page.close()
+
+
+def test_a_figure_is_a_picture_before_its_cell_runs_and_moves_after_it(chromium, lab):
+    address, _ = lab
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(4 * MINUTE)
+    page.add_locator_handler(page.locator("dialog.jp-Dialog"), accept)
+    page.goto(address(FIGURE))
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+    # JupyterLab takes the script out of what somebody else stored. What is left has the picture and the numbers.
+    picture = page.locator(".jp-OutputArea img")
+    picture.wait_for(state="visible")
+    assert picture.evaluate("image => image.naturalWidth") > 600
+    assert "4 groups of 4 channels" in page.locator(".jp-OutputArea pre").first.text_content()
+    assert page.locator(".kgpc-figure[data-alive]").count() == 0
+    run_all_cells(page)
+    page.wait_for_selector(".kgpc-figure[data-alive] svg > *")
+    assert not picture.is_visible()
+    page.get_by_role("button", name="97 channels: D6 fails").click()
+    page.get_by_text("No number from 2 to 6 divides both 97 and 64").wait_for()
     page.close()

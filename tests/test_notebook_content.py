@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import json
 import struct
 import subprocess
 import sys
@@ -13,7 +14,11 @@ import build_site
 import nbformat
 import notebook_content
 import pytest
+import site_figures
 from PIL import Image
+
+from kgpc import figures
+from kgpc.figures import moving
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -50,6 +55,8 @@ def test_stored_notebooks_are_shown_as_they_are(path):
     assert [cell.source for cell in copy.cells] == [cell.source for cell in notebook.cells]
     for cell, before in zip(copy.cells, notebook.cells, strict=True):
         for output, stored_output in zip(cell.get("outputs", []), before.get("outputs", []), strict=True):
+            if notebook_content.FIGURE in stored_output.get("metadata", {}):
+                del stored_output.data["text/html"]  # with a script, which comes from the package instead
             for one in (output, stored_output):
                 if "text/html" in one.get("data", {}):  # the same characters may be written in several ways
                     one.data["text/html"] = html.unescape(one.data["text/html"])
@@ -85,6 +92,70 @@ def test_html_is_written_anew():
     text = '<div><style scoped>td > a {}</style><td style="text-align: right" title="a&quot;b">1 &lt; 2<br/></td>'
     written = shown(stored(text_html=text)).cells[0].outputs[0].data["text/html"]
     assert written == '<div><td style="text-align: right" title="a&quot;b">1 &lt; 2<br></td>'
+
+
+def with_figure(change=lambda data, metadata: None):
+    """A notebook with a figure that moves, as it is stored; `change` may alter its data and metadata."""
+    data, metadata = (dict(part) for part in figures.d6()._repr_mimebundle_())
+    metadata = json.loads(json.dumps(metadata))
+    change(data, metadata)
+    output = nbformat.v4.new_output("display_data", data=data, metadata=metadata)
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[output])])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_stored_figures_have_the_script_of_today(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            if stored_figure := output.get("metadata", {}).get(notebook_content.FIGURE):
+                script = moving.script((stored_figure["name"],))
+                assert output.data["text/html"].endswith(f"<script>\n{script}\n</script>"), "run the notebook again"
+                assert not {"nbval-check-output"} & set(cell.metadata.get("tags", []))  # Matplotlib's releases differ
+
+
+def test_a_figure_that_moves_has_its_script_from_the_package(tmp_path):
+    def foreign(data, metadata):
+        data["text/html"] = "<script>alert(1)</script>"
+        data["text/plain"] = "words of somebody"
+        data["application/javascript"] = "alert(1)"
+        metadata["image/png"]["alt"] = "words of somebody"
+        metadata["other"] = "alert(1)"
+
+    stored_output = with_figure().cells[0].outputs[0]
+    copy = shown(with_figure(foreign))
+    output = copy.cells[0].outputs[0]
+    assert set(output.data) == {"image/png", "text/plain"} and output.data["text/plain"] == figures.d6().text
+    assert output.metadata == stored_output.metadata and "alert" not in str(copy)
+    pictures = site_figures.Pictures(tmp_path / "figures")
+    page = pictures.placed(copy).cells[0].outputs[0]
+    assert set(page.data) == {"text/html"} and page.metadata == {}
+    element, script = page.data["text/html"].split("\n<script")
+    (picture,) = (tmp_path / "figures").glob("*.png")
+    assert f'src="../_figures/{picture.name}"' in element and html.escape(figures.d6().alt) in element
+    assert script == ' defer src="../_figures/d6.js"></script>'
+    assert (tmp_path / "figures" / "d6.js").read_text(encoding="utf-8") == moving.script(("d6",))
+    assert copy.cells[0].outputs[0] == output  # the notebook itself stays as it was, for the pictures of cards
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data, metadata: metadata["kgpc_figure"].update(name="elsewhere"),
+        lambda data, metadata: metadata["kgpc_figure"].update(script="alert(1)"),
+        lambda data, metadata: metadata["kgpc_figure"]["parameters"].update(scheme="<script>alert(1)</script>"),
+        lambda data, metadata: metadata["kgpc_figure"]["parameters"].update(in_channels=10**9),
+        lambda data, metadata: metadata["kgpc_figure"].pop("parameters"),
+        lambda data, metadata: metadata.update(kgpc_figure="d6"),
+        lambda data, metadata: metadata.update(kgpc_figure=None),
+        lambda data, metadata: metadata["image/png"].update(width=10**9),
+        lambda data, metadata: data.update({"image/png": encoded(b"GIF89a")}),
+        lambda data, metadata: data.pop("image/png"),
+        lambda data, metadata: metadata.pop("kgpc_figure"),  # a script of nobody knows whom
+    ],
+)
+def test_a_figure_that_moves_is_refused_where_it_is_none_of_ours(change):
+    with pytest.raises(ValueError, match=r"^00_odd.ipynb, cell 1: .* It is not put onto the site"):
+        shown(with_figure(change))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 import kgpc
-from kgpc import D6, applications, comparison, datasets, deploy, paper, plots, training
+from kgpc import D6, applications, comparison, datasets, deploy, figures, paper, plots, training
 
 PACKAGE, KERAS = (Path(module.__file__).parent for module in (kgpc, keras))
 
@@ -32,11 +32,16 @@ PACKAGE, KERAS = (Path(module.__file__).parent for module in (kgpc, keras))
 ROOMS = [
     name for name in sorted(kgpc.__all__) if inspect.ismodule(getattr(kgpc, name)) and name != "tensorflow_settings"
 ]
-ROOMS += ["deploy", "resources", "timing"]
+ROOMS += ["conversion", "deploy", "resources", "timing"]
 # Results that functions return and nobody makes by hand; and Keras' own layers, with more speed or more checks.
 RESULTS = {
+    "cam.ClassScores",
+    "cam.Curve",
+    "cam.Randomization",
+    "conversion.Conversion",
     "datasets.Photograph",
     "deploy.Exported",
+    "figures.MovingFigure",
     "flops.LayerCount",
     "paper.Run",
     "plots.CaptionedTable",
@@ -64,6 +69,25 @@ def model():
     x = keras.layers.Conv2D(4, 3)(inputs)
     x = keras.layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+
+
+@functools.cache
+def pointwise():
+    """A network with a pointwise convolution."""
+    inputs = keras.Input((8, 8, 4))
+    return keras.Model(inputs, keras.layers.Conv2D(2, 3)(keras.layers.Conv2D(8, 1, name="pointwise")(inputs)))
+
+
+@functools.cache
+def teacher():
+    """Another one."""
+    return keras.models.clone_model(model())
+
+
+@functools.cache
+def grouped():
+    """The grouped twin of `pointwise`."""
+    return kgpc.convert(pointwise(), D6(2))
 
 
 @functools.cache
@@ -120,9 +144,25 @@ PARTS = pd.DataFrame({"pointwise": [90.0, 10.0], "depthwise": [10.0, 10.0]}, ind
 POINTS = pd.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})
 MAPS = pd.DataFrame({"label": ["image"], "size": [32], "channels": [3], "kind": [""]})
 INTERVALS = pd.DataFrame({"value": [1.0], "low": [0.0], "high": [3.0]}, index=["first"])
+COSTS = pd.DataFrame({"layer": ["stem"], "part": ["pointwise"], "trainable_parameters": [4], "macs": [16]})
+PRICES = pd.DataFrame(
+    {
+        "network": "MobileNet",
+        "channels_per_group": [16, None],
+        "parameters": [10, 20],
+        "features": 4,
+        "accuracy_percent": [90.0, 91.0],
+    }
+)
+ROOF = pd.DataFrame({"name": ["layer"], "kind": ["ordinary"], "intensity": [4.0], "rate": [1e9]})
 AXES = {"xlabel": "epoch", "ylabel": "loss"}
 RIGHT = np.array([True, False, True])
+PATCHES = np.random.default_rng(0).normal(size=(8, 8, 8, 4)).astype("float32")
 MODEL_OPTIONS = {"weights": None, "input_shape": (32, 32, 3), "classes": 2}
+
+
+def one_map():
+    return {"model": model(), "images": np.ones((1, 8, 8, 3), "float32"), "maps": np.eye(4)[None]}
 
 
 def evaluation():
@@ -141,13 +181,34 @@ CALLS = {
     "blocks.pointwise": lambda _: {"x": keras.Input((4, 4, 8)), "filters": 4, "scheme": None, "name": "unit"},
     "cam.class_activation_map": lambda _: {"model": model(), "images": np.ones((1, 8, 8, 3), "float32")},
     "cam.grad_cam": lambda _: {"model": model(), "images": np.ones((1, 8, 8, 3), "float32")},
+    "cam.hires_cam": lambda _: {"model": model(), "images": np.ones((1, 8, 8, 3), "float32")},
+    "cam.layer_cam": lambda _: {"model": model(), "images": np.ones((1, 8, 8, 3), "float32")},
+    "cam.class_scores": lambda _: {"model": model(), "images": np.ones((1, 8, 8, 3), "float32")},
+    "cam.deletion_curve": lambda _: {**one_map(), "steps": 2},
+    "cam.insertion_curve": lambda _: {**one_map(), "steps": 2},
+    "cam.randomization_test": lambda _: {"model": model(), "images": np.ones((1, 8, 8, 3), "float32")},
+    "cam.rank_correlation": lambda _: {"first": np.eye(4), "second": np.eye(4)},
+    "cam.structural_similarity": lambda _: {"first": np.eye(4), "second": np.eye(4)},
     "cam.overlay": lambda _: {"image": data().x_test[0], "heat": np.eye(4)},
     "cam.gallery": lambda _: {"images": data().x_test[:1], "maps": np.eye(4)[None]},
+    "cam.beside": lambda _: {"images": data().x_test[:1], "maps": np.eye(4)[None]},
+    "cam.save_picture": lambda folder: {"picture": data().x_test[0], "path": folder / "picture.png"},
     "comparison.Interval": lambda _: {"value": 0.1, "low": 0.0, "high": 0.2},
     "comparison.accuracy": lambda _: {"correct": RIGHT},
     "comparison.accuracy_difference": lambda _: {"first": RIGHT, "second": RIGHT},
     "comparison.in_words": lambda _: {"difference": comparison.Interval(0, 0, 0), "first": "A", "second": "B"},
     "comparison.of_runs": lambda _: {"models": {"a": model()}, "evaluations": {"a": evaluation()}, "seconds": {"a": 1}},
+    "conversion.convert": lambda _: {"model": pointwise(), "scheme": D6(2)},
+    "conversion.Distiller": lambda _: {"student": model(), "teacher": teacher()},
+    "conversion.distill": lambda _: {"student": model(), "teacher": teacher()},
+    "conversion.plan": lambda _: {"model": pointwise(), "scheme": D6(2)},
+    "conversion.sensitivity": lambda _: {"model": pointwise(), "images": PATCHES, "channels_per_group": 2},
+    "conversion.warm_start": lambda _: {
+        "converted": grouped(),
+        "original": pointwise(),
+        "images": PATCHES,
+        "steps": 0,
+    },
     "datasets.DecodedOnDemand": lambda folder: {"sources": [photograph(folder)], "size": 8},
     "datasets.ImageDataset": lambda _: {
         name: getattr(data(), name) for name in ("name", "x_train", "y_train", "x_test", "y_test", "class_names")
@@ -164,6 +225,13 @@ CALLS = {
     "deploy.export": lambda folder: {"model": model(), "path": folder / "a.onnx", "images": data().x_test / 255},
     "deploy.fold": lambda _: {"model": model()},
     "deploy.measure": lambda folder: {"paths": {"a": exported(folder)}, "rounds": 1, "memory": False},
+    "figures.d6": lambda _: {},
+    "figures.dense_units": lambda _: {"stages": {"stage 1": 24}},
+    "figures.layer_costs": lambda _: {"networks": {"network": COSTS}},
+    "figures.price": lambda _: {"frame": PRICES, "task": "CIFAR-10"},
+    "figures.restored": lambda _: {"stored": {"name": "d6", "parameters": figures.d6().parameters}},
+    "figures.roofline": lambda _: {"frame": ROOF, "peak": 1e11, "bandwidth": 1e10},
+    "flops.beyond_macs": lambda _: {"model": model()},
     "flops.layer_counts": lambda _: {"model": model()},
     "flops.layer_table": lambda _: {"model": model()},
     "flops.macs": lambda _: {"model": model()},
@@ -180,6 +248,7 @@ CALLS = {
     "layers.GroupedPointwiseConv2D": lambda _: {"filters": 4},
     "layers.InterleaveChannels": lambda _: {"step": 2},
     "paper.arguments_of": lambda _: {"row": paper.published().iloc[0]},
+    "paper.footnotes": lambda _: {"rows": paper.published()},
     "paper.rerun": lambda folder: {"output": folder / "runs"},
     "paper.model_of": lambda _: {"row": paper.published().iloc[0]},
     "plots.Box": lambda _: {"text": "3×3"},
@@ -213,6 +282,7 @@ CALLS = {
     "training.fit": lambda _: {"model": model(), "data": data(), "recipe": recipe(), "progress": False},
     "training.prepare": lambda _: {"images": data().x_test, "recipe": recipe()},
     "training.recipe": lambda _: {"dataset": "CIFAR-10"},
+    "training.renew_moving_averages": lambda _: {"model": model(), "data": data(), "recipe": recipe()},
     "training.sample_generator": lambda _: {"seed": 1, "epoch": 0, "index": 0},
     "training.set_batch_norm_momentum": lambda _: {"model": model(), "momentum": 0.9},
     "training.split": lambda _: {"labels": data().y_train, "recipe": recipe()},
@@ -230,6 +300,7 @@ LEFT_OUT = {
     ("datasets.DecodedOnDemand", "sources"),
     ("datasets.DecodedOnDemand", "names"),
     ("cam.gallery", "titles"),  # written as texts, whatever they are
+    ("cam.beside", "titles"),
     ("weights.load", "argument"),  # what constructors of networks call the path in their messages
 }
 

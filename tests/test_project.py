@@ -148,10 +148,11 @@ def test_the_pages_name_what_import_kgpc_gives():
 def test_modules_that_few_programs_need_are_imported_when_they_are_asked_for():
     code = """
 import sys, kgpc
-later = ["cai", "deploy", "timing"]
+later = ["cai", "conversion", "deploy", "timing"]
 assert not [name for name in later if f"kgpc.{name}" in sys.modules]
 assert set(later) <= set(dir(kgpc))
 assert [getattr(kgpc, name).__name__ for name in later] == [f"kgpc.{name}" for name in later]
+assert kgpc.convert is kgpc.conversion.convert
 assert kgpc.deploy.fold and not hasattr(kgpc, "nothing")
 """
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

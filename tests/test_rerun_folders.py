@@ -174,7 +174,7 @@ def test_the_command_says_what_was_left_out_and_compares_the_rest(output, capsys
 def test_a_table_with_an_accuracy_that_cannot_be_is_refused(output, value):
     table = paper.results(output).astype({"test_accuracy": object})
     table.loc[0, "test_accuracy"] = value
-    for compare in (paper.compare, paper.compare_variants, lambda table: paper.quick_page(table, "name")):
+    for compare in (paper.compare, paper.compare_variants):
         with pytest.raises(ValueError, match=r"fractions in \[0, 1\] as `test_accuracy`. Received: test_accuracy="):
             compare(table)
 
@@ -479,11 +479,9 @@ def test_a_name_that_a_terminal_cannot_show_is_no_reason_to_stop(monkeypatch):
 
 def test_pandas_reads_what_the_command_saves(output, tmp_path):
     path = tmp_path / "table of runs.csv"
-    page = tmp_path / "page.md"
-    assert command_line.main(["compare", str(output), "--save", str(path), "--page", str(page)]) == 0
+    assert command_line.main(["compare", str(output), "--save", str(path)]) == 0
     stored = run_table.typed(pd.read_csv(path, dtype=str, keep_default_na=False))
     pd.testing.assert_frame_equal(stored, paper.results(output), check_dtype=False)
-    assert "data/reruns/table of runs.csv" in page.read_text(encoding="utf-8")
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table.loc[0, "epochs"] = "three"
     with pytest.raises(ValueError, match="The column 'epochs' of the results must have numbers"):

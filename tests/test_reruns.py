@@ -335,24 +335,6 @@ def test_quick_results_stand_beside_the_published_row_without_a_difference():
     assert math.isnan(table.loc["narrow MobileNet", "published_accuracy"])
 
 
-def test_the_page_says_what_the_seeds_can_tell():
-    page = paper.quick_page(quick_results(THREE_SEEDS), "name")
-    assert "150 training steps" in page and "data/reruns/name.csv" in page
-    assert "**kMobileNet 16ch** has 10% of the parameters of MobileNet. Whether it is better or worse " in page
-    assert "these runs cannot tell: -1.0 points (-3.5 to +1.5)." in page
-    assert "than the control of the same size, these runs cannot tell: +9.0 points (one seed, no interval)." in page
-    assert "| kMobileNet 16ch | 100 | 10.0% | 3 | 81.0 | 1.7 | -1.0 (-3.5 to +1.5) | +9.0 |" in page
-    worse = {key: value - 0.3 * (key[1] == "grouped") for key, value in THREE_SEEDS.items()}
-    page = paper.quick_page(quick_results(worse), "name")
-    assert "It is less accurate than MobileNet: -31.0 points (-33.5 to -28.5)." in page
-
-
-def test_the_stored_page_is_that_of_the_stored_results(root):
-    stored = (root / "docs" / "quick-rerun.md").read_text(encoding="utf-8")
-    name = "quick-fashion-mnist"
-    assert stored == paper.quick_page(paper.reruns(name), name)
-
-
 def test_paper_results_have_the_difference_and_the_mirrored_row_its_own_accuracy():
     (run,) = paper.runs("paper", rows="JP30I02j")
     rows = [
@@ -596,9 +578,6 @@ def test_the_command_trains_and_compares(trained, monkeypatch, capsys, tmp_path)
     table = tmp_path / "runs.csv"
     assert command_line.main(["compare", str(trained), "--save", str(table)]) == 0
     assert "DenseNet-BC L10" in capsys.readouterr().out
-    page = tmp_path / "page.md"
-    assert command_line.main(["compare", str(trained), "--page", str(page)]) == 0
-    assert "| DenseNet-BC L10 |" in page.read_text()
     stored = rerun_results.typed(pd.read_csv(table, dtype=str, keep_default_na=False))
     pd.testing.assert_frame_equal(stored, paper.results(trained), check_dtype=False)
     broken = tiny_run(model="broken", arguments={"depth": 11})

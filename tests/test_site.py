@@ -261,6 +261,69 @@ def test_tables_and_code_have_the_colours_of_the_theme(visit, scheme):
         assert contrast(text, ground) >= 4.5, (selector, text, ground)
 
 
+def figures_of(pages):
+    """The pages with figures that move."""
+    return [
+        name
+        for name, page in pages.items()
+        if any("_figures/" in source and source.endswith(".js") for source in page.loaded)
+    ]
+
+
+def test_figures_move_on_the_site(visit, pages):
+    assert {"index.html", "notebooks/01_theory.html"} <= set(figures_of(pages))
+    for name in figures_of(pages):
+        page = visit(name)
+        count = page.locator(".kgpc-figure").count()
+        assert count and page.locator(".kgpc-figure[data-alive] .figure").count() == count, name
+        for width in (400, 1300):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert page.trouble == [], f"{name}: {page.trouble}"
+        page.set_viewport_size(DESKTOP)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_figures_that_move_have_the_colours_of_the_theme(visit, theme):
+    page = visit("notebooks/01_theory.html")
+    page.evaluate("theme => document.body.dataset.theme = theme", theme)
+    page.wait_for_function(
+        "dark => document.querySelector('.kgpc-figure').classList.contains('dark') === dark", arg=theme == "dark"
+    )
+    ground = page.eval_on_selector("body", "body => getComputedStyle(body).backgroundColor")
+    for selector in (".said", "output", "caption", "td", "button", ".name"):
+        element = page.locator(f".kgpc-figure {selector}").first
+        assert contrast(element.evaluate("element => getComputedStyle(element).color"), ground) >= 4.5, selector
+
+
+def test_without_scripts_a_page_has_the_picture_and_the_numbers(chromium, address, pages):
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    for name in ("index.html", "notebooks/01_theory.html"):
+        page.goto(f"{address}/{name}")
+        figure = page.locator(".kgpc-figure").first
+        figure.scroll_into_view_if_needed()
+        assert figure.locator("img").is_visible() and figure.locator("img").get_attribute("alt")
+        figure.locator("summary").click()
+        assert figure.locator("pre").is_visible() and "filters" in page.locator(".kgpc-figure pre").last.text_content()
+    context.close()
+
+
+MOST_ON_THE_LANDING_PAGE = 600_000  # bytes that it loads, its pictures included
+
+
+def test_the_landing_page_is_light(visit, site):
+    page = visit("index.html")
+    loaded = []
+    page.on("response", lambda response: loaded.append(response))
+    page.reload(wait_until="load")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_load_state("networkidle")
+    size = sum(len(response.body()) for response in loaded if response.status == 200)
+    assert 0 < size <= MOST_ON_THE_LANDING_PAGE
+    assert not any("mathjax" in response.url for response in loaded)
+
+
 def contrast(*colors):
     """Ratio of the luminances of two CSS colours (WCAG 2: 4.5 can be read)."""
 

@@ -9,10 +9,20 @@ import numpy as np
 
 
 def flag(name, value):
-    """Returns a bool, or raises a TypeError that names the argument."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"`{name}` must be a bool. Received: {name}={value!r}.")
+    """Returns a bool, or raises a TypeError that names the argument.
+
+    Unlike elsewhere in kgpc, the integers 0 and 1 are accepted: older code writes `verbose=1`.
+    """
+    if not isinstance(value, (bool, np.bool_)) and not (isinstance(value, numbers.Integral) and value in (0, 1)):
+        raise TypeError(f"`{name}` must be a bool, or 0 or 1. Received: {name}={value!r}.")
     return bool(value)
+
+
+def choice(name, value, choices):
+    """Raises a ValueError that names the argument where a value is none of some texts or None."""
+    if not any(value is one or (isinstance(value, str) and value == one) for one in choices):
+        allowed = " or ".join(map(repr, choices))
+        raise ValueError(f"`{name}` must be {allowed}. Received: {name}={value!r}.")
 
 
 def number(name, value, low=0.0, high=math.inf, include_high=False):

@@ -96,7 +96,7 @@ def ksimple_densenet(
         scheme=scheme or NEVER_GROUPED,
         transition_scheme=transition_scheme or NEVER_GROUPED,
         activation=activation,
-        interleave_transitions=has_interleave_at_transition,
+        interleave_transitions=checks.flag("has_interleave_at_transition", has_interleave_at_transition),
     )
 
 

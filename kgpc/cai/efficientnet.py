@@ -1,6 +1,7 @@
 """kEffNet and EfficientNet under their old argument names."""
 
 from kgpc import applications
+from kgpc.cai import checks
 from kgpc.cai.layers import NEVER_GROUPED, scheme_of
 
 _DOCSTRING = """Instantiates kEffNet-{variant}: `kgpc.applications.kEfficientNet{variant}` under old argument names.
@@ -45,7 +46,7 @@ def _constructor(variant):
     ):
         options = {} if dropout_rate is None else {"dropout": dropout_rate}
         return build(
-            include_top=include_top,
+            include_top=checks.flag("include_top", include_top),
             weights=weights,
             input_tensor=input_tensor,
             input_shape=input_shape,
@@ -56,7 +57,7 @@ def _constructor(variant):
             scheme=_scheme(kType),
             skip_stride_cnt=skip_stride_cnt,
             drop_connect_rate=drop_connect_rate,
-            path_merge="concat" if concat_paths else "add",
+            path_merge="concat" if checks.flag("concat_paths", concat_paths) else "add",
             **options,
         )
 

@@ -11,11 +11,10 @@ import cv2
 import numpy as np
 
 from kgpc.cai import checks, scaling
-from kgpc.cai.image_generator import resized
+from kgpc.cai.flows import IMAGE_SUFFIXES, resized
 from kgpc.datasets import extract_archive
 from kgpc.datasets.decoding import decode
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 _BLOCK = 2**20
 
 

@@ -6,6 +6,7 @@ import warnings
 import keras
 
 from kgpc import applications
+from kgpc.cai import checks
 from kgpc.cai.layers import scheme_of
 
 # The old defaults of the two compressions; where they act, kgpc has these and no others.
@@ -55,6 +56,9 @@ def two_path_inception_v3(
     """
     if unknown:
         warnings.warn(f"Unknown arguments are ignored: {', '.join(sorted(unknown))}.", UserWarning, stacklevel=2)
+    two_paths_first_block = checks.flag("two_paths_first_block", two_paths_first_block)
+    two_paths_second_block = checks.flag("two_paths_second_block", two_paths_second_block)
+    deep_two_paths = checks.flag("deep_two_paths", deep_two_paths)
     partial = two_paths_partial_first_block
     two_path_stem = bool(partial or two_paths_first_block or two_paths_second_block)
     in_second_block = (two_paths_second_block and partial not in (1, 2)) or _at_least(4, partial)
@@ -70,7 +74,7 @@ def two_path_inception_v3(
                     f"Received: {name}={value!r}."
                 )
     return applications.kInceptionV3(
-        include_top=include_top,
+        include_top=checks.flag("include_top", include_top),
         weights=weights,
         input_tensor=input_tensor,
         input_shape=input_shape,

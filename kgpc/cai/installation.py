@@ -15,9 +15,11 @@ def install(bridge_keras=True):
     - `keras.callbacks.ModelCheckpoint` accepts names ending in `.hdf5` or `.h5`, and `period=1`;
     - `fit`, `evaluate` and `predict` of Keras models accept `workers`, `max_queue_size` and `use_multiprocessing`. The
       first two go to batches of `kgpc.cai.util` as threads; for all other data the three are dropped;
-    - `fit` leaves the order of batches of `kgpc.cai.util` to them, so that their seed decides it;
-    - `keras.utils.np_utils`, `keras.optimizers.adam`, `keras_applications` and
-      `keras.preprocessing.image.ImageDataGenerator` exist, where Keras has none.
+    - `fit` leaves the order of batches of `kgpc.cai.util` to them, so that their seed decides it. Where
+      `steps_per_epoch`, `validation_steps` or `steps` is more than they have, they go round again;
+    - `keras.utils.np_utils`, `keras.optimizers.adam`, `keras_applications` (also its `_obtain_input_shape`),
+      `keras.preprocessing.image.ImageDataGenerator`, and modules below `keras.layers` and `keras.utils` whose contents
+      are in these today, such as `keras.layers.core`, exist, where Keras has none.
 
     Calling it again changes nothing but what is bridged.
 

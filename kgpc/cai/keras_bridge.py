@@ -6,13 +6,16 @@ Each replaces an attribute, or adds one, and remembers what was there.
 import functools
 import importlib
 import importlib.util
+import math
 import os
 import sys
 import types
 
 import keras
 
-from kgpc.cai.image_generator import Flow, ImageDataGenerator
+from kgpc.cai import checks
+from kgpc.cai.flows import Flow, FlowOfSteps
+from kgpc.cai.image_generator import ImageDataGenerator
 
 _HDF5_SUFFIXES = (".hdf5", ".h5")
 _MISSING = object()
@@ -24,8 +27,8 @@ def open_bridge():
     if _changes:
         return
     _set(keras.callbacks.ModelCheckpoint, "__init__", _checkpoint(keras.callbacks.ModelCheckpoint.__init__))
-    for name in ("fit", "evaluate", "predict"):
-        _set(keras.Model, name, _without_queue(getattr(keras.Model, name), is_fit=name == "fit"))
+    for name, steps in {"fit": "steps_per_epoch", "evaluate": "steps", "predict": "steps"}.items():
+        _set(keras.Model, name, _with_old_arguments(getattr(keras.Model, name), steps))
     _add_old_modules()
 
 
@@ -67,24 +70,36 @@ def _checkpoint(original):
     return __init__
 
 
-def _without_queue(original, is_fit):
+def _with_old_arguments(original, steps_name):
     """`fit`, `evaluate` or `predict` with the arguments that say how batches were prepared beside the training."""
 
     @functools.wraps(original)
     def method(self, x=None, *arguments, workers=None, max_queue_size=None, use_multiprocessing=False, **options):
         # Processes are never started: threads do the same, and need no copy of the images.
-        flows = [data for data in (x, options.get("validation_data")) if isinstance(data, Flow)]
-        for flow in flows:
-            if workers is not None:
-                flow.workers = max(1, int(workers))
-            if max_queue_size is not None:
-                flow.max_queue_size = max(1, int(max_queue_size))
-        if is_fit and isinstance(x, Flow):
+        validation = options.get("validation_data")
+        for flow in (x, validation):
+            if isinstance(flow, Flow):
+                if workers is not None:
+                    flow.workers = max(1, int(workers))
+                if max_queue_size is not None:
+                    flow.max_queue_size = max(1, int(max_queue_size))
+        if steps_name == "steps_per_epoch" and isinstance(x, Flow):
             # Keras would shuffle the batches with a generator that no seed of theirs reaches.
             options.setdefault("shuffle", False)
+        x = _for_steps(x, options, steps_name)
+        if validation is not None:
+            options["validation_data"] = _for_steps(validation, options, "validation_steps")
         return original(self, x, *arguments, **options)
 
     return method
+
+
+def _for_steps(data, options, name):
+    """A flow of as many batches as the option of this name says, which is taken out; or the data as they are."""
+    if not isinstance(data, Flow) or options.get(name) is None:
+        return data
+    # Notebooks divide numbers of images by the batch size, so it need not be an integer.
+    return FlowOfSteps(data, math.ceil(checks.number(name, options.pop(name), low=1)))
 
 
 _added_modules = []
@@ -99,22 +114,70 @@ class _OldOptimizer(types.ModuleType):
         return keras.optimizers.Adam(*arguments, **options)
 
 
+# Modules of Keras 2 whose contents are one level higher today.
+_MOVED = {
+    "layers": ["advanced_activations", "convolutional", "core", "merge", "normalization", "pooling"],
+    "utils": ["data_utils", "generic_utils", "vis_utils"],
+}
+
+
 def _add_old_modules():
     # Older Keras has other modules under these names until somebody imports them by name, as the notebooks do.
-    for name in ("utils", "optimizers"):
+    for name in ("utils", "optimizers", "layers", "applications.imagenet_utils"):
         importlib.import_module(f"keras.{name}")
     np_utils = types.ModuleType("keras.utils.np_utils", "What Keras 2 had here and the notebooks use.")
     np_utils.to_categorical, np_utils.normalize = keras.utils.to_categorical, keras.utils.normalize
     _add(keras.utils, "np_utils", np_utils)
     _add(keras.optimizers, "adam", _OldOptimizer("keras.optimizers.adam", "Adam under an old name."))
+    for package, names in _MOVED.items():
+        owner = sys.modules[f"keras.{package}"]
+        for name in names:
+            _add(owner, name, owner, f"keras.{package}.{name}")
     preprocessing = importlib.import_module("keras.preprocessing.image")
     for owner in (preprocessing, keras.preprocessing.image, keras.preprocessing):
         if not hasattr(owner, "ImageDataGenerator"):
             _set(owner, "ImageDataGenerator", ImageDataGenerator)
+    imagenet_utils = sys.modules["keras.applications.imagenet_utils"]
+    for owner in {id(module): module for module in (imagenet_utils, keras.applications.imagenet_utils)}.values():
+        for name in ("_obtain_input_shape", "obtain_input_shape"):
+            if not hasattr(owner, name):
+                _set(owner, name, obtain_input_shape)
     if importlib.util.find_spec("keras_applications") is None:
         added = aliases("keras_applications", keras.applications)
         sys.modules.update(added)
         _added_modules.extend(added)
+
+
+def obtain_input_shape(input_shape, default_size, min_size, data_format, require_flatten, weights=None):
+    """The input shape of a network, as `keras_applications.imagenet_utils._obtain_input_shape` found it.
+
+    Args:
+        input_shape: sequence (height, width, channels), or None.
+        default_size: int, height and width where there is no `input_shape` but a classifier.
+        min_size: int, the smallest height and width.
+        data_format: None or "channels_last".
+        require_flatten: bool, whether the network has a classifier, so that height and width must be known.
+        weights: "imagenet", which with a classifier allows the default size alone; or something else.
+
+    Returns:
+        Tuple (height, width, channels); without `input_shape` and a classifier (None, None, 3).
+
+    Raises:
+        ValueError: if the shape is none of these.
+    """
+    checks.choice("data_format", data_format, (None, "channels_last"))
+    default = (default_size, default_size, 3)
+    if input_shape is None:
+        return default if require_flatten else (None, None, 3)
+    shape = tuple(input_shape)
+    sides = shape[:2]
+    wrong = len(shape) != 3 or any(side is not None and side < min_size for side in sides)
+    if weights == "imagenet":
+        wrong = wrong or shape[2] != 3 or (require_flatten and shape != default)
+    if wrong or (require_flatten and None in sides):
+        allowed = f"(height, width, channels) with at least {min_size} pixels, or {default} for the weights of ImageNet"
+        raise ValueError(f"`input_shape` must be {allowed}. Received: input_shape={input_shape!r}.")
+    return shape
 
 
 def aliases(name, package):
@@ -126,10 +189,11 @@ def aliases(name, package):
     return {name + module.removeprefix(package.__name__): sys.modules[module] for module in modules}
 
 
-def _add(owner, name, module):
+def _add(owner, name, module, alias=None):
     """Adds a module to a package where that has none of this name."""
+    alias = alias or module.__name__
     if not hasattr(owner, name):
         _set(owner, name, module)
-        if module.__name__ not in sys.modules:
-            sys.modules[module.__name__] = module
-            _added_modules.append(module.__name__)
+        if alias not in sys.modules:
+            sys.modules[alias] = module
+            _added_modules.append(alias)

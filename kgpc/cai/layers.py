@@ -122,9 +122,9 @@ def kPointwiseConv2D(
         scheme,
         name=name or f"k_pointwise_{next(_numbers)}",
         activation=activation,
-        batch_norm=has_batch_norm,
-        batch_norm_scale=has_batch_scale,
-        use_bias=use_bias,
+        batch_norm=checks.flag("has_batch_norm", has_batch_norm),
+        batch_norm_scale=checks.flag("has_batch_scale", has_batch_scale),
+        use_bias=checks.flag("use_bias", use_bias),
     )
 
 

@@ -1,6 +1,7 @@
 """kMobileNet and MobileNet under their old argument names."""
 
 from kgpc import applications
+from kgpc.cai import checks
 from kgpc.cai.layers import scheme_of
 
 
@@ -42,7 +43,7 @@ def kMobileNet(
     if all(ratio is None or ratio < 0 for ratio in (l_ratio, ab_ratio)):
         l_ratio = ab_ratio = None
     return applications.kMobileNet(
-        include_top=include_top,
+        include_top=checks.flag("include_top", include_top),
         weights=weights,
         input_tensor=input_tensor,
         input_shape=input_shape,

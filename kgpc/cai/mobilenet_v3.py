@@ -1,6 +1,7 @@
 """kMobileNetV3 and MobileNetV3, Large and Small, under their old argument names."""
 
 from kgpc import applications
+from kgpc.cai import checks
 from kgpc.cai.layers import scheme_of
 
 
@@ -32,7 +33,7 @@ def kMobileNetV3Large(
         TypeError, ValueError: as there; ValueError also if `kType` is unknown.
     """
     return applications.kMobileNetV3Large(
-        include_top=include_top,
+        include_top=checks.flag("include_top", include_top),
         weights=weights,
         input_tensor=input_tensor,
         input_shape=input_shape,
@@ -43,7 +44,7 @@ def kMobileNetV3Large(
         scheme=scheme_of(kType),
         skip_stride_cnt=skip_stride_cnt,
         alpha=alpha,
-        minimalistic=minimalistic,
+        minimalistic=checks.flag("minimalistic", minimalistic),
         dropout=dropout_rate,
     )
 
@@ -65,7 +66,7 @@ def kMobileNetV3Small(
 ):
     """Instantiates kMobileNetV3 Small; arguments, result and errors as in `kMobileNetV3Large`."""
     return applications.kMobileNetV3Small(
-        include_top=include_top,
+        include_top=checks.flag("include_top", include_top),
         weights=weights,
         input_tensor=input_tensor,
         input_shape=input_shape,
@@ -76,7 +77,7 @@ def kMobileNetV3Small(
         scheme=scheme_of(kType),
         skip_stride_cnt=skip_stride_cnt,
         alpha=alpha,
-        minimalistic=minimalistic,
+        minimalistic=checks.flag("minimalistic", minimalistic),
         dropout=dropout_rate,
     )
 

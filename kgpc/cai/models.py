@@ -1,6 +1,7 @@
 """Loading and saving models, the two-branch networks and class activation maps under their old names."""
 
 import contextlib
+import inspect
 import logging
 import os
 import tempfile
@@ -80,90 +81,38 @@ def _quiet():
         logger.setLevel(level)
 
 
-def two_path_inception_v3(
-    include_top=True,
-    weights=None,
+def _second_name(function, without, **defaults):
+    """A function under a second name: without some of its arguments, and with other defaults."""
+    signature = inspect.signature(function)
+    parameters = [
+        parameter.replace(default=defaults.get(name, parameter.default))
+        for name, parameter in signature.parameters.items()
+        if name not in without
+    ]
+    signature = signature.replace(parameters=parameters)
+
+    def call(*arguments, **options):
+        bound = signature.bind(*arguments, **options)
+        bound.apply_defaults()
+        unknown = bound.arguments.pop("unknown")
+        return function(**bound.arguments, **unknown)
+
+    call.__name__ = call.__qualname__ = function.__name__
+    call.__signature__ = signature
+    called = f"kgpc.cai.inception_v3.{function.__name__}"
+    call.__doc__ = f"Instantiates `{called}` under a second name.\n\nArguments, result and errors are as there."
+    return call
+
+
+two_path_inception_v3 = _second_name(
+    inception_v3.two_path_inception_v3,
+    without=("input_tensor", "classifier_activation"),
     input_shape=(224, 224, 3),
-    pooling=None,
-    classes=1000,
-    two_paths_partial_first_block=0,
-    two_paths_first_block=False,
-    two_paths_second_block=False,
-    deep_two_paths=False,
-    deep_two_paths_compression=inception_v3.COMPRESSION,
-    deep_two_paths_bottleneck_compression=inception_v3.BOTTLENECK_COMPRESSION,
-    l_ratio=0.5,
-    ab_ratio=0.5,
-    max_mix_idx=10,
-    max_mix_deep_two_paths_idx=-1,
     model_name="two_path_inception_v3",
-    kType=0,
-    **unknown,
-):
-    """Instantiates kInceptionV3: `kgpc.cai.inception_v3.two_path_inception_v3` under a second name.
-
-    Arguments, result and errors as there.
-    """
-    return inception_v3.two_path_inception_v3(
-        include_top=include_top,
-        weights=weights,
-        input_shape=input_shape,
-        pooling=pooling,
-        classes=classes,
-        two_paths_partial_first_block=two_paths_partial_first_block,
-        two_paths_first_block=two_paths_first_block,
-        two_paths_second_block=two_paths_second_block,
-        deep_two_paths=deep_two_paths,
-        deep_two_paths_compression=deep_two_paths_compression,
-        deep_two_paths_bottleneck_compression=deep_two_paths_bottleneck_compression,
-        l_ratio=l_ratio,
-        ab_ratio=ab_ratio,
-        max_mix_idx=max_mix_idx,
-        max_mix_deep_two_paths_idx=max_mix_deep_two_paths_idx,
-        model_name=model_name,
-        kType=kType,
-        **unknown,
-    )
-
-
-def compiled_two_path_inception_v3(
-    input_shape=(224, 224, 3),
-    classes=1000,
-    two_paths_partial_first_block=0,
-    two_paths_first_block=False,
-    two_paths_second_block=False,
-    deep_two_paths=False,
-    deep_two_paths_compression=inception_v3.COMPRESSION,
-    deep_two_paths_bottleneck_compression=inception_v3.BOTTLENECK_COMPRESSION,
-    l_ratio=0.5,
-    ab_ratio=0.5,
-    max_mix_idx=10,
-    max_mix_deep_two_paths_idx=-1,
-    model_name="two_path_inception_v3",
-    kType=0,
-    **unknown,
-):
-    """Instantiates a compiled two-branch network: `kgpc.cai.inception_v3.compiled_two_path_inception_v3`.
-
-    Arguments, result and errors as there.
-    """
-    return inception_v3.compiled_two_path_inception_v3(
-        input_shape=input_shape,
-        classes=classes,
-        two_paths_partial_first_block=two_paths_partial_first_block,
-        two_paths_first_block=two_paths_first_block,
-        two_paths_second_block=two_paths_second_block,
-        deep_two_paths=deep_two_paths,
-        deep_two_paths_compression=deep_two_paths_compression,
-        deep_two_paths_bottleneck_compression=deep_two_paths_bottleneck_compression,
-        l_ratio=l_ratio,
-        ab_ratio=ab_ratio,
-        max_mix_idx=max_mix_idx,
-        max_mix_deep_two_paths_idx=max_mix_deep_two_paths_idx,
-        model_name=model_name,
-        kType=kType,
-        **unknown,
-    )
+)
+compiled_two_path_inception_v3 = _second_name(
+    inception_v3.compiled_two_path_inception_v3, without=("input_tensor", "optimizer")
+)
 
 
 def calculate_heat_map_from_dense_and_avgpool(aInput, target_class, pModel, pOutputLayerName, pDenseLayerName):

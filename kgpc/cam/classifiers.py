@@ -213,3 +213,34 @@ def named_classifier(unrolled, name):
             f"`classifier` must be a dense layer or a 1x1 convolution. Received: classifier={name!r}, a {kind}."
         )
     return classifier
+
+
+def check_known(unrolled, head, class_index):
+    """Refuses to guess what a model with one output unit of an unknown kind predicts."""
+    if head is None and unrolled.outputs[0].shape[-1] == 1 and class_index is None:
+        raise ValueError(
+            f"`class_index` must be given for {unrolled.model.name!r}: it has one output unit and does not end in a "
+            "dense layer or a 1x1 convolution, so what it predicts is not known. It is 1 for the unit, and 0 for its "
+            "negative. Received: class_index=None."
+        )
+
+
+def predicted(head, read, predictions):
+    """The class that each image is given, (images, 1): by the output, or the logit of a classifier of one unit."""
+    if head is not None and head.one_unit:
+        predictions = ops.convert_to_numpy(head.logits(ops.convert_to_tensor(read)))
+    return predictions.reshape(len(predictions), -1).argmax(axis=1, keepdims=True)
+
+
+def activations_after(unrolled, head):
+    """The activations between a classifier's values and the output of the model, its own included; linear ones not."""
+    found, step = [], unrolled.outputs[0].step
+    while step.operation is not head.layer:
+        layer = step.operation
+        if isinstance(layer, keras.layers.Softmax):
+            over_classes = layer.axis in (-1, len(step.inputs[0].shape) - 1)
+            found.append(keras.activations.softmax if over_classes else layer)
+        elif isinstance(layer, keras.layers.Activation):
+            found.append(layer.activation)
+        step = step.inputs[0].step
+    return [each for each in (head.layer.activation, *reversed(found)) if each is not keras.activations.linear]

@@ -30,17 +30,23 @@ def outside_of_traces(function):
     return computing
 
 
-def values_of(unrolled, images, wanted):
-    """Arrays of values on the way through a model, float32, for a batch of images."""
-    if keras.backend.backend() == "jax":
-        # Operation by operation, JAX would compile each of hundreds for itself.
-        import jax
+def reader_of(unrolled, wanted):
+    """A function that reads values on the way through a model.
 
-        run = jax.jit(lambda state, images: _with_state(unrolled, state, lambda: unrolled.run(images, wanted)))
-        tensors = run(_state(unrolled), images)
-    else:
-        tensors = unrolled.run(images, wanted)
-    return [to_numpy(tensor) for tensor in tensors]
+    Args:
+        unrolled: `Unrolled` of the model.
+        wanted: list of `Value`.
+
+    Returns:
+        Function of a batch of images, array, that returns the list of arrays, float32.
+    """
+    if keras.backend.backend() != "jax":
+        return lambda images: [to_numpy(tensor) for tensor in unrolled.run(images, wanted)]
+    # Operation by operation, JAX would compile each of hundreds for itself. This it compiles once for a shape.
+    import jax
+
+    run = jax.jit(lambda state, images: _with_state(unrolled, state, lambda: unrolled.run(images, wanted)))
+    return lambda images: [to_numpy(tensor) for tensor in run(_state(unrolled), images)]
 
 
 def maps_and_gradients(unrolled, images, maps, score_input, scores):
@@ -62,7 +68,7 @@ def maps_and_gradients(unrolled, images, maps, score_input, scores):
     """
     backend = keras.backend.backend()
     if backend not in _GRADIENTS:
-        raise NotImplementedError(f"Grad-CAM needs the backend tensorflow, jax or torch of Keras. Received: {backend}.")
+        raise NotImplementedError(f"Gradients need the backend tensorflow, jax or torch of Keras. Received: {backend}.")
     features, gradients = _GRADIENTS[backend](unrolled, images, maps, score_input, scores)
     if gradients[0] is None:
         raise ValueError(f"`layer` must be a layer that the output depends on. Received: layer={maps.name!r}.")

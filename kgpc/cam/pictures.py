@@ -6,11 +6,11 @@ import cv2
 import matplotlib
 import numpy as np
 
-from kgpc.arguments import positive_integer, received
+from kgpc.arguments import boolean, positive_integer, received
 from kgpc.cam.arguments import numeric_array
 
 
-def _picture(name, image):
+def as_picture(name, image):
     """An image as (height, width, 3) float32 in [0, 1]."""
     image = numeric_array(name, image, "uint8, or floating-point numbers in [0, 1]")
     if image.ndim == 2:
@@ -33,7 +33,8 @@ def _picture(name, image):
     return np.repeat(image, 3 // image.shape[-1], axis=-1).astype("float32")
 
 
-def _check_heat(name, heat, ndim):
+def check_heat(name, heat, ndim):
+    """A map, or with `ndim` 3 a batch of maps, as float32 in [0, 1]."""
     shape = "(map height, map width)" if ndim == 2 else "(n, map height, map width)"
     heat = numeric_array(name, heat, f"an array {shape} of floating-point numbers")
     if heat.ndim != ndim or not heat.size or heat.dtype.kind != "f":
@@ -46,7 +47,7 @@ def _check_heat(name, heat, ndim):
     return heat.astype("float32")
 
 
-def overlay(image, heat, alpha=0.5, colormap="viridis"):
+def overlay(image, heat, alpha=0.5, colormap="viridis", smooth=True):
     """A map in colours, enlarged to the size of its image, with the image over it.
 
     Args:
@@ -54,22 +55,25 @@ def overlay(image, heat, alpha=0.5, colormap="viridis"):
         heat: floating-point array (map height, map width) in [0, 1], such as one of `class_activation_map`.
         alpha: float in [0, 1], how opaque the image is: 0 shows the map alone, 1 the image alone.
         colormap: str, name of a matplotlib colormap for values from 0 to 1.
+        smooth: bool, whether values are interpolated between the positions of the map (cubic). False shows what the
+            map holds: one square for each position.
 
     Returns:
         uint8 array (height, width, 3), RGB.
 
     Raises:
-        TypeError: if `image` has another dtype, or `alpha` is not a number.
+        TypeError: if `image` has another dtype, `alpha` is not a number, or `smooth` no bool.
         ValueError: if a shape, a value, `alpha` or `colormap` is not as described.
 
     Reference: Schwarz Schuler et al. 2022, doi:10.13164/mendel.2022.1.023.
     """
-    picture, heat = _picture("image", image), _check_heat("heat", heat, ndim=2)
-    _check_colors(alpha, colormap)
-    return _blended(picture, heat, alpha, colormap)
+    image, heat = as_picture("image", image), check_heat("heat", heat, ndim=2)
+    check_colors(alpha, colormap)
+    return blended(image, heat, alpha, colormap, boolean("smooth", smooth))
 
 
-def _check_colors(alpha, colormap):
+def check_colors(alpha, colormap):
+    """Refuses an opacity that is none, and a colormap that Matplotlib does not know."""
     if isinstance(alpha, bool) or not isinstance(alpha, numbers.Real):
         raise TypeError(f"`alpha` must be a number in [0, 1]. {received('alpha', alpha)}")
     if not 0 <= alpha <= 1:
@@ -81,13 +85,22 @@ def _check_colors(alpha, colormap):
         )
 
 
-def _blended(picture, heat, alpha, colormap):
-    height, width = picture.shape[:2]
-    heat = cv2.resize(heat, dsize=(width, height), interpolation=cv2.INTER_CUBIC)
+def blended(image, heat, alpha, colormap, smooth=True):
+    """What `overlay` returns, of arguments that were checked."""
+    height, width = image.shape[:2]
+    if smooth:
+        heat = cv2.resize(heat, dsize=(width, height), interpolation=cv2.INTER_CUBIC)
+    else:
+        # The position of the map that holds the middle of each pixel.
+        rows, columns = (
+            (2 * np.arange(size) + 1) * cells // (2 * size)
+            for size, cells in zip((height, width), heat.shape, strict=True)
+        )
+        heat = heat[rows[:, None], columns]
     # Cubic interpolation overshoots the values it goes through.
     colors = matplotlib.colormaps[colormap](np.clip(heat, 0, 1))[..., :3].astype("float32")
-    blended = cv2.addWeighted(picture, float(alpha), colors, 1 - float(alpha), 0)
-    return np.rint(255 * blended).astype("uint8")
+    mixed = cv2.addWeighted(image, float(alpha), colors, 1 - float(alpha), 0)
+    return np.rint(255 * mixed).astype("uint8")
 
 
 def gallery(images, maps, titles=None, columns=4, alpha=0.5, colormap="viridis"):
@@ -112,18 +125,18 @@ def gallery(images, maps, titles=None, columns=4, alpha=0.5, colormap="viridis")
     """
     import matplotlib.pyplot as plt
 
-    maps = _check_heat("maps", maps, ndim=3)
+    maps = check_heat("maps", maps, ndim=3)
     try:
         count = len(images)
     except TypeError:
         raise TypeError(f"`images` must be a batch of images. {received('images', images)}") from None
     if count != len(maps):
         raise ValueError(f"`maps` must be one for each image. Received: {len(maps)} maps and {count} images.")
-    titles = _check_titles(titles, len(maps))
+    titles = check_titles(titles, len(maps))
     columns = positive_integer("columns", columns)
-    _check_colors(alpha, colormap)
+    check_colors(alpha, colormap)
     pictures = [
-        _blended(_picture("images", image), heat, alpha, colormap) for image, heat in zip(images, maps, strict=True)
+        blended(as_picture("images", image), heat, alpha, colormap) for image, heat in zip(images, maps, strict=True)
     ]
     columns = min(columns, len(maps))
     rows = -(-len(maps) // columns)
@@ -138,11 +151,12 @@ def gallery(images, maps, titles=None, columns=4, alpha=0.5, colormap="viridis")
     scale = matplotlib.cm.ScalarMappable(cmap=colormap)
     scale.set_clim(0, 1)
     figure.colorbar(scale, ax=grid, label="evidence\n(1: strongest in the image)", shrink=0.8)
-    figure.set_label(_in_words(titles, maps))
+    figure.set_label(in_words(titles, maps))
     return figure
 
 
-def _check_titles(titles, count):
+def check_titles(titles, count):
+    """A list of texts, one for each image."""
     if titles is None:
         return [""] * count
     listed = isinstance(titles, (list, tuple)) or hasattr(titles, "__array__") and np.ndim(titles) == 1
@@ -151,17 +165,17 @@ def _check_titles(titles, count):
     return [str(title) for title in titles]
 
 
-def _in_words(titles, maps):
-    """Alternative text of a gallery."""
+def in_words(titles, maps):
+    """Alternative text of images and their maps."""
     sentences = [f"{len(maps)} images, each with a map of the evidence for a class in colours."]
     for number, (title, heat) in enumerate(zip(titles, maps, strict=True), start=1):
         title = " ".join((title or "").split())  # of several lines
         subject = f"Image {number}" + (f" ({title})" if title else "")
-        sentences.append(f"{subject}: {_strongest_place(heat)}.")
+        sentences.append(f"{subject}: {strongest_place(heat)}.")
     return " ".join(sentences)
 
 
-def _strongest_place(heat):
+def strongest_place(heat):
     """Where a map is strongest, by thirds of its height and width."""
     if not heat.max():
         return "no evidence"

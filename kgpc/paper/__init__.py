@@ -8,11 +8,11 @@ errata, training curves, recipes, released weights and the light-chroma papers.
 against each other; `reruns(name)` are results that come with kgpc.
 """
 
-from kgpc.paper import experiment, protocol
+from kgpc.paper import experiment, family_results, protocol, released_accuracy
 from kgpc.paper.counts import as_text, compare_counts, counts_page, summary
+from kgpc.paper.footnotes import footnotes
 from kgpc.paper.models import arguments_of, model_of
 from kgpc.paper.papers_notebooks import authors_notebooks
-from kgpc.paper.rerun_page import quick_page
 from kgpc.paper.rerun_results import compare, compare_variants, reruns, results
 from kgpc.paper.rerunning import rerun
 from kgpc.paper.run_table import ResultsWarning
@@ -30,11 +30,13 @@ __all__ = [
     "compare_variants",
     "counts_page",
     "experiment",
+    "family_results",
+    "footnotes",
     "listing",
     "model_of",
     "protocol",
     "published",
-    "quick_page",
+    "released_accuracy",
     "rerun",
     "reruns",
     "results",

@@ -225,6 +225,30 @@ def _run(stage, network, seed, rate, images):
     return run
 
 
+def stored_and_wanted(table, stage):
+    """How far a stage is.
+
+    Args:
+        table: `pandas.DataFrame` as `results` returns it.
+        stage: `protocol.Stage`.
+
+    Returns:
+        Tuple of int: numbers of its runs in the table, and of those that it consists of, as far as is known.
+    """
+    members = table[
+        (table["profile"] == stage.profile)
+        & (table["family"] == stage.family)
+        & table["variant"].isin(stage.keys)
+        & (table["dataset"] == stage.dataset)
+        & (table["epochs"] == stage.epochs)
+        & table["seed"].isin(stage.seeds)
+    ]
+    if not stage.search:
+        return len(members), len(stage.keys) * len(stage.seeds)
+    searches = [losses_of_search(table, stage.family, key, stage.profile) for key in stage.keys]
+    return len(members), sum(len({*losses, *protocol.rates_to_search(losses)}) for losses in searches)
+
+
 def listing(stages=None):
     """What the experiment consists of, and what of it is stored.
 

@@ -112,25 +112,9 @@ def _runs(count):
     return f"{count} run" if count == 1 else f"{count} runs"
 
 
-def _stored_and_wanted(table, stage):
-    """Numbers of runs of a stage that are stored, and that it consists of as far as is known."""
-    members = table[
-        (table["profile"] == stage.profile)
-        & (table["family"] == stage.family)
-        & table["variant"].isin(stage.keys)
-        & (table["dataset"] == stage.dataset)
-        & (table["epochs"] == stage.epochs)
-        & table["seed"].isin(stage.seeds)
-    ]
-    if not stage.search:
-        return len(members), len(stage.keys) * len(stage.seeds)
-    searches = [experiment.losses_of_search(table, stage.family, key) for key in stage.keys]
-    return len(members), sum(len({*losses, *protocol.rates_to_search(losses)}) for losses in searches)
-
-
 def _state(table, found):
     """What is known, what is not, and what comes next."""
-    counts = {stage: _stored_and_wanted(table, stage) for stage in protocol.STAGES}
+    counts = {stage: experiment.stored_and_wanted(table, stage) for stage in protocol.STAGES}
     tests, searches = (
         [sum(numbers) for numbers in zip(*(counts[stage] for stage in counts if stage.search == search), strict=True)]
         for search in (False, True)
@@ -191,7 +175,7 @@ def _stages(table):
     """How far each stage is."""
     rows, done = [], 0
     for stage in protocol.STAGES:
-        stored, wanted = _stored_and_wanted(table, stage)
+        stored, wanted = experiment.stored_and_wanted(table, stage)
         rows.append((f"`{stage.name}`", stage.family, _PURPOSES[stage.name], stage.epochs, stored, wanted))
         done += stored >= wanted
     text = _paragraph(
@@ -346,7 +330,7 @@ def _compute(table):
         return []
     seconds = table["training_seconds"].astype(float)
     minutes = (seconds / table["epochs"].astype(int)).median() / 60
-    planned = [_stored_and_wanted(table, stage) for stage in protocol.STAGES]
+    planned = [experiment.stored_and_wanted(table, stage) for stage in protocol.STAGES]
     epochs = sum(
         (wanted - stored) * stage.epochs for stage, (stored, wanted) in zip(protocol.STAGES, planned, strict=True)
     )

@@ -133,7 +133,7 @@ def reruns(name):
     """Results of a rerun that are stored with kgpc.
 
     Args:
-        name: str, such as "quick-fashion-mnist"; the data README lists them and says how each was made.
+        name: str, such as "does-it-hold"; the data README lists them and says how each was made.
 
     Returns:
         `pandas.DataFrame` as `results` returns it.
@@ -145,7 +145,7 @@ def reruns(name):
     if not isinstance(name, str):
         raise TypeError(f"`name` must be a str. Received: name={name!r} of type {type(name).__name__}.")
     if not re.fullmatch(r"[\w\-]+", name):
-        raise ValueError(f'`name` must be a name such as "quick-fashion-mnist". Received: name={name!r}.')
+        raise ValueError(f'`name` must be a name such as "does-it-hold". Received: name={name!r}.')
     return typed(pd.read_csv(data_path(f"reruns/{name}.csv"), dtype=str, keep_default_na=False, encoding="utf-8"))
 
 

@@ -14,8 +14,21 @@ _PIXELS_PER_INCH = 150
 _CSS_PIXELS_PER_INCH = 96
 
 
-def _png(figure, alt):
-    """The figure as PNG in base64, and the width in pixels that it has on a page; closes the figure."""
+def encoded_png(figure, alt, colors=256):
+    """Returns a figure as PNG in base64, and the width in pixels that it has on a page; closes the figure.
+
+    Args:
+        figure: `matplotlib.figure.Figure`.
+        alt: str, what the figure shows, for readers who cannot see it.
+        colors: int, most colours of a drawing; photographs and colour scales keep all.
+
+    Returns:
+        tuple of str and int.
+
+    Raises:
+        TypeError: if `figure` is not a figure.
+        ValueError: if `alt` is empty or no str.
+    """
     if not isinstance(figure, Figure):
         raise TypeError(f"`figure` must be a `matplotlib.figure.Figure`. {received('figure', figure)}")
     if not isinstance(alt, str) or not alt.strip():
@@ -26,8 +39,8 @@ def _png(figure, alt):
     plt.close(figure)
     image = Image.open(drawn).convert("RGB")
     if not has_pictures:
-        # 256 colours are enough for a drawing, and a third of the size; photographs and colour scales need more.
-        image = image.quantize(256, dither=Image.Dither.NONE)
+        # Few colours are enough for a drawing, at a third of the size; photographs and colour scales need more.
+        image = image.quantize(colors, dither=Image.Dither.NONE)
     image.save(stored, format="png", optimize=True)
     # More pixels than the page needs, so that the lines stay sharp on dense screens and in print.
     width = round(image.width * _CSS_PIXELS_PER_INCH / _PIXELS_PER_INCH)
@@ -48,7 +61,7 @@ def show(figure, alt):
     """
     from IPython.display import display
 
-    picture, width = _png(figure, alt)
+    picture, width = encoded_png(figure, alt)
     metadata = {"image/png": {"alt": alt, "width": width}}
     display({"image/png": picture, "text/plain": f"[Figure: {alt}]"}, metadata=metadata, raw=True)
 
@@ -67,5 +80,5 @@ def as_html(figure, alt):
         TypeError: if `figure` is not a figure.
         ValueError: if `alt` is empty or no str.
     """
-    picture, width = _png(figure, alt)
+    picture, width = encoded_png(figure, alt)
     return f'<img src="data:image/png;base64,{picture}" width="{width}" alt="{html.escape(alt)}">'

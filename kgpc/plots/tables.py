@@ -20,11 +20,13 @@ class CaptionedTable:
     Attributes:
         frame: `pandas.DataFrame`, the values themselves.
         caption: str.
+        notes: tuple of str, lines below the table.
     """
 
-    def __init__(self, frame, caption, formats):
+    def __init__(self, frame, caption, formats, notes=()):
         self.frame = frame
         self.caption = caption
+        self.notes = tuple(notes)
         self._formats = formats
 
     def _cells(self):
@@ -45,7 +47,7 @@ class CaptionedTable:
         return column in self.frame.columns and pd.api.types.is_numeric_dtype(self.frame[column])
 
     def __repr__(self):
-        return f"{self.caption}\n{self._cells().to_string(index=False)}"
+        return "\n".join([self.caption, self._cells().to_string(index=False), *self.notes])
 
     def to_html(self):
         """Returns the formatted table as an HTML `table` element."""
@@ -62,7 +64,16 @@ class CaptionedTable:
         style = "caption-side: top; text-align: left; white-space: nowrap; padding: 4px 0"
         caption = f'<caption style="{style}">{html.escape(self.caption)}</caption>'
         body = "\n".join(row("td", texts) for texts in cells.itertuples(index=False))
-        return f"<table>\n{caption}\n<thead>{row('th', cells.columns)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+        head = f"<thead>{row('th', cells.columns)}</thead>"
+        return f"<table>\n{caption}\n{head}\n<tbody>\n{body}\n</tbody>\n{self._foot(len(cells.columns))}</table>"
+
+    def _foot(self, columns):
+        """The notes as rows that reach over all columns."""
+        if not self.notes:
+            return ""
+        style = "text-align: left; font-size: smaller"
+        cells = [f'<tr><td colspan="{columns}" style="{style}">{html.escape(note)}</td></tr>' for note in self.notes]
+        return "<tfoot>" + "\n".join(cells) + "</tfoot>\n"
 
     _repr_html_ = to_html  # what notebooks ask for
 
@@ -79,7 +90,7 @@ def _checked_format(name, specification, value):
         ) from None
 
 
-def table(frame, caption, formats=None):
+def table(frame, caption, formats=None, notes=()):
     """Gives a DataFrame a caption and readable numbers.
 
     Integers get thousands separators, missing values are left empty; the index is shown unless it only counts the rows.
@@ -88,12 +99,13 @@ def table(frame, caption, formats=None):
         frame: `pandas.DataFrame`.
         caption: str, not empty, says what the table shows and, where a column name does not, the unit.
         formats: dict or None, format specification (as for `format`) of columns, for example `{"share": ".1%"}`.
+        notes: list or tuple of str, footnotes below the table, as `kgpc.paper.footnotes` returns them.
 
     Returns:
         `CaptionedTable`; as the last expression of a cell it is shown.
 
     Raises:
-        TypeError: if `frame` is not a DataFrame, or `formats` not a dict.
+        TypeError: if `frame` is not a DataFrame, `formats` not a dict, or `notes` no list or tuple of str.
         ValueError: if `caption` is empty or no str, two columns have the same name, `formats` names a column that is
             not there, or a value of it cannot be written so.
     """
@@ -109,4 +121,6 @@ def table(frame, caption, formats=None):
     for name, specification in formats.items():
         for value in frame[name]:
             _checked_format(name, specification, value)
-    return CaptionedTable(frame, caption, formats)
+    if not isinstance(notes, list | tuple) or not all(isinstance(note, str) for note in notes):
+        raise TypeError(f"`notes` must be a list or tuple of str. {received('notes', notes)}")
+    return CaptionedTable(frame, caption, formats, notes)

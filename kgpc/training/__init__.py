@@ -13,6 +13,7 @@ interrupted goes on when the same lines are executed again.
 """
 
 from kgpc.training.augmentation import Augmentation, Transformation, sample_generator
+from kgpc.training.batch_statistics import renew_moving_averages
 from kgpc.training.batches import Batches, prepare, split
 from kgpc.training.checkpoints import DamagedCheckpoint, FolderBusy
 from kgpc.training.compilation import set_batch_norm_momentum
@@ -43,6 +44,7 @@ __all__ = [
     "fit",
     "prepare",
     "recipe",
+    "renew_moving_averages",
     "sample_generator",
     "set_batch_norm_momentum",
     "split",

@@ -1,0 +1,96 @@
+"""Pictures of the site that a page fetches when it needs them, and the figures that move."""
+
+import base64
+import copy
+import hashlib
+import html
+import io
+
+import notebook_content
+import pandas as pd
+from PIL import Image
+
+from kgpc import figures, paper
+from kgpc.figures.moving import script
+from kgpc.plots.page import encoded_png
+
+FOLDER = "_figures"  # of the site
+# Channels that the classifier of each family reads; a test counts them in the networks.
+FEATURES = {"MobileNet": 1024, "EfficientNet-B0": 1280, "MobileNet V3 Large": 1280}
+
+
+class Pictures:
+    """Pictures, and the scripts of the figures that move, as files beside the pages.
+
+    Args:
+        folder: Path of a new folder, which becomes `FOLDER` of the site.
+    """
+
+    def __init__(self, folder):
+        folder.mkdir()
+        self.folder = folder
+
+    def _add(self, content):
+        """Writes a PNG (bytes); returns its name, width and height."""
+        name = f"{hashlib.sha256(content).hexdigest()[:20]}.png"
+        (self.folder / name).write_bytes(content)
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+            return name, *picture.size
+
+    def image(self, content, alt):
+        """Returns an HTML image for the landing page that is fetched when it comes into view.
+
+        Args:
+            content: bytes, a PNG.
+            alt: str.
+        """
+        name, width, height = self._add(content)
+        size = f'width="{width}" height="{height}"'
+        return f'<img src="{FOLDER}/{name}" {size} alt="{html.escape(alt)}" loading="lazy">'
+
+    def moving(self, figure, content, width, up=""):
+        """Returns the HTML of a figure that moves, with a reference to the script.
+
+        Args:
+            figure: `kgpc.figures.MovingFigure`.
+            content: bytes, its static picture as PNG.
+            width: int, that of the picture on the page.
+            up: str, the way from the page to the landing page, such as "../".
+        """
+        name, wide, high = self._add(content)
+        element = figure.element(f"{up}{FOLDER}/{name}", width, round(high * width / wide))
+        (self.folder / f"{figure.name}.js").write_text(script((figure.name,)), encoding="utf-8")
+        return f'{element}\n<script defer src="{up}{FOLDER}/{figure.name}.js"></script>'
+
+    def of(self, figure):
+        """Returns a figure that moves as HTML for the landing page."""
+        content, width = encoded_png(figure.picture(), figure.alt)
+        return self.moving(figure, base64.b64decode(content), width)
+
+    def placed(self, notebook):
+        """Returns a copy of a notebook in which figures that move are what the site shows of them.
+
+        Args:
+            notebook: nbformat NotebookNode, from `notebook_content.shown`.
+        """
+        notebook = copy.deepcopy(notebook)
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                stored = output.get("metadata", {}).get(notebook_content.FIGURE)
+                if stored:
+                    content = base64.b64decode(output.data["image/png"])
+                    width = output.metadata["image/png"]["width"]
+                    element = self.moving(figures.restored(stored), content, width, up="../")
+                    output.data, output.metadata = {"text/html": element}, {}
+        return notebook
+
+
+def published_prices():
+    """Returns the published results of three families of networks on CIFAR-10 as a figure that moves."""
+    rows = paper.published().query("paper == 'grouped-pointwise-2022' and dataset == 'CIFAR-10' and image_size == 224")
+    families = []
+    for name, features in FEATURES.items():
+        family = rows[rows["model"].isin([name, f"k{name}", name.replace("Efficient", "kEff")])]
+        columns = {"network": name, "features": features, "accuracy_percent": family["test_accuracy_percent"]}
+        families.append(family[["channels_per_group", "parameters"]].assign(**columns))
+    return figures.price(pd.concat(families), "CIFAR-10")

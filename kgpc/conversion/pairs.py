@@ -1,0 +1,172 @@
+"""Two networks side by side, one the grouped twin of the other: which of its steps took the place of which layer."""
+
+import dataclasses
+import re
+
+import keras
+import numpy as np
+
+from kgpc import graph
+from kgpc.cam.unrolled import Step, Unrolled
+from kgpc.conversion import units
+from kgpc.conversion.streams import batches
+from kgpc.grouping import interleaved_order
+from kgpc.layers import GroupedPointwiseConv2D, InterleaveChannels
+
+# What the schemes and the conversion append to the name of a unit, in any number.
+_SUFFIXES = re.compile(
+    r"(_grouped(_\d+)?)?(_c[12]|_dum|_m\d+|_p1_\d+|_p2|_dc|_i\d+|_iga|_group_interleaved|_group_interconn|_inter_group_add"
+    r"|_copy|_conv|_bn|_depthwise|_stride|_map|_sequence|_activation)*"
+)
+# Steps of a unit before and after the convolutions: they move pixels, are what was kept of a separable convolution, or
+# an activation that looks at several channels at once.
+_AROUND = re.compile(r".*(_depthwise|_stride|_map|_sequence|_activation)")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pair:
+    """A unit of the original and the steps that took its place.
+
+    Attributes:
+        unit: `kgpc.conversion.units.Unit` of the original.
+        layer: `kgpc.cam.unrolled.Step` of its layer, at its first place.
+        target: `kgpc.cam.unrolled.Value`, what the unit returns there.
+        steps: list of the steps of the converted network that compute it, from the first convolution to the last.
+    """
+
+    unit: units.Unit
+    layer: Step
+    target: object
+    steps: list
+
+    @property
+    def inputs(self):
+        """The `Value` that the convolutions read."""
+        return self.steps[0].inputs[0]
+
+    @property
+    def outputs(self):
+        """The `Value` that takes the place of `target`."""
+        return self.steps[-1].outputs[0]
+
+    def read(self, values):
+        """What the 1x1 kernel of the original reads, given an array of what its layer reads: after strides and such."""
+        steps, value = [], self.inputs
+        while (
+            value.step is not None and value.step.name.startswith(self.unit.path) and _AROUND.fullmatch(value.step.name)
+        ):
+            steps.insert(0, value.step)
+            value = value.step.inputs[0]
+        for step in steps:
+            parts = [step.run({step.inputs[0]: values[part]})[0] for part in batches([values])]
+            values = np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
+        return values
+
+    def stages(self):
+        """The convolutions that read the input, and those that read what the first ones return: two lists of steps."""
+        depth, stages = {self.inputs: 0}, ([], [])
+        for step in self.steps:
+            level = max(depth[value] for value in step.inputs)
+            if hasattr(step.operation, "kernel"):
+                stages[level].append(step)
+                level += 1
+            depth.update(dict.fromkeys(step.outputs, level))
+        # As their outputs are concatenated: the second path last, wherever it is computed.
+        return tuple(sorted(stage, key=lambda step: step.name.endswith("_p2_conv")) for stage in stages)
+
+    def filter_order(self):
+        """For each channel of the output the filter of the first convolutions (side by side) that is added to it."""
+        first, second = self.stages()
+        filters = sum(step.operation.filters for step in first)
+        interleaving = [step.operation for step in self.steps if isinstance(step.operation, InterleaveChannels)]
+        if second or not interleaving:
+            return list(range(filters))
+        return interleaved_order(filters, interleaving[0].step)
+
+
+class Networks:
+    """A converted network and its original, each as a list of steps.
+
+    Args:
+        converted, original: functional or Sequential Keras models.
+
+    Attributes:
+        converted, original: `kgpc.cam.unrolled.Unrolled`.
+        pairs: list of `Pair`, in the order of computation.
+        kept: list of pairs of layers, of the converted network and of the original, that are the same but for weights.
+
+    Raises:
+        TypeError: if a model is neither.
+        ValueError: if the inputs differ, or the one is no twin of the other.
+    """
+
+    def __init__(self, converted, original):
+        for argument, model in (("converted", converted), ("original", original)):
+            if not isinstance(model, keras.Model):
+                raise TypeError(
+                    f"`{argument}` must be a functional or Sequential Keras model. "
+                    f"Received: {argument} of type {type(model).__name__}."
+                )
+            graph.check_readable(model, argument)
+        if converted is original:
+            raise ValueError("`original` must be another network than `converted`. Received: the same one.")
+        self.converted, self.original = Unrolled(converted), Unrolled(original)
+        shapes = [[value.shape for value in each.inputs] for each in (self.converted, self.original)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"`converted` must have the inputs of `original`, {shapes[1]}. Received: a network with {shapes[0]}."
+            )
+        self.pairs = self._pairs(original)
+        mine = {step.name: step for step in self.converted.steps}
+        inside = {id(step.operation) for pair in self.pairs for step in pair.steps}
+        self.kept, seen = [], set()
+        for step in self.original.steps:
+            other = mine.get(step.name)
+            layer = step.operation
+            if other is None or not isinstance(layer, keras.layers.Layer) or id(layer) in seen or not layer.weights:
+                continue
+            if id(other.operation) in inside or other.operation is layer or not _is_alike(other.operation, layer):
+                continue
+            seen.add(id(layer))
+            self.kept.append((other.operation, layer))
+        if not self.pairs:
+            raise ValueError(
+                "`converted` must be what `kgpc.convert` made of `original`. Received: networks in which no grouped "
+                f"layers took the place of a pointwise convolution ({converted.name!r} and {original.name!r})."
+            )
+
+    def _pairs(self, original):
+        found, _ = units.find(graph.Network(original))
+        makers = {}
+        for step in self.original.steps:
+            makers.setdefault(id(step.operation), step)
+        names = {step.name for step in self.original.steps}
+        pairs = []
+        for unit in found:
+            prefix = unit.path[: len(unit.path) - len(unit.layer.name)]
+            own = {prefix + operation.name for operation in (unit.layer, *unit.tail)}
+            steps = [
+                step
+                for step in self.converted.steps
+                if step.name.startswith(unit.path)
+                and _SUFFIXES.fullmatch(step.name[len(unit.path) :])
+                and (step.name not in names or step.name in own)
+                and not _AROUND.fullmatch(step.name)
+            ]
+            if not any(isinstance(step.operation, GroupedPointwiseConv2D) for step in steps):
+                continue
+            steps = steps[: len({step.name for step in steps})]  # of the first call, where it is called again
+            layer = makers[id(unit.layer)]
+            last = makers[id((unit.tail or (unit.layer,))[-1])]
+            if steps[-1].outputs[0].shape[-1] != unit.filters or steps[0].inputs[0].shape[-1] != unit.in_channels:
+                raise ValueError(
+                    f"`converted` must be what `kgpc.convert` made of `original`. Received: {unit.path!r} has "
+                    f"{unit.in_channels} and {unit.filters} channels there, and others here."
+                )
+            pairs.append(Pair(unit, layer, last.outputs[0], steps))
+        return pairs
+
+
+def _is_alike(one, other):
+    shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in (one, other)]
+    return type(one) is type(other) and shapes[0] == shapes[1]

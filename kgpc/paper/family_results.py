@@ -1,0 +1,122 @@
+"""What the experiment "Does it hold?" has of one family so far, as a page about the family shows it."""
+
+import math
+
+import pandas as pd
+
+from kgpc.paper import experiment, protocol, verdicts
+
+
+def progress(family, table=None):
+    """How far the experiment is with a family, as a sentence.
+
+    Args:
+        family: str, such as "MobileNet".
+        table: `pandas.DataFrame` as `kgpc.paper.experiment.stored()` returns it; None takes that.
+
+    Returns:
+        str, such as "MobileNet: 12 of 36 runs with a test are complete, and 20 of the 20 that look for learning rates."
+
+    Raises:
+        ValueError: if the experiment does not have the family.
+    """
+    table = _table(family, table)
+    counts = {True: [0, 0], False: [0, 0]}
+    for stage in protocol.STAGES:
+        if stage.family == family:
+            for place, number in enumerate(experiment.stored_and_wanted(table, stage)):
+                counts[stage.search][place] += number
+    (found, searches), (done, runs) = counts[True], counts[False]
+    return (
+        f"{family}: {done} of {runs} runs with a test are complete, and {found} of the {searches} that look for "
+        "learning rates."
+    )
+
+
+def points(family, table=None):
+    """Every seed of every network of a family after 24 epochs on the JPEG copies.
+
+    Args:
+        family: see `progress`.
+        table: likewise.
+
+    Returns:
+        dict from the title of a network to a `pandas.DataFrame` with `x` (trainable parameters), `y` (test accuracy in
+        percent) and `seed`, as `kgpc.plots.scatter` takes it. Without entries while no run is complete.
+    """
+    table = _table(family, table)
+    rows = table[
+        (table["profile"] == protocol.PROFILE)
+        & (table["family"] == family)
+        & (table["dataset"] == protocol.COPIES)
+        & (table["epochs"] == 24)
+        & (table["seed"] != protocol.SEARCH_SEED)
+    ]
+    found = {}
+    for arm in protocol.ARMS:
+        same = rows[rows["variant"] == arm.key] if arm.family == family else rows[:0]
+        if len(same):
+            found[arm.title] = pd.DataFrame(
+                {
+                    "x": same["parameters"].astype(float).to_numpy(),
+                    "y": 100 * same["test_accuracy"].astype(float).to_numpy(),
+                    "seed": same["seed"].to_numpy(),
+                }
+            )
+    return found
+
+
+def differences(family, table=None):
+    """The differences that the protocol asks for, with their simultaneous intervals.
+
+    Args:
+        family: see `progress`.
+        table: likewise.
+
+    Returns:
+        `pandas.DataFrame` as `kgpc.plots.interval_chart` takes it: `value`, `low` and `high` in points, named by the
+        networks. Without rows while there are no two seeds with all networks of the family's questions.
+    """
+    found = verdicts.confirmatory(_table(family, table))
+    if not found.empty:
+        found = found[(found["family"] == family) & found["low"].notna()]
+    if found.empty:
+        return pd.DataFrame(columns=["value", "low", "high"])
+    names = [f"{_title(family, row.first)} − {_title(family, row.second)}" for row in found.itertuples()]
+    return found.rename(columns={"difference": "value"})[["value", "low", "high"]].set_index(pd.Index(names))
+
+
+def sentences(family, table=None):
+    """What the experiment says of a family so far, a line for each of its questions.
+
+    Args:
+        family: see `progress`.
+        table: likewise.
+
+    Returns:
+        List of str; the first is that of `progress`.
+    """
+    table = _table(family, table)
+    lines, found = [progress(family, table)], verdicts.confirmatory(table)
+    for row in [] if found.empty else found[found["family"] == family].itertuples():
+        seeds = f"{row.seeds} seed" + ("s" if row.seeds > 1 else "")
+        interval = "no interval" if math.isnan(row.low) else f"{row.low:+.1f} to {row.high:+.1f}"
+        text = (
+            f"{row.question}) {_title(family, row.first)} minus {_title(family, row.second)}: "
+            f"{row.difference:+.1f} points ({interval}, {seeds}). Sign: {row.sign}."
+        )
+        lines.append(text + (f" Margin of 1 point: {row.margin}." if row.margin else ""))
+    if len(lines) == 1:
+        lines.append("None of the questions about this family is answered yet.")
+    return lines
+
+
+def _title(family, key):
+    return protocol.arm(family, key).title
+
+
+def _table(family, table):
+    if family not in protocol.CONTRASTS:
+        known = ", ".join(map(repr, protocol.CONTRASTS))
+        raise ValueError(f"`family` must be one of {known}. Received: family={family!r}.")
+    return experiment.stored() if table is None else table

@@ -1,0 +1,91 @@
+"""What the pages show of the experiment: how far it is, and the family's figure once there are rows."""
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from test_verdicts import MEANS, row, table_of
+
+from kgpc import plots
+from kgpc.paper import experiment, family_results, protocol
+
+PAGES = {
+    "02_kmobilenet": ["MobileNet"],
+    "03_kmobilenet_v3": ["MobileNet V3 Large"],
+    "04_keffnet": ["EfficientNet-B0"],
+    "09_reproduce_the_tables": list(protocol.CONTRASTS),
+}
+
+
+@pytest.fixture
+def three_seeds():
+    noise = np.random.default_rng(0).normal(0, 0.2, (3, 4))
+    return table_of(
+        [row(key, seed, mean + noise[seed - 1, i]) for i, (key, mean) in enumerate(MEANS.items()) for seed in (1, 2, 3)]
+    )
+
+
+def test_before_the_first_test_there_is_a_sentence_and_no_figure():
+    search = table_of([row("ordinary", 100, 70, epochs=6, peak_learning_rate=0.001, validation_loss=0.9)])
+    lines = family_results.sentences("MobileNet", search)
+    assert lines == [
+        "MobileNet: 0 of 45 runs with a test are complete, and 1 of the 20 that look for learning rates.",
+        "None of the questions about this family is answered yet.",
+    ]
+    assert family_results.points("MobileNet", search) == {}
+    assert family_results.differences("MobileNet", search).empty
+
+
+def test_three_seeds_are_a_figure_with_a_dot_for_each_and_an_interval_for_each_question(three_seeds):
+    assert "12 of 45 runs with a test are complete" in family_results.progress("MobileNet", three_seeds)
+    points = family_results.points("MobileNet", three_seeds)
+    assert {len(frame) for frame in points.values()} == {3} and len(points) == 4
+    figure = plots.scatter(points, xlabel="trainable parameters", ylabel="test accuracy, %", log_x=True)
+    assert len(figure.axes[0].collections) == 4
+    differences = family_results.differences("MobileNet", three_seeds)
+    assert len(differences) == 3 and differences.index[0] == "grouped, 16ch − ordinary, matched"
+    assert (differences["low"] < differences["value"]).all() and (differences["value"] < differences["high"]).all()
+    plots.interval_chart(differences, xlabel="points", levels={"equal": 0})
+    lines = family_results.sentences("MobileNet", three_seeds)
+    assert len(lines) == 4
+    assert lines[1].startswith("a) grouped, 16ch minus ordinary, matched: -") and lines[1].endswith("fails.")
+    assert family_results.points("EfficientNet-B0", three_seeds) == {}
+
+
+def test_one_seed_is_shown_and_decides_nothing(three_seeds):
+    one = three_seeds[three_seeds["seed"] == 1]
+    assert {len(frame) for frame in family_results.points("MobileNet", one).values()} == {1}
+    assert family_results.differences("MobileNet", one).empty
+    lines = family_results.sentences("MobileNet", one)
+    assert all("no interval, 1 seed). Sign: undecided." in line for line in lines[1:])
+
+
+def test_other_lengths_and_data_are_not_in_the_figure():
+    other = table_of([row("16ch", 1, 10, epochs=72), row("16ch", 1, 10, dataset="Fashion-MNIST"), row("16ch", 100, 10)])
+    assert family_results.points("MobileNet", other) == {}
+
+
+def test_a_family_that_the_experiment_does_not_have_is_refused():
+    functions = (family_results.progress, family_results.points, family_results.differences, family_results.sentences)
+    for function in functions:
+        for bad in ("Inception V3", "", None, 3):
+            with pytest.raises(ValueError, match="`family` must be one of 'MobileNet'"):
+                function(bad)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_stored_pages_say_how_far_the_experiment_is(name, root):
+    notebook = nbformat.read(root / "notebooks" / f"{name}.ipynb", as_version=4)
+    page = "\n".join(str(output.get("text", "")) for cell in notebook.cells for output in cell.get("outputs", []))
+    table = experiment.stored()
+    for family in PAGES[name]:
+        for line in family_results.sentences(family, table):
+            assert line in page, "write it anew: python data/store_experiment.py"
+    (cell,) = (cell for cell in notebook.cells if "experiment" in cell.metadata.get("tags", []))
+    assert "family_results.sentences(" in cell.source
+
+
+def test_the_table_of_runs_is_counted_once():
+    assert isinstance(experiment.stored(), pd.DataFrame)
+    counts = [experiment.stored_and_wanted(experiment.stored(), stage) for stage in protocol.STAGES]
+    assert all(0 <= stored <= wanted for stored, wanted in counts)

@@ -1,0 +1,247 @@
+"""Weights carried over from a trained network: exact where the original's kernels have the groups, close elsewhere."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import kgpc
+from kgpc import D6, D6v3, conversion
+from kgpc.conversion.fitting import normalize
+
+SCHEME = D6(4)
+
+
+def settle(model, channels=3):
+    """Gives all weights values as training leaves them, and normalizations the statistics of their input."""
+    generator, x = np.random.default_rng(0), images(128, channels=channels)
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, layers.BatchNormalization):
+            layer.gamma.assign(generator.uniform(0.5, 1.5, layer.gamma.shape))
+            layer.beta.assign(generator.normal(0, 0.3, layer.beta.shape))
+        elif layer.weights and not layer._layers:
+            layer.set_weights([generator.normal(0, 0.5, weight.shape) for weight in layer.weights])
+    restate(model, x)
+    return model
+
+
+def restate(model, x):
+    """Gives normalizations the statistics of their input for these images."""
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            values = keras.ops.convert_to_numpy(keras.Model(model.input, layer.input)(x, training=False))
+            normalize(layer, values.reshape(-1, values.shape[-1]))
+
+
+def images(count=64, size=6, channels=3, seed=1):
+    return np.random.default_rng(seed).normal(size=(count, size, size, channels)).astype("float32")
+
+
+def network(first=16, second=16, activation="relu", **options):
+    """Two pointwise convolutions with a depthwise one between."""
+    inputs = keras.Input((6, 6, 3))
+    x = layers.Conv2D(8, 3, padding="same", activation="relu", name="stem")(inputs)
+    x = layers.Conv2D(first, 1, use_bias=False, name="one")(x)
+    x = layers.BatchNormalization(name="one_bn")(x)
+    x = layers.Activation(activation, name="one_relu")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="depthwise")(x)
+    x = layers.BatchNormalization(name="depthwise_bn")(x)
+    x = layers.Activation("relu", name="depthwise_relu")(x)
+    x = layers.Conv2D(second, 1, use_bias=False, name="two", **options)(x)
+    x = layers.BatchNormalization(name="two_bn")(x)
+    x = layers.Activation(activation, name="two_relu")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    return settle(keras.Model(inputs, layers.Dense(5, activation="softmax", name="classes")(x), name="network"))
+
+
+def masked(layer, groups, interleaved=False, order=None):
+    """Zeroes the connections that a grouped convolution does not have."""
+    kernel, *bias = layer.get_weights()
+    channels, filters = kernel.shape[-2:]
+    inputs, outputs = np.arange(channels) // (channels // groups), np.arange(filters) // (filters // groups)
+    if interleaved:
+        outputs = np.arange(filters) % groups
+    if order is not None:
+        inputs = inputs[order]
+    kernel = kernel * (inputs[:, None] == outputs)
+    layer.set_weights([kernel, *bias])
+
+
+def test_kernels_that_have_the_groups_come_over_as_they_are():
+    # With more filters than channels there is no second convolution, and the result is interleaved.
+    original = network(first=16, second=32)
+    masked(original.get_layer("one"), 2, interleaved=True)
+    masked(original.get_layer("two"), 4, interleaved=True)
+    restate(original, images())
+    converted = kgpc.convert(original, SCHEME)
+    report = conversion.warm_start(converted, original, images(), steps=0, permute=False)
+    assert list(report["layer"]) == ["one", "two"] and list(report["groups"]) == [2, 4]
+    assert report["error"].max() < 1e-3
+    x = images(8, seed=2)
+    np.testing.assert_allclose(converted.predict(x, verbose=0), original.predict(x, verbose=0), atol=2e-3)
+
+
+def test_groups_hidden_in_another_order_are_found():
+    original = network(first=16, second=32)
+    masked(original.get_layer("one"), 2, interleaved=True)
+    shuffled = np.random.default_rng(5).permutation(16)
+    masked(original.get_layer("two"), 4, interleaved=True, order=shuffled)
+    restate(original, images())
+    errors = {}
+    for permute in (False, True):
+        converted = kgpc.convert(original, SCHEME, layers="two")
+        report = conversion.warm_start(converted, original, images(), steps=0, permute=permute)
+        errors[permute] = report["error"].item()
+    assert errors[True] < 1e-3 < 0.1 < errors[False]
+
+
+@pytest.mark.parametrize("scheme", [SCHEME, D6v3(3)], ids=str)
+def test_a_converted_network_computes_nearly_what_the_original_does(scheme):
+    original = network(activation="silu")
+    before = original.get_weights()
+    converted = kgpc.convert(original, scheme)
+    x = images(8, seed=2)
+    expected = original.predict(x, verbose=0)
+    random = np.abs(converted.predict(x, verbose=0) - expected).mean()
+    report = conversion.warm_start(converted, original, images(), steps=40)
+    warm = np.abs(converted.predict(x, verbose=0) - expected).mean()
+    assert warm < random
+    assert (report["error"] < 1).all() and report["error"].mean() <= report["error_least_squares"].mean() + 0.05
+    for old, new in zip(before, original.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_layers_that_both_have_get_the_weights_and_the_statistics_of_the_sample():
+    original = network()
+    converted = kgpc.convert(original, SCHEME)
+    for layer in converted.layers:
+        layer.set_weights([np.ones_like(weight) for weight in layer.get_weights()])
+    x = images()
+    conversion.warm_start(converted, original, x, steps=0, permute=False)
+    for name in ("stem", "depthwise", "classes"):
+        for mine, other in zip(
+            converted.get_layer(name).get_weights(), original.get_layer(name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(mine, other)
+    layer = converted.get_layer("depthwise_bn")
+    values = keras.Model(converted.input, layer.input).predict(x, verbose=0).reshape(-1, 16)
+    np.testing.assert_allclose(layer.moving_mean, values.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(layer.moving_variance, values.var(axis=0), rtol=1e-3)
+    np.testing.assert_array_equal(layer.gamma, original.get_layer("depthwise_bn").gamma)
+
+
+def test_reordered_channels_change_no_output():
+    # Nothing is grouped between them: the network must compute what it did, in whatever order.
+    original = network(first=16, second=32)
+    converted = kgpc.convert(original, SCHEME, layers="two")
+    conversion.warm_start(converted, original, images(), steps=0, permute=True)
+    features = [keras.Model(model.input, model.get_layer("depthwise_relu").output) for model in (converted, original)]
+    mine, other = (model.predict(images(8), verbose=0).reshape(-1, 16) for model in features)
+    assert sorted(map(tuple, mine.T.round(2))) == sorted(map(tuple, other.T.round(2)))
+
+
+def other_forms():
+    """Networks with a unit of another form each, whose kernel has the groups of D6(4) already."""
+    inputs = keras.Input((6, 6, 8))
+    x = layers.Conv2D(16, 1, strides=2, activation="relu", name="unit")(inputs)
+    yield "strides, bias and own activation", keras.Model(inputs, layers.Flatten()(x))
+    x = layers.Conv2D(16, 1, name="unit")(inputs)
+    x = layers.BatchNormalization(name="bn")(layers.ReLU(name="relu")(x))
+    yield "normalization behind the activation", keras.Model(inputs, layers.Flatten()(x))
+    x = layers.SeparableConv2D(16, 3, use_bias=False, name="unit")(inputs)
+    x = layers.BatchNormalization(scale=True, name="bn")(x)
+    yield "separable", keras.Model(inputs, layers.Flatten()(x))
+    x = layers.Dense(16, name="unit")(layers.Reshape((36, 8))(inputs))
+    yield "dense on positions", keras.Model(inputs, layers.Flatten()(x))
+    inner = keras.Sequential([keras.Input((6, 6, 8)), layers.Conv2D(16, 1, name="unit")], name="inner")
+    yield (
+        "nested and called twice",
+        keras.Model(inputs, layers.Concatenate()([inner(inputs), inner(layers.ReLU()(inputs))])),
+    )
+
+
+@pytest.mark.parametrize("name, original", other_forms(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_form_of_a_unit_is_fitted(name, original):
+    settle(original, channels=8)
+    unit = next(layer for layer in original._flatten_layers() if layer.name == "unit")
+    weights = unit.get_weights()
+    place = 1 if name == "separable" else 0
+    kernel = weights[place]
+    weights[place] = kernel * (np.arange(8)[:, None] // 4 == np.arange(16) % 2)
+    unit.set_weights(weights)
+    restate(original, images(channels=8))
+    converted = kgpc.convert(original, SCHEME, classifier=True)
+    x = images(64, channels=8)
+    report = conversion.warm_start(converted, original, x, steps=0)
+    assert report["layer"].tolist() == [("inner/" if "nested" in name else "") + "unit"]
+    np.testing.assert_allclose(converted.predict(x, verbose=0), original.predict(x, verbose=0), atol=0.02)
+
+
+def test_what_cannot_be_carried_over_is_refused_and_nothing_changes():
+    original = network()
+    converted = kgpc.convert(original, SCHEME)
+    before = converted.get_weights()
+    bad = images()
+    bad[3, 0, 0, 0] = np.nan
+    for given, message in (
+        (bad, "`images` must be finite"),
+        (images(1), "`images` must hold at least two"),
+        (images(channels=4), "`images` must have the shape"),
+        ([], "`images` must have the shape"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            conversion.warm_start(converted, original, given)
+    with pytest.raises(TypeError, match="`images` must be an array of numbers"):
+        conversion.warm_start(converted, original, "images")
+    with pytest.raises(TypeError, match="`original` must be a functional or Sequential Keras model"):
+        conversion.warm_start(converted, "original", images())
+    with pytest.raises(ValueError, match="`converted` must be what `kgpc.convert` made"):
+        conversion.warm_start(network(), original, images())
+    with pytest.raises(ValueError, match="`steps` must be at least 0"):
+        conversion.warm_start(converted, original, images(), steps=-1)
+    broken = network()
+    broken.get_layer("two").set_weights([np.full((1, 1, 16, 16), np.inf)])
+    with pytest.raises(ValueError, match="`original` must have finite weights"):
+        conversion.warm_start(converted, broken, images())
+    for old, new in zip(before, converted.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_an_error_on_the_way_leaves_the_network_as_it_was(monkeypatch):
+    original = network()
+    converted = kgpc.convert(original, SCHEME)
+    before = converted.get_weights()
+    monkeypatch.setattr("kgpc.conversion.fitting.Fit.predict", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        conversion.warm_start(converted, original, images(), steps=0)
+    for old, new in zip(before, converted.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_sensitivity_finds_the_layer_that_loses_nothing_and_feeds_the_budget():
+    original = network(first=16, second=32)
+    masked(original.get_layer("two"), 4, interleaved=True)
+    restate(original, images())
+    costs = conversion.sensitivity(original, images(), channels_per_group=(4, 8))
+    assert list(costs.columns) == ["layer", "channels_per_group", "groups", "cost"]
+    table = costs.set_index(["layer", "channels_per_group"])["cost"]
+    assert table["two", 4] < 1e-4 < table["one", 4]
+    total = sum(row for row in kgpc.convert(original, SCHEME, report_only=True)["parameters_before"])
+    automatic = kgpc.convert(original, "auto", budget=total - 100, sensitivity=costs, report_only=True)
+    replaced = automatic.query("replaced and type == 'Conv2D'")["layer"].tolist()
+    assert replaced == ["two"]
+    with pytest.raises(ValueError, match="`model` must have a layer that is grouped"):
+        conversion.sensitivity(original, images(), channels_per_group=64)
+    with pytest.raises(TypeError, match="`kind` must be a kind of scheme"):
+        conversion.sensitivity(original, images(), kind=SCHEME)
+    with pytest.raises(TypeError, match="`channels_per_group` must be an integer"):
+        conversion.sensitivity(original, images(), channels_per_group="16")
+
+
+def test_statistics_are_those_of_an_array():
+    layer = layers.BatchNormalization()
+    layer.build((None, 3))
+    values = np.random.default_rng(0).normal(2, 3, (50, 3)).astype("float32")
+    normalize(layer, values)
+    np.testing.assert_allclose(layer.moving_mean, values.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance, values.var(axis=0), rtol=1e-5)
