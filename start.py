@@ -248,7 +248,7 @@ class Environment:
         if state is None or not self.has_working_pip():
             self.create()
         self.write_state("")
-        self.pip("installing packages", "install", "--editable", ".[cai,datasets,notebooks,site,test]")
+        self.pip("installing packages", "install", "--editable", ".[cai,datasets,deploy,notebooks,site,test]")
         self.choose_opencv()
         self.write_state(self.wanted_state())
         print("The environment is ready (%d s)." % (time.time() - started))
@@ -349,7 +349,7 @@ def current_python():
     if missing:
         raise SetupError(
             "--here uses %s as it is, which lacks: %s.\n"
-            'Install them: python -m pip install --editable ".[cai,datasets,notebooks,site,test]"\n'
+            'Install them: python -m pip install --editable ".[cai,datasets,deploy,notebooks,site,test]"\n'
             "(in an environment made from environment.yml: python -m pip install --no-deps --editable .)"
             % (sys.executable, ", ".join(missing))
         )

@@ -23,6 +23,7 @@ def _module(name):
 
 
 convert_command, files, notebooks = _module("convert_command"), _module("files"), _module("notebooks")
+export_command = _module("export_command")
 
 
 def parser():
@@ -36,6 +37,7 @@ def parser():
     _add_measure_released(commands)
     _add_papers_notebooks(commands)
     convert_command.add(commands)
+    export_command.add(commands, export)
     return parser
 
 
@@ -360,6 +362,11 @@ def list_papers_notebooks(options):
     else:
         print(papers_notebooks.as_text(table).to_string(index=False))
     return 0
+
+
+def export(options):
+    """Writes a model as a file for another runtime."""
+    return export_command.run(options, _path, notebooks.UserError)
 
 
 def main(arguments=None):

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 import kgpc
-from kgpc import D6, applications, comparison, datasets, figures, paper, plots, training
+from kgpc import D6, applications, comparison, datasets, deploy, figures, paper, plots, training
 
 PACKAGE, KERAS = (Path(module.__file__).parent for module in (kgpc, keras))
 
@@ -40,6 +40,7 @@ RESULTS = {
     "cam.Randomization",
     "conversion.Conversion",
     "datasets.Photograph",
+    "deploy.Exported",
     "figures.MovingFigure",
     "flops.LayerCount",
     "paper.Run",
@@ -131,6 +132,14 @@ def weights(folder):
     return path
 
 
+def exported(folder):
+    """A file of ONNX that computes what `model` computes."""
+    path = folder / "exported.onnx"
+    if not path.exists():
+        deploy.export(model(), path, images=data().x_test / 255)
+    return path
+
+
 PARTS = pd.DataFrame({"pointwise": [90.0, 10.0], "depthwise": [10.0, 10.0]}, index=["large", "small"])
 POINTS = pd.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})
 MAPS = pd.DataFrame({"label": ["image"], "size": [32], "channels": [3], "kind": [""]})
@@ -213,7 +222,9 @@ CALLS = {
     "datasets.read_image": lambda folder: {"path": photograph(folder), "image_size": 8},
     "datasets.stratified_indices": lambda _: {"labels": data().y_train, "per_class": 1},
     "datasets.train_validation_split": lambda _: {"images": data().x_train, "labels": data().y_train},
+    "deploy.export": lambda folder: {"model": model(), "path": folder / "a.onnx", "images": data().x_test / 255},
     "deploy.fold": lambda _: {"model": model()},
+    "deploy.measure": lambda folder: {"paths": {"a": exported(folder)}, "rounds": 1, "memory": False},
     "figures.d6": lambda _: {},
     "figures.dense_units": lambda _: {"stages": {"stage 1": 24}},
     "figures.layer_costs": lambda _: {"networks": {"network": COSTS}},
