@@ -487,6 +487,8 @@ print(f"always {data.class_names[largest]!r}: {np.mean(data.y_test == largest):.
 #   depends on what they learned. Compare at the same budget, with an interval, and with a network from scratch.
 # - To use a network on a picture, prepare the picture exactly as in training.
 #
+# A network that is to leave this computer becomes a file for a phone in [15 To a phone](15_to_a_phone.ipynb).
+#
 # ## References
 #
 # - J. P. Schwarz Schuler, S. Romani, M. Abdel-Nasser, H. Rashwan, D. Puig: *Grouped Pointwise Convolutions Reduce
