@@ -153,7 +153,6 @@ def backbone():
         ({"classifier": True}, {"conv_1", "inner/conv_2", "conv_3", "conv_4", "classifier"}),
         ({"layers": "classifier"}, {"classifier"}),
     ],
-    ids=str,
 )
 def test_layers_are_chosen_by_the_reader(options, replaced):
     assert {layer for layer, reason in reasons(backbone(), **options).items() if not reason} - {"bn_1"} == replaced
@@ -310,7 +309,6 @@ def test_a_sensitivity_says_what_to_spare():
         ({"scheme": "auto", "budget": 0.5, "sensitivity": {}}, TypeError, "`sensitivity` must be a pandas DataFrame"),
         ({"scheme": "auto", "budget": 0.5, "sensitivity": pd.DataFrame({"layer": ["x"]})}, ValueError, "columns layer"),
     ],
-    ids=str,
 )
 def test_wrong_arguments_are_named(arguments, error, message):
     with pytest.raises(error, match=message):
