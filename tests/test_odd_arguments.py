@@ -52,7 +52,7 @@ RESULTS = {
 }
 KERAS_LAYERS = {f"layers.{name}" for name in ("Activation", "BatchNormalization", "DepthwiseConv2D", "ZeroPadding2D")}
 # Most functions of these rooms are steps that other rooms take, after a reader's arguments were checked; these are not.
-FOR_READERS = {"released": ["find", "runs"], "weights": ["construction_order", "load"]}
+FOR_READERS = {"blocks": ["pointwise"], "released": ["find", "runs"], "weights": ["construction_order", "load"]}
 # B1 to B7 are the function of B0 with other numbers.
 LIKE_ANOTHER = {f"applications.kEfficientNetB{size}" for size in range(1, 8)}
 # What Keras is given as it is, and refuses in its own words.

@@ -73,7 +73,7 @@ def test_stamping_again_or_with_another_address_replaces_and_empty_removes(noteb
     assert stamp_notebooks.stamp(notebooks, ON_GITHUB) == [] and contents(notebooks) == once
     stamp_notebooks.stamp(notebooks, "https://github.com/another/place")
     assert all(text.count(b"Open in Colab") == 1 for text in contents(notebooks).values())
-    assert not any(b"someone" in text for text in contents(notebooks).values())
+    assert not any(b"github.com/someone" in text for text in contents(notebooks).values())
     stamp_notebooks.stamp(notebooks, "")
     assert contents(notebooks) == unset
 
@@ -84,8 +84,8 @@ def test_an_older_setup_cell_is_replaced_in_both_files(notebooks):
     for path in notebooks.glob("*.ipynb"):
         for file, last in ((path, json.dumps(lines[-1])[1:-1]), (path.with_suffix(".py"), lines[-1])):
             text = file.read_text(encoding="utf-8")
-            assert text.count(last) == 1
-            file.write_text(text.replace(last, last.replace("invalidate_caches", "reload")), encoding="utf-8")
+            assert last in text  # in the setup cell first: a notebook may have the line once more
+            file.write_text(text.replace(last, last.replace("invalidate_caches", "reload"), 1), encoding="utf-8")
     changed = stamp_notebooks.stamp(notebooks, stamp_notebooks.repository_of(ROOT / "pyproject.toml"))
     assert len(changed) == len(before) and contents(notebooks) == before
 

@@ -217,6 +217,13 @@ CALLS = [
     (lambda model: training.fit(model, DATA, RECIPE.replace(train_images=100)), "train_images", 100),
     # evaluate
     *((lambda model, value=value: training.evaluate(value, DATA, RECIPE), "model", None) for value in (None, "a")),
+    (lambda model: training.renew_moving_averages(None, DATA, RECIPE), "model", None),
+    (lambda model: training.renew_moving_averages(model, without("x_train"), RECIPE), "data", None),
+    (lambda model: training.renew_moving_averages(model, DATA, None), "recipe", None),
+    *(
+        (lambda model, value=value: training.renew_moving_averages(model, DATA, RECIPE, images=value), "images", value)
+        for value in (0, -1, 1.5, True, "2", None)
+    ),
     (lambda model: training.evaluate(model, None, RECIPE), "data", None),
     (lambda model: training.evaluate(model, without("x_test"), RECIPE), "data", None),
     (lambda model: training.evaluate(model, DATA, None), "recipe", None),
