@@ -3,8 +3,8 @@
 The schemes (`D6`, `D6v3`, `Grouped`, `GroupedV3`) are importable from here; models live in `kgpc.applications`,
 counting in `kgpc.flops`, published numbers in `kgpc.paper`, released weights in `kgpc.released`, class activation maps
 in `kgpc.cam`, image data in `kgpc.datasets`, training in `kgpc.training`. `kgpc.convert` groups any other network.
-Modules that few programs need, such as `kgpc.cai`, `kgpc.conversion` and `kgpc.deploy`, are imported when they are
-first asked for.
+Modules that few programs need, such as `kgpc.cai`, `kgpc.conversion`, `kgpc.deploy` and `kgpc.exercises`, are imported
+when they are first asked for.
 """
 
 import importlib
@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 # Imported when they are asked for: few programs need them, and `import kgpc` should not take longer for them.
-_LATER = ("cai", "conversion", "deploy", "keras2_models", "timing")
+_LATER = ("cai", "conversion", "deploy", "exercises", "keras2_models", "timing")
 
 
 def __getattr__(name):

@@ -49,23 +49,29 @@ def encoded_png(figure, alt, colors=256):
     return base64.b64encode(stored.getvalue()).decode("ascii"), width
 
 
-def show(figure, alt):
+def show(figure, alt, caption=None):
     """Puts a figure on the page of the notebook, and closes it.
 
     Args:
         figure: `matplotlib.figure.Figure`.
         alt: str, what the figure shows, for readers who cannot see it; stored beside the picture as its alternative
             text.
+        caption: str or None, a line below the figure, for example "Figure 2. Weights against channels.".
 
     Raises:
         TypeError: if `figure` is not a figure.
-        ValueError: if `alt` is empty or no str.
+        ValueError: if `alt` is empty or no str, or if `caption` is an empty str or neither a str nor None.
     """
     from IPython.display import display
 
+    if caption is not None and (not isinstance(caption, str) or not caption.strip()):
+        raise ValueError(f"`caption` must be a line of text or None. Received: caption={shown(caption)}.")
     picture, width = encoded_png(figure, alt)
     metadata = {"image/png": {"alt": alt, "width": width}}
     display({"image/png": picture, "text/plain": f"[Figure: {alt}]"}, metadata=metadata, raw=True)
+    if caption is not None:
+        text = {"text/html": f'<p class="figure-caption"><em>{html.escape(caption)}</em></p>', "text/plain": caption}
+        display(text, raw=True)
 
 
 def as_html(figure, alt):
