@@ -207,3 +207,32 @@ def _quotients(remedy, slow, fast):
         }
         rows.append({"remedy": remedy, "case": side, **{k: float(pd.Series(v).median()) for k, v in quotients.items()}})
     return rows
+
+
+def as_text(table, speed):
+    """Ratios of whole networks as a table of texts, for pages.
+
+    Args:
+        table: `pandas.DataFrame`, from `ratios`.
+        speed: `pandas.DataFrame` that it was made from.
+
+    Returns:
+        `pandas.DataFrame` of str with a row for each family and processor: "networks", "processor", and the
+        comparisons, each as ratio (quartiles), or "" where it was not measured.
+    """
+    base, rows = baselines(speed), []
+    for case in table["case"].unique():
+        for machine in table["machine"].unique():
+            own = table[(table["case"] == case) & (table["machine"] == machine)].set_index("comparison")
+            if len(own):
+                cells = {name: _cell(own.loc[name]) if name in own.index else "" for name in COMPARISONS}
+                rows.append({"networks": f"{case} vs {base[case]}", "processor": machine, **cells})
+    return pd.DataFrame(rows)
+
+
+def _cell(row):
+    digits = ".1f" if row["ratio"] >= 5 else ".2f"
+    text = f"{row['ratio']:{digits}}"
+    if pd.notna(row["quartile_1"]):
+        text += f" ({row['quartile_1']:{digits}} to {row['quartile_3']:{digits}})"
+    return text
