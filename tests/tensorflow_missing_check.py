@@ -33,14 +33,15 @@ import kgpc  # noqa: E402
 from kgpc import datasets, paper, training  # noqa: E402
 from kgpc.paper import execution  # noqa: E402
 
+# The same in all checks, so that it is compiled once (the test names a folder where JAX keeps what it compiled).
+RECIPE = training.QUICK.replace(epochs=2, batch_size=32, train_images=320, validation_fraction=0.05, seed=3)
+NETWORK = {"scheme": kgpc.D6(4), "depth": 10, "growth_rate": 4}
+
 
 def check_training(folder):
     """Build, train, evaluate, save, load: the network that comes back computes the same."""
-    data = datasets.fashion_mnist_sample()
-    recipe = training.QUICK.replace(epochs=2, batch_size=32, train_images=320, validation_fraction=0.05, seed=3)
-    model = training.build(
-        kgpc.applications.kDenseNetBC, recipe, classes=10, scheme=kgpc.D6(4), depth=10, growth_rate=4
-    )
+    data, recipe = datasets.fashion_mnist_sample(), RECIPE
+    model = training.build(kgpc.applications.kDenseNetBC, recipe, classes=10, **NETWORK)
     before = training.evaluate(model, data, recipe)
     result = training.fit(model, data, recipe, folder=folder / "fit", progress=False, workers=2)
     assert len(result.history) == 2 and np.isfinite(result.step_losses).all(), result
@@ -58,15 +59,13 @@ def check_rerun(folder):
     run = paper.Run(
         profile="quick",
         family="DenseNet-BC L10",
-        model="DenseNet-BC L10",
-        variant="baseline",
+        model="kDenseNet-BC L10 4ch",
+        variant="grouped",
         label="",
         dataset="Fashion-MNIST sample",
         constructor="kDenseNetBC",
-        arguments={"scheme": None, "depth": 10, "growth_rate": 4},
-        recipe=training.QUICK.replace(
-            epochs=1, batch_size=20, train_images=40, validation_fraction=0.1, batch_norm_momentum=0.8, seed=5
-        ),
+        arguments=NETWORK,
+        recipe=RECIPE,
         test_images=50,
     )
     outcome = execution.execute(run, folder / "reruns", progress=False)
