@@ -74,7 +74,7 @@ import kgpc
 from kgpc import deploy, device_steps, exercises, figures, measurements, plots, timing
 
 if PROFILE not in ("quick", "paper"):
-    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
+    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: {PROFILE!r}.')
 ROUNDS = 7 if PROFILE == "quick" else 15
 BATCH = 8 if PROFILE == "quick" else 16
 
@@ -94,9 +94,11 @@ BATCH = 8 if PROFILE == "quick" else 16
 # %%
 speed = measurements.stored("speed")
 processors = list(dict.fromkeys(speed["machine"]))
-newest = processors[0]  # the one that was measured with the newest version of the package
-
+newest = processors[0]  # measured with the newest version of the package
 networks = measurements.ratios(speed)
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title The table of kMobileNet {display-mode: "form"}
 puzzle = networks.query("case == 'kMobileNet 16ch'").rename(columns={"machine": "processor"})
 plots.table(
     puzzle[["processor", "comparison", "ratio", "lowest", "highest", "runs"]]
@@ -137,8 +139,8 @@ peak = timing.matrix_product_rate(size=1536, rounds=ROUNDS)
 narrow = timing.narrow_product_rate(channels=16, rounds=ROUNDS)
 
 print(timing.machine()["machine"], "with", keras.backend.backend())
-print(f"B = {bandwidth / 1e9:6.1f} GB/s from memory, {cache / 1e9:.1f} GB/s from the cache")
-print(f"P = {peak / 1e9:6.1f} Gflop/s, {narrow / 1e9:.1f} Gflop/s in products 16 wide")
+print(f"B = {bandwidth / 1e9:6.1f} GB/s from memory, {cache / 1e9:.1f} from the cache")
+print(f"P = {peak / 1e9:6.1f} Gflop/s, {narrow / 1e9:.1f} in products 16 wide")
 print(f"P / B = {peak / bandwidth:.0f} operations for each byte moved")
 
 # %% [markdown]
@@ -166,23 +168,24 @@ print(f"P / B = {peak / bandwidth:.0f} operations for each byte moved")
 # pixels, whatever $C$ is. The flops are gone, the bytes are all still there.
 
 # %% tags=["nbval-check-output"]
-LAYERS = ((56, 64), (28, 128), (28, 256), (14, 512), (7, 1024))  # (height = width, C) of MobileNet
+# (height = width, C), pointwise layers of MobileNet
+LAYERS = ((56, 64), (28, 128), (28, 256), (14, 512), (7, 1024))
 
 
 def traffic(size, channels, width, batch=8):
-    """Operations, bytes, and the share of the weights in the bytes; `width` channels per group."""
+    """Operations, bytes, and the weights' share; `width` channels per group."""
     pixels = batch * size * size
     maps, weights = 2 * pixels * channels, width * channels
-    return 2 * pixels * channels * width, 4 * (maps + weights), weights / (maps + weights)
+    moved = maps + weights
+    return 2 * pixels * channels * width, 4 * moved, weights / moved
 
 
 for size, channels in LAYERS:
     operations, moved, share = traffic(size, channels, width=channels)
-    grouped_operations, grouped_moved, _ = traffic(size, channels, width=16)
-    print(
-        f"{size:2}x{size:<2} {channels:4} channels: weights {share:3.0%} of the traffic, I = {operations / moved:5.1f} "
-        f"instead of {channels / 4:5.1f}; 16 per group: I = {grouped_operations / grouped_moved:.1f}"
-    )
+    print(f"{size:2}x{size:<2} {channels:4} channels: weights {share:3.0%} of it,", end=" ")
+    print(f"I = {operations / moved:5.1f} instead of {channels / 4:5.1f};", end=" ")
+    operations, moved, _ = traffic(size, channels, width=16)
+    print(f"16 per group: I = {operations / moved:.1f}")
 
 # %% [markdown]
 # At 7×7 pixels and a batch of 8, more than half of what the ordinary layer moves are its weights, and its intensity is
@@ -201,12 +204,13 @@ def forward(layer, *shape):
 
 
 calls = {"nothing": forward(keras.layers.Activation("linear"), 1, 1, 1, 16)}
-for size, channels in LAYERS:
-    shape = (BATCH, size, size, channels)
-    grouped = kgpc.layers.GroupedPointwiseConv2D(channels, channels // 16, use_bias=False)
-    calls[size, channels, channels] = forward(keras.layers.Conv2D(channels, 1, use_bias=False), *shape)
-    calls[size, channels, 16] = forward(grouped, *shape)
-seconds = {name: np.median(found) for name, found in timing.seconds_in_turns(calls, 3 * ROUNDS).items()}
+for size, C in LAYERS:
+    shape = (BATCH, size, size, C)
+    ordinary = keras.layers.Conv2D(C, 1, use_bias=False)
+    grouped = kgpc.layers.GroupedPointwiseConv2D(C, groups=C // 16, use_bias=False)
+    calls[size, C, C] = forward(ordinary, *shape)
+    calls[size, C, 16] = forward(grouped, *shape)
+seconds = timing.in_turns(calls, 3 * ROUNDS)
 nothing = seconds.pop("nothing")
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
@@ -227,7 +231,13 @@ points = pd.DataFrame(
 points = points.assign(intensity=points["operations"] / points["bytes"], rate=points["operations"] / points["seconds"])
 
 # %% tags=["nbval-ignore-output"]
-figures.roofline(points, peak, bandwidth, cache_bandwidth=cache, ceilings={"products 16 wide": narrow})
+figures.roofline(
+    points,
+    peak,
+    bandwidth,
+    cache_bandwidth=cache,
+    ceilings={"products 16 wide": narrow},
+)
 
 # %% [markdown]
 # *Figure 1. Pointwise convolutions under the roofs of this machine. Solid: memory and arithmetic; dashed: where the
@@ -255,6 +265,9 @@ bounds = pd.DataFrame(
 bounds["the larger"] = bounds[["traffic allows", "arithmetic allows"]].max(axis=1)
 bounds["measured"] = 1e3 * points["seconds"]
 bounds["times the larger"] = bounds["measured"] / bounds["the larger"]
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title The table of limits {display-mode: "form"}
 plots.table(
     bounds.sort_values("kind", ascending=False, kind="stable").reset_index(drop=True),
     f"Milliseconds of pointwise convolutions, {BATCH} images, measured while this page was executed.",
@@ -284,22 +297,26 @@ plots.table(
 size, channels = 56, 128
 images = np.random.default_rng(0).random((BATCH, size, size, channels), dtype="float32")
 megabytes = images.nbytes / 1e6
+ours = kgpc.layers
+grouped = ours.GroupedPointwiseConv2D(channels, groups=channels // 16, use_bias=False)
 parts = {  # layer, passes over the feature map
-    "depthwise 3×3": (kgpc.layers.DepthwiseConv2D(3, padding="same", use_bias=False), 5),
-    "grouped pointwise, 16ch": (kgpc.layers.GroupedPointwiseConv2D(channels, channels // 16, use_bias=False), 5),
+    "depthwise 3×3": (ours.DepthwiseConv2D(3, padding="same", use_bias=False), 5),
+    "grouped pointwise, 16ch": (grouped, 5),
     "ordinary pointwise": (keras.layers.Conv2D(channels, 1, use_bias=False), 5),
     "batch normalization, Keras": (keras.layers.BatchNormalization(), 8),
-    "batch normalization, kgpc": (kgpc.layers.BatchNormalization(), 8),
-    "swish": (kgpc.layers.Activation("swish"), 5),
-    "interleave": (kgpc.layers.InterleaveChannels(16), 4),
+    "batch normalization, kgpc": (ours.BatchNormalization(), 8),
+    "swish": (ours.Activation("swish"), 5),
+    "interleave": (ours.InterleaveChannels(16), 4),
 }
 steps = {}
 for name, (layer, _) in parts.items():
-    training = isinstance(layer, (keras.layers.BatchNormalization, kgpc.layers.GroupedPointwiseConv2D))
-    steps[name] = device_steps.layer_steps(layer, images, training)["forward + backward"]
+    takes_training = "batch normalization" in name or layer is grouped
+    both = device_steps.layer_steps(layer, images, takes_training)
+    steps[name] = both["forward + backward"]
 seconds = timing.in_turns(steps, ROUNDS)
 
-# %% tags=["nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title The table of passes {display-mode: "form"}
 costs = pd.DataFrame({"passes": {name: passes for name, (_, passes) in parts.items()}})
 costs["at bandwidth B (ms)"] = costs["passes"] * megabytes / bandwidth * 1e9
 costs["measured (ms)"] = 1e3 * pd.Series(seconds)
@@ -359,11 +376,10 @@ plots.show(
 # %%
 for side in ("MobileNet", "kMobileNet 16ch"):
     rows = 1e3 * profile.loc[profiled].droplevel("case").loc[side]
-    worst = rows["beyond"].sort_values(ascending=False)
-    total = rows["seconds"].sum()
-    print(f"{side}: {total:.0f} ms in operations, of which the limits allow {rows['allowed'].sum():.0f} ms;")
-    for kind, beyond in worst.head(3).items():
-        print(f"    beyond its limits: {kind}, {beyond:.0f} ms, {beyond / total:.0%} of the step")
+    total, least = rows["seconds"].sum(), rows["allowed"].sum()
+    print(f"{side}: {total:.0f} ms in operations; the limits allow {least:.0f} ms")
+    for kind, beyond in rows["beyond"].sort_values(ascending=False).head(3).items():
+        print(f"    {beyond:3.0f} ms ({beyond / total:.0%}) beyond its limits: {kind}")
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title The table of both networks {display-mode: "form"}
@@ -459,7 +475,8 @@ plots.table(
 # layer took the time of its traffic at $B$ and of its arithmetic at $P$, of the machine of the stored measurements. The
 # larger of the two sums is the least time of a step.
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title The table of limits of whole networks {display-mode: "form"}
 limits = measurements.limits(speed)
 plots.table(
     limits.loc[newest].droplevel("case").rename_axis("network"),
@@ -478,7 +495,8 @@ plots.table(
 # A layer is named by its feature map, its channels and filters, and its groups. What makes `Conv2D(groups)` so slow are
 # its gradients.
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title The table of single layers {display-mode: "form"}
 layers = speed.query("kind == 'layers' and machine == @newest")
 layers = 1e3 * measurements.seconds(layers, ["case", "part", "side"])["seconds"].unstack("side")
 layers = layers[["ordinary", "Conv2D(groups)", "ours"]].reset_index()
@@ -493,7 +511,8 @@ plots.table(
 # In the next table MobileNet has no groups that could grow: its times beside "channels per group" are one and the same
 # step, measured several times, and show how little the second digit means.
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title The table of growth {display-mode: "form"}
 growth = speed.query("kind == 'growth' and machine == @newest")
 growth = growth.assign(
     axis=growth["case"].str.rsplit(n=1).str[0],
@@ -508,7 +527,8 @@ plots.table(
     {"MobileNet": ".3f", "kMobileNet": ".3f", "ratio": ".2f"},
 )
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title The table of memory {display-mode: "form"}
 peaks = speed.query("kind == 'memory' and machine == @newest")
 peaks = peaks.groupby(["case", "side"], sort=False)["peak_bytes"].median().groupby("case", sort=False) / 1e9
 plots.table(
@@ -536,8 +556,9 @@ SIZE = 96 if PROFILE == "quick" else 224
 options = {"classes": 10, "input_shape": (SIZE, SIZE, 3)}
 models = {"MobileNet": keras.applications.MobileNet(weights=None, **options)}
 if keras.backend.backend() == "tensorflow":  # on the others the layers are Keras' own
-    models["MobileNet, our layers"] = kgpc.applications.kMobileNet(scheme=None, **options)
-models["kMobileNet 16ch"] = kgpc.applications.kMobileNet(scheme=kgpc.D6(16), **options)
+    plain = kgpc.applications.kMobileNet(scheme=None, **options)
+    models["MobileNet, our layers"] = plain
+models["kMobileNet 16ch"] = kgpc.applications.kMobileNet(**options)
 steps = {}
 for name, model in models.items():
     steps["train", name] = timing.train_step(model, BATCH)
@@ -551,6 +572,9 @@ for step, name in steps:
     ratio = rounds[step, name] / rounds[step, "MobileNet"]  # round by round
     low, middle, high = ratio.quantile([0.25, 0.5, 0.75])
     ratios.append((step, name, rounds[step, name].median(), middle, low, high))
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title The table of this machine {display-mode: "form"}
 columns = ["step", "network", "ms", "ratio", "lower quartile", "upper quartile"]
 here = pd.DataFrame(ratios, columns=columns).sort_values("step", kind="stable", ascending=False)
 plots.table(
