@@ -12,6 +12,7 @@ from PIL import Image
 
 from kgpc import figures, paper
 from kgpc.figures.moving import script
+from kgpc.paper import experiment, experiment_page, protocol
 from kgpc.plots.page import encoded_png
 
 FOLDER = "_figures"  # of the site
@@ -94,3 +95,68 @@ def published_prices():
         columns = {"network": name, "features": features, "accuracy_percent": family["test_accuracy_percent"]}
         families.append(family[["channels_per_group", "parameters"]].assign(**columns))
     return figures.price(pd.concat(families), "CIFAR-10")
+
+
+def published_results(model):
+    """The published results of a network and of its grouped ones on CIFAR-10, as `figures.accuracies` takes rows."""
+    rows = paper.published().query("paper == 'grouped-pointwise-2022' and dataset == 'CIFAR-10' and image_size == 224")
+    rows = rows[rows["model"].isin([model, f"k{model}"])]
+    sizes = rows["channels_per_group"]
+    names = [f"k{model} {size:.0f}ch" if size == size else model for size in sizes]  # the original's size is NaN
+    return pd.DataFrame(
+        {
+            "network": names,
+            "run": "one run",
+            "published": True,
+            "parameters": rows["parameters"].astype(int).to_numpy(),
+            "flops": rows["flops"].astype(int).to_numpy(),
+            "accuracy_percent": rows["test_accuracy_percent"].to_numpy(),
+        }
+    )
+
+
+def every_run(table):
+    """Returns every run of the MobileNet family after 24 epochs beside the published results, as a figure that moves.
+
+    Args:
+        table: `pandas.DataFrame` as `kgpc.paper.experiment.stored()` returns it, with at least one such run.
+    """
+    family = "MobileNet"
+    runs = table[
+        (table["profile"] == protocol.PROFILE)
+        & (table["family"] == family)
+        & (table["dataset"] == protocol.COPIES)
+        & (table["epochs"] == 24)
+        & (table["seed"] != protocol.SEARCH_SEED)
+    ]
+    own = pd.DataFrame(
+        {
+            "network": [protocol.arm(family, key).title for key in runs["variant"]],
+            "run": [f"seed {seed}" for seed in runs["seed"]],
+            "published": False,
+            "parameters": runs["parameters"].astype(int).to_numpy(),
+            "flops": runs["flops"].astype(int).to_numpy(),
+            "accuracy_percent": 100 * runs["test_accuracy"].astype(float).to_numpy(),
+        }
+    )
+    return figures.accuracies(
+        pd.concat([own, published_results(family)], ignore_index=True),
+        published="CIFAR-10 at 224x224 pixels, 50 epochs, one run each",
+        own="CIFAR-10 (JPEG copies) at 33x33 pixels, 24 epochs, a dot for each seed",
+    )
+
+
+def with_every_run(page, pictures, table=None):
+    """Returns the text of the page "Does it hold?" with the figure of all runs where it says so.
+
+    Args:
+        page: str, Markdown.
+        pictures: `Pictures`.
+        table: `pandas.DataFrame` as `kgpc.paper.experiment.stored()` returns it; None takes that.
+    """
+    if experiment_page.FIGURE not in page:
+        return page
+    figure = every_run(experiment.stored() if table is None else table)
+    content, width = encoded_png(figure.picture(), figure.alt)
+    element = pictures.moving(figure, base64.b64decode(content), width, up="../")
+    return page.replace(experiment_page.FIGURE, element)
