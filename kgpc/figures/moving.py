@@ -5,7 +5,7 @@ import html
 import importlib.resources
 import json
 
-from kgpc.plots.page import encoded_png
+from kgpc.plots.encoding import encoded_png
 
 # Name of a figure -> its scripts in the folder `browser` beside `core.js`, and its function there.
 SCRIPTS = {
