@@ -190,6 +190,8 @@ def remedies(without, speed):
     folded = folded.assign(side=folded["side"].str.removesuffix(" folded")).set_index(["run", "side"])["seconds"]
     found += _quotients(_FOLDING, predicted[predicted["side"].isin(grouped)], folded)
     table = pd.DataFrame(found)
+    order = {remedy: number for number, remedy in enumerate(table["remedy"].unique())}
+    table = table.sort_values("remedy", key=lambda remedy: remedy.map(order), kind="stable", ignore_index=True)
     # The median of the ratios of the rounds may lie just outside of what the quartiles of one side span.
     return table.assign(low=table[["low", "value"]].min(axis=1), high=table[["high", "value"]].max(axis=1))
 

@@ -202,8 +202,13 @@ def tables():
     speed, steps = measurements.stored("speed"), measurements.stored("step-profile")
     found = {name: function(speed) for name, function in BY_SPEED.items()}
     found |= {"profile": profile(steps), "losses": losses(steps)}
-    found |= {"remedies": remedies(measurements.stored("remedies"), speed), "fit": fit(measurements.stored("fit"))}
-    return {name: markdown(frame) for name, frame in found.items()}
+    found |= {"remedies": remedies(measurements.stored("remedies"), speed)}
+    found = {name: markdown(frame) for name, frame in found.items()}
+    try:
+        found["fit"] = markdown(fit(measurements.stored("fit")))
+    except FileNotFoundError:
+        found["fit"] = "Not measured yet on a machine that does nothing else."
+    return found
 
 
 BY_SPEED = {
