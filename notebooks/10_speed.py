@@ -66,6 +66,8 @@ if importlib.util.find_spec("kgpc") is None:
 PROFILE = "quick"  # @param ["quick", "paper"]
 
 # %%
+import logging
+
 import keras
 import numpy as np
 import pandas as pd
@@ -75,6 +77,8 @@ from kgpc import deploy, device_steps, exercises, figures, measurements, plots, 
 
 if PROFILE not in ("quick", "paper"):
     raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: {PROFILE!r}.')
+# Many small functions are compiled below, of which TensorFlow warns.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 ROUNDS = 7 if PROFILE == "quick" else 15
 BATCH = 8 if PROFILE == "quick" else 16
 

@@ -141,7 +141,7 @@ def _write_names(figure, axes, points):
     taken = []
     for point in sorted(points, key=lambda point: -point["rate"]):
         x, y = axes.transData.transform((point["intensity"], point["rate"] / 1e9)) * scale
-        width, height = 5 * len(point["name"]), 11
+        width, height = 5 * len(point["name"]), 13
         place = y
         while any(abs(x - other) < max(width, wide) + 12 and abs(place - high) < height for other, high, wide in taken):
             place -= 2

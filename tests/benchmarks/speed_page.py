@@ -30,8 +30,10 @@ GOALS = (
 
 
 def markdown(frame):
-    """A table of texts as Markdown."""
-    lines = [list(frame.columns), ["---"] * frame.shape[1], *frame.to_numpy().tolist()]
+    """A table of texts as Markdown, numbers to the right."""
+    numbers = [frame[name].map(str).str.match(r"[\d,.]+( \(|$)|$").all() for name in frame]
+    rules = ["---:" if is_number else "---" for is_number in numbers]
+    lines = [list(frame.columns), rules, *frame.to_numpy().tolist()]
     return "\n".join(re.sub(r"\|  (?=\|)", "| ", "| " + " | ".join(map(str, line)) + " |") for line in lines)
 
 
