@@ -4,6 +4,7 @@ Nothing is copied to or from the host but one number at the end, which is what a
 checks the arguments and takes the time.
 """
 
+import concurrent.futures
 import os
 import pathlib
 import platform
@@ -189,6 +190,18 @@ class JaxStep:
         import jax
 
         return jax.block_until_ready(self.start())
+
+
+def compile_side_by_side(steps):
+    """Compiles those steps of JAX that are not compiled yet, several at a time; other functions are left alone.
+
+    Args:
+        steps: iterable of functions.
+    """
+    waiting = [step for step in steps if isinstance(step, JaxStep)]
+    if waiting:
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(JaxStep.compile, waiting))
 
 
 def _jax_train(model, images, labels):

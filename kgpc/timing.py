@@ -124,6 +124,7 @@ def seconds_in_turns(steps, rounds=7, warmup=2):
             raise TypeError(f"`steps` must hold functions. {received(f'steps[{name!r}]', step)}")
     rounds, warmup = positive_integer("rounds", rounds), integer("warmup", warmup, smallest=0)
     seconds = {name: [] for name in steps}
+    device_steps.compile_side_by_side(steps.values())
     for step in steps.values():
         for _ in range(warmup):
             step()

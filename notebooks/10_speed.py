@@ -27,7 +27,8 @@
 #
 # **You need** [00 Start here](00_start_here.ipynb). No GPU, no download. Runs on TensorFlow, JAX or PyTorch, whichever
 # Keras uses here.
-# **Running time:** about a minute on two CPU cores; the paper profile measures the full image size and takes ten.
+# **Running time:** about a minute on two CPU cores (on JAX, which compiles longer, up to two); the paper profile measures
+# the full image size and takes ten.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Setup (the same in every notebook: installs kgpc where it is missing) {display-mode: "form"}

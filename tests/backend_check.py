@@ -100,6 +100,7 @@ def check_timed_layer():
     layer = kgpc.layers.GroupedPointwiseConv2D(6, 2, use_bias=False)
     images = np.random.default_rng(0).random((2, 3, 3, 4), dtype="float32")
     steps = device_steps.layer_steps(layer, images, training=True)
+    assert min(kgpc.timing.in_turns(steps, rounds=1, warmup=0).values()) > 0  # compiles them side by side
     kernel = keras.ops.convert_to_numpy(layer.kernel)[0, 0]
     expected = [images[0, 0, 0, :2] @ kernel[:, 0], kernel[0, :3].sum(), images[..., 0].sum()]
     found = [np.ravel(value)[0] for value in keras.tree.flatten(steps["forward + backward"]())]
