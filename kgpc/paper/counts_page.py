@@ -3,6 +3,7 @@
 import pandas as pd
 
 from kgpc.paper.counts import check_comparison, summary
+from kgpc.paper.footnotes import short
 from kgpc.paper.tables import published
 
 _HEADER = """# Published counts and ours, row by row
@@ -24,9 +25,9 @@ _ALL_EQUAL, _SOME_DIFFER = "Every published count is ours too.", "Not every publ
 _ERRATA = """
 ## Where the papers differ from the notebooks
 
-In {count} places a printed table, an abstract or a text says something else than the notebook that the number comes
-from. {counts} of them concern a count of the [table below](#all-rows), which has the notebook's; the others concern
-accuracies, names or labels.
+In {count} places a printed table, an abstract or a text says something else than the authors' notebook. {counts} of
+them concern a count of the [table below](#all-rows), which has the notebook's; the others concern accuracies, shares,
+names or labels.
 
 """
 _PROTOCOL = """
@@ -80,7 +81,7 @@ def _errata(comparison):
     """Where something that is printed and a notebook disagree, as a list."""
     errata = published("errata").query("kind != 'protocol'")
     lines = [
-        f"- {_PAPERS[row.paper].capitalize()}. {row.what}: **{row.table_value}** is printed, "
+        f"- {_PAPERS[row.paper].capitalize()}. {row.what}: **{short(row.table_value)}** is printed, "
         f"{_found(row.raw_value)} ({row.kind}).{_sentence(row.comment)}\n"
         for row in errata.itertuples()
     ]
@@ -89,11 +90,15 @@ def _errata(comparison):
 
 
 def _found(value):
-    return "no notebook prints it" if value == "(not printed)" else f"the notebook has **{value}**"
+    return "no notebook prints it" if value == "(not printed)" else f"the notebook has **{short(value)}**"
 
 
 def _sentence(comment):
-    return f" {comment[0].upper()}{comment[1:]}." if comment else ""
+    """A comment as a sentence; the name of an argument keeps its first letter."""
+    if not comment:
+        return ""
+    named = "_" in comment.split()[0]
+    return f" {comment if named else comment[0].upper() + comment[1:]}."
 
 
 def _protocol():
