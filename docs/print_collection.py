@@ -8,6 +8,7 @@ that is folded on the site left out, and every line broken where the paper ends.
 """
 
 import argparse
+import base64
 import os
 import re
 import shutil
@@ -19,8 +20,11 @@ from pathlib import Path
 import build_site
 import nbformat
 import notebook_content
+import site_figures
 
 from kgpc import handout
+from kgpc.paper import experiment, experiment_page
+from kgpc.plots.encoding import encoded_png
 
 ROOT = build_site.ROOT
 DOCS = build_site.DOCS
@@ -44,7 +48,7 @@ def for_print(notebook, name):
     cells, solutions = [], []
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            output.metadata.pop(notebook_content.FIGURE, None)  # its picture stays
+            output.get("metadata", {}).pop(notebook_content.FIGURE, None)  # a figure that moves: its picture stays
         if handout.solution_title(cell):
             solutions.append(handout.opened(cell))
             continue
@@ -62,12 +66,22 @@ def title_of(notebook):
     return re.search(r"^# (.+)$", notebook.cells[0].source, flags=re.MULTILINE)[1]
 
 
-def lay_out(folder, names):
+def still(page, pictures):
+    """Returns the text of a page with the picture of its figure that moves, where it has one."""
+    if experiment_page.FIGURE not in page:
+        return page
+    figure = site_figures.every_run(experiment.stored())
+    content, width = encoded_png(figure.picture(), figure.alt)
+    return page.replace(experiment_page.FIGURE, pictures.image(base64.b64decode(content), figure.alt, "../", width))
+
+
+def lay_out(folder, names, pictures):
     """Writes the sources of the book into a new folder.
 
     Args:
         folder: Path.
         names: list of str, the notebooks.
+        pictures: `site_figures.Pictures`, in a folder beside that of the page.
 
     Raises:
         ValueError: if something must not be put onto the site.
@@ -78,19 +92,19 @@ def lay_out(folder, names):
                 build_site.check_page(path)
                 target = folder / path.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, target)
+                target.write_text(still(path.read_text(encoding="utf-8"), pictures), encoding="utf-8")
     (folder / "notebooks").mkdir()
     answers = []
     for name in names:
         path = ROOT / "notebooks" / f"{name}.ipynb"
         notebook, solutions = for_print(build_site.read_notebook(path), path.name)
-        nbformat.write(notebook, folder / "notebooks" / path.name)
+        nbformat.write(pictures.placed(notebook), folder / "notebooks" / path.name)
         if solutions:
             answers += [nbformat.v4.new_markdown_cell(f"## {title_of(notebook)}"), *solutions]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Solutions"), *answers])
     for number, cell in enumerate(book.cells):
         cell.id = f"cell-{number}"  # two notebooks may have cells of one name
-    nbformat.write(book, folder / "solutions.ipynb")
+    nbformat.write(pictures.placed(book), folder / "solutions.ipynb")
     (folder / "index.md").write_text(first_page(folder, names), encoding="utf-8")
 
 
@@ -122,7 +136,7 @@ def one_page(work, names):
 
     sources, pages = work / "sources", work / "pages"
     sources.mkdir()
-    lay_out(sources, names)
+    lay_out(sources, names, site_figures.Pictures(work / site_figures.FOLDER))
     settings = {
         "html_theme": "basic",
         "html_static_path": "print",
@@ -191,7 +205,7 @@ def main(arguments=None):
     parser.add_argument("file", type=Path, help="the PDF")
     parser.add_argument("names", nargs="*", metavar="NOTEBOOK", help="such as 01_theory; default: all of them")
     parser.add_argument("--browser", help="the Chromium or Chrome that prints; default: it is found")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     names = options.names or sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
     browser = options.browser or next(filter(None, map(shutil.which, BROWSERS)), None)
     try:

@@ -79,7 +79,7 @@ def test_the_page_on_older_code_names_everything_that_is_carried_over(root):
 
 def old_calls(page):
     """The calls in the list of old arguments: a dict from names such as "util.rgb2bipolar_lab" to syntax trees."""
-    code = page.partition("## All old arguments")[2].partition("```python\n")[2].partition("```")[0]
+    code = page.partition("## All old arguments")[2].partition("```text\n")[2].partition("```")[0]
     calls = [statement.value for statement in ast.parse(code).body]
     return {ast.unparse(call.func): call for call in calls}
 
