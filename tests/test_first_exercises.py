@@ -1,4 +1,4 @@
-"""The exercises of notebooks 00, 01, 02 and 11: what the solutions reach is right, and what readers get wrong is not."""
+"""The exercises of notebooks 00, 01, 02 and 11: what the solutions reach is right, what readers get wrong is not."""
 
 import keras
 import nbformat

@@ -42,7 +42,8 @@ def _expansion_and_projection():
 
 
 def _look_at_the_pair(answer):
-    if not isinstance(answer, keras.Model) or not answer.built or len(answer.inputs or []) != 1:
+    ends = [getattr(answer, ends, None) or [] for ends in ("inputs", "outputs")]
+    if not isinstance(answer, keras.Model) or not answer.built or list(map(len, ends)) != [1, 1]:
         return "the answer is a Keras model with one input, keras.Model(inputs, outputs)."
     right = _expansion_and_projection()
     for what, shape, wanted in (
