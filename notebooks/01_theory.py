@@ -406,7 +406,7 @@ versions = {
 # and the order; the accuracy is measured on 4,096 other samples.
 
 # %%
-EPOCHS = 8
+EPOCHS = 6
 
 
 def trained(network):
