@@ -28,7 +28,7 @@
 # - group a network of your own, with activations, count it, train it, look at it and save it.
 #
 # **You need** [00 Start here](00_start_here.ipynb), and to have trained a small network once. Words that are not
-# explained here are in the [glossary](../docs/glossary.md). **Running time:** about 80 seconds on two CPU cores, in
+# explained here are in the [glossary](../docs/glossary.md). **Running time:** about 85 seconds on two CPU cores, in
 # either profile: there is nothing here that takes a GPU.
 #
 # **What you may see elsewhere:** the counts are the same on any machine. The networks of sections 3 and 7 are trained
@@ -628,6 +628,7 @@ figure = plots.line_chart(
     log=True,
     markers=False,
 )
+figure.axes[0].set_ylim(top=3e5)
 for line in figure.axes[0].lines[: len(curves)]:
     line.set_drawstyle("steps-mid")  # sizes are whole numbers: nothing lies between two of them
 plots.show(
@@ -922,7 +923,7 @@ plots.show(
 
 # %% [markdown]
 # The titles are what the network answers, with the value before softmax (the [logit](../docs/glossary.md#logit)) and
-# the probability.
+# the probability. A wrong answer is worth a look, too: the map says what it comes from.
 #
 # **Save it, and load it again.** One file has the network and its weights. A program that loads it must
 # `import kgpc` first, for that makes the grouped layers known to Keras.

@@ -250,10 +250,13 @@ plots.table(
 thirteen = by_block["kMobileNet 16ch"].filter(like="block", axis=0)
 of_k_and_l = plots.LAYER_COLORS["pointwise"]
 figure = plots.stacked_bars(
-    thirteen[["depthwise", "pointwise or K", "L", "batch normalization"]].rename(columns={"pointwise or K": "K"}),
+    thirteen[["depthwise", "pointwise or K", "L", "batch normalization"]].rename(
+        columns={"pointwise or K": "K", "L": "L, right of K"}
+    ),
     xlabel="trainable parameters",
     title="kMobileNet 16ch: the parameters of its thirteen blocks",
-    colors=plots.LAYER_COLORS | {"K": of_k_and_l, "L": of_k_and_l},  # both are pointwise; a white line parts them
+    colors=plots.LAYER_COLORS
+    | {"K": of_k_and_l, "L, right of K": of_k_and_l},  # both are pointwise; a white line parts them
 )
 plots.show(
     figure,
@@ -848,7 +851,7 @@ exercises.check("02.2", answer_2)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 2 {display-mode: "form"}
-# Five sixths: most weights sit in the late, wide blocks.
+# 84%: most weights sit in the late, wide blocks.
 saved = blocks["pointwise"] - blocks["K"] - blocks["L"]
 late = saved[blocks["block"] >= 8].sum()
 print(f"all thirteen blocks save {saved.sum():,} weights, the last six {late:,}: {late / saved.sum():.0%}")
