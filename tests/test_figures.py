@@ -217,6 +217,7 @@ def test_the_page_of_the_experiment_gets_every_run_where_it_says_so(tmp_path):
     rows = [row(key, seed, mean + seed / 10) for key, mean in MEANS.items() for seed in (1, 2, 3)]
     table = table_of([*rows, row("ordinary", 100, 70, epochs=6, peak_learning_rate=0.001, validation_loss=0.9)])
     text = experiment_page.page(table)
+    table[["parameters", "flops"]] = 1000
     assert text.count(experiment_page.FIGURE) == 1
     page = site_figures.with_every_run(text, site_figures.Pictures(tmp_path / "figures"), table)
     assert experiment_page.FIGURE not in page and 'src="../_figures/accuracies.js"' in page
