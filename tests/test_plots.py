@@ -16,6 +16,7 @@ from PIL import Image
 
 from kgpc import D6, D6v3, Grouped, plots
 from kgpc.grouping import interleaved_order
+from kgpc.plots import encoding
 from kgpc.plots.channels import columns_of
 from kgpc.plots.style import luminance, text_color
 
@@ -372,6 +373,16 @@ def test_a_drawing_is_shown_as_svg_with_its_text(displayed):
     assert 600 < metadata["image/png"]["width"] < 800
     assert "Figure 1. Two bars." in caption["text/html"]
     assert not plt.fignum_exists(figure.number)
+
+
+def test_the_few_colours_of_a_png_beside_a_drawing_are_those_of_its_curves():
+    curves = {name: [index, index + 1.0] for index, name in enumerate(["first", "second", "third", "fourth"])}
+    content, _ = encoding.encoded(plots.line_chart([1, 2], curves, "x", "y", title="Four curves"), "Four curves.")
+    image = Image.open(io.BytesIO(base64.b64decode(content["image/png"]))).convert("RGB")
+    found = np.array([color for _, color in image.getcolors(1000)])
+    for color in list(plots.COLORS.values())[: len(curves)]:
+        expected = np.round(255 * np.array(to_rgb(color)))
+        assert np.abs(found - expected).max(axis=1).min() < 25, color
 
 
 def test_photographs_and_clouds_of_points_are_shown_as_png(displayed):
