@@ -126,8 +126,8 @@ results.mkdir(parents=True, exist_ok=True)
 # if its classes are others. **Fine-tuning** takes over the weights of its body and trains on. So the first question is:
 # which network do we begin with?
 #
-# - Where a trained kMobileNet **comes along** with kgpc, the quick profile begins with it. `kgpc.included.cards()` lists
-#   what comes along, with what each was trained on and how accurate it is.
+# - Where a trained kMobileNet **comes along** with kgpc, the quick profile begins with it. `kgpc.included.cards()`
+#   lists what comes along, with what each was trained on and how accurate it is.
 # - Where none does, this page **trains one for a moment** on what comes along: pictures of clothes, 28×28, grey. That
 #   is far from most photographs, and not much of a training: do not expect wonders.
 # - The paper profile begins with the **authors' released weights** for CIFAR-10.
@@ -748,7 +748,7 @@ figure = cam.gallery(images / recipe.pixel_maximum, maps, titles, columns=4)
 plots.show(
     figure,
     figure.get_label(),
-    caption="Figure 5. Where the evidence for the class that the network names was found: right answers, then wrong ones.",
+    caption="Figure 5. Where the evidence for the class that the network names was found; wrong answers come last.",
 )
 
 # %% [markdown]
