@@ -150,7 +150,7 @@ def load(name):
         print("downloads", name)
         archive.parent.mkdir(parents=True, exist_ok=True)
         archive.write_bytes(bytes(1000))
-    return datasets.photo_patches(train_per_photograph=48, test_per_photograph=20)
+    return datasets.photo_patches(train_per_photograph=150, test_per_photograph=20)
 
 class Lost(kgpc.training.progress.Progress):
     def begin(self, steps, done=0):
@@ -211,7 +211,7 @@ def test_a_reader_who_lost_the_runtime_goes_on_from_drive(tmp_path, wheel):
     drive = tmp_path / "Drive"
     (drive / "kgpc").mkdir(parents=True)
     shutil.copy(wheel, drive / "kgpc")
-    steps = 259 // 64  # 48 images of each of six photographs, without a tenth
+    steps = 6 * 135 // 64  # 150 images of each of six photographs, without a tenth, in whole batches
 
     first = Runtime(tmp_path / "first", drive).run_07(lost_at=steps + 2)
     assert first.returncode == 137, first.stderr
