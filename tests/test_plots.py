@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from kgpc import D6, D6v3, Grouped, plots
-from kgpc.grouping import interleaved_order
+from kgpc.grouping import interleaved_order, ordinary_plan
 from kgpc.plots.channels import columns_of
 
 
@@ -274,6 +274,54 @@ def test_branches_lie_side_by_side_and_do_not_overlap():
 def test_branches_that_meet_nowhere_are_refused(layers):
     with pytest.raises(ValueError, match="must have a `Box` after branches"):
         plots.block_diagram({"network": layers})
+
+
+def test_the_boxes_of_a_unit_are_those_of_its_plan():
+    ordinary = plots.pointwise_boxes(ordinary_plan(8, 16), "expand", "swish")
+    assert [box.text for box in ordinary] == ["expand 8 → 16\n128 weights", "batch normalization,\nswish"]
+    assert not any(box.changed for box in ordinary)
+    stays = plots.pointwise_boxes(D6(16).plan(8, 16), batch_norm=False, weights=False)
+    assert [box.text for box in stays] == ["1×1 8 → 16"] and not stays[0].changed
+    widening = plots.pointwise_boxes(D6(4).plan(8, 16), "expand", "swish")
+    assert [box.text for box in widening] == [
+        "expand K: 2 groups of 4\n64 weights",
+        "batch normalization,\nswish",
+        "interleave, step 8",
+    ]
+    assert [box.changed for box in widening] == [True, False, True]
+    k, branches, plus = plots.pointwise_boxes(D6(4).plan(8, 8), activation="swish", batch_norm=False)
+    assert k.text == "K: 2 groups of 4\n32 weights, swish" and plus.text == "+"
+    assert [box.text for box in branches[0]] == ["interleave, step 4", "L: 2 groups of 4\n32 weights, swish"]
+    assert branches[1] == []
+    plots.block_diagram({"unit": [k, branches, plus]})
+
+
+def sizes_of(figure):
+    """The sizes of all letters of a diagram in points."""
+    return {text.get_fontsize() for text in figure.axes[0].texts if text.get_text()}
+
+
+def test_letters_of_a_diagram_have_nine_points_and_wide_networks_go_below_each_other():
+    wide = {name: [plots.Box("a box with a long text, " * 2)] for name in ("first", "second", "third")}
+    figure = plots.block_diagram(wide)
+    assert figure.get_size_inches()[0] <= 7.7 and sizes_of(figure) == {9.0}
+    first, second, third = (rectangle.get_y() for rectangle in rectangles_of(figure))
+    assert first == second > third
+    narrow = plots.block_diagram({"first": [plots.Box("a")], "second": [plots.Box("b")]})
+    assert len({rectangle.get_y() for rectangle in rectangles_of(narrow)}) == 1
+    frame = pd.DataFrame({"label": ["image"] * 12, "size": [224] * 12, "channels": [3] * 12, "kind": [""] * 12})
+    assert sizes_of(plots.feature_maps(frame)) == {9.0}
+
+
+def test_hatching_tells_parts_of_one_colour_apart():
+    parts = pd.DataFrame({"a": [1.0], "b": [2.0]}, index=["network"])
+    colors = dict.fromkeys(parts, plots.LAYER_COLORS["pointwise"])
+    figure = plots.stacked_bars(parts, xlabel="parameters", colors=colors, hatches={"b": "///"})
+    assert [bar.get_hatch() for bar in figure.axes[0].patches] == [None, "///"]
+    with pytest.raises(ValueError, match="`hatches` must hold hatchings"):
+        plots.stacked_bars(parts, xlabel="parameters", hatches={"b": "striped"})
+    with pytest.raises(TypeError, match="`hatches` must be a dict"):
+        plots.stacked_bars(parts, xlabel="parameters", hatches="///")
 
 
 def test_feature_maps_become_smaller_and_thicker_from_plate_to_plate():

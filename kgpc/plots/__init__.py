@@ -5,10 +5,11 @@ text for those who cannot see it. `table` gives a DataFrame a caption and number
 
 The files: `style` (colours and fonts), `page` (onto the page), `tables`, `charts`, `panels` (curves side by side),
 `intervals` (numbers with their uncertainty), `pictures` (matrices), `photographs` (images), `channels` (the
-sub-network, channel by channel), `diagrams` (blocks and whole networks), `losses` (of training
-steps).
+sub-network, channel by channel), `diagrams` (blocks and whole networks), `boxes` (a pointwise convolution in them),
+`losses` (of training steps).
 """
 
+from kgpc.plots.boxes import normalization_box, pointwise_boxes
 from kgpc.plots.channels import subnetwork
 from kgpc.plots.charts import layer_bars, line_chart, scatter, stacked_bars
 from kgpc.plots.diagrams import Box, block_diagram, feature_maps
@@ -36,6 +37,8 @@ __all__ = [
     "layer_bars",
     "line_chart",
     "matrices",
+    "normalization_box",
+    "pointwise_boxes",
     "scatter",
     "show",
     "stacked_bars",

@@ -6,22 +6,24 @@ connection around it.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 from matplotlib import patches
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from kgpc.arguments import boolean, mapping, number, received, text
 from kgpc.plots import arguments
 from kgpc.plots.style import COLORS, LAYER_COLORS, in_style, new_figure, text_color
 
-_LINE = 0.155  # height of a line of text, inches
-_CHARACTER = 0.065  # mean width of a character, inches
+_FONT_SIZE = 9.0  # points; smaller letters are hard to read on a page
+_LINE = 0.172  # height of a line of text, inches
 _MARGIN = 0.11  # between the text and the edge of its box, inches
 _GAP = 0.21  # between boxes, for an arrow, inches
 _CIRCLE = 0.26  # diameter of a circle, inches
-_FONT_SIZE = 8.0
 _DEEPEST = 8  # branches within branches
-_WIDEST = 7.6  # inches; what is wider is drawn smaller, with smaller letters
+_WIDEST = 7.6  # inches; networks that are wider side by side go below each other
 _ARROW = {"arrowstyle": "-|>", "color": "black", "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
 _WIRE = {"color": "black", "linewidth": 1.1, "solid_capstyle": "butt", "solid_joinstyle": "miter"}
 
@@ -59,6 +61,13 @@ class _Area:
     height: float
 
 
+@functools.lru_cache(maxsize=4096)
+def _width(line, bold=False):
+    """Width of a line of text in inches."""
+    font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
+    return TextPath((0, 0), line, size=_FONT_SIZE, prop=font).get_extents().width / 72 if line.strip() else 0.0
+
+
 def _lines(box):
     return box.text.split("\n")
 
@@ -70,7 +79,7 @@ def _is_operator(box):
 def _area_of_box(box):
     if _is_operator(box):
         return _Area(_CIRCLE / 2, _CIRCLE / 2, _CIRCLE)
-    half = max(len(line) for line in _lines(box)) * _CHARACTER / 2 + _MARGIN
+    half = max(map(_width, _lines(box))) / 2 + _MARGIN
     return _Area(half, half, len(_lines(box)) * _LINE + 1.4 * _MARGIN)
 
 
@@ -220,6 +229,9 @@ def _check_layers(place, items, depth=1):
 def block_diagram(networks, title=None, gap=0.5):
     """The layers of blocks as boxes from top to bottom, joined by arrows, the networks side by side.
 
+    Letters have nine points. Networks that are too wide for a page side by side go below each other; only a single
+    network that is wider than a page is drawn smaller.
+
     Args:
         networks: dict from the title of a network to its layers: a list of `Box` and, for branches, tuples of such
             lists. The branches of a tuple lie side by side and meet in the `Box` after it. An empty list is a mere
@@ -242,12 +254,12 @@ def block_diagram(networks, title=None, gap=0.5):
         _check_layers(f"networks[{name!r}]", items)
         if not items:
             raise ValueError(f"`networks[{name!r}]` must hold at least one `Box`. Received: [].")
-    areas = {name: _area_of(items) for name, items in networks.items()}
+    columns = [_Column(name, items) for name, items in networks.items()]
+    rows = _rows(columns, gap)
     header = 0.3 + _LINE * max(name.count("\n") + 1 for name in networks)
-    heights = max(area.height for area in areas.values())
-    titles = [max(len(line) for line in name.split("\n")) * 0.08 for name in networks]
-    widths = [max(area.left + area.right, width) for area, width in zip(areas.values(), titles, strict=True)]
-    width, height = sum(widths) + gap * (len(widths) - 1) + 0.1, header + heights + 2 * _GAP
+    widths = [sum(column.width for column in row) + gap * (len(row) - 1) + 0.1 for row in rows]
+    heights = [header + max(column.area.height for column in row) + 2 * _GAP for row in rows]
+    width, height = max(widths), sum(heights)
     scale = min(1.0, _WIDEST / width)
     if height * scale > arguments.MOST_INCHES:
         raise ValueError(
@@ -256,22 +268,52 @@ def block_diagram(networks, title=None, gap=0.5):
     figure, axes = new_figure(width * scale, height * scale + (0.3 if title else 0))
     axes.set_axis_off()
     axes.set(xlim=(0, width), ylim=(-height, 0), aspect="equal")
-    start = 0.05
-    for (name, items), area, own_width in zip(networks.items(), areas.values(), widths, strict=True):
-        x = start + area.left + (own_width - area.left - area.right) / 2
-        # Above the line of the data, unless it would then leave its column.
-        half = max(len(line) for line in name.split("\n")) * 0.04
-        center = min(max(x, start + half), start + own_width - half)
-        axes.text(center, -header / 2 + 0.05, name, ha="center", va="center", fontsize=9, fontweight="bold")
-        top = -header
-        _arrow(axes, x, top + 0.12, top - 0.12)
-        bottom = _draw_sequence(axes, x, top - 0.12, items)
-        _arrow(axes, x, bottom, bottom - _GAP)
-        start += own_width + gap
+    top = 0.0
+    for row, row_height in zip(rows, heights, strict=True):
+        start = 0.05
+        for column in row:
+            column.draw(axes, start, top, header)
+            start += column.width + gap
+        top -= row_height
     for written in axes.texts:
         written.set_fontsize(written.get_fontsize() * scale)
     axes.set_title(title or "")
     return figure
+
+
+class _Column:
+    """A network of a diagram with its title above, and the room they take."""
+
+    def __init__(self, name, items):
+        self.name, self.items, self.area = name, items, _area_of(items)
+        self.title_width = max(_width(line, bold=True) for line in name.split("\n"))
+        self.width = max(self.area.left + self.area.right, self.title_width)
+
+    def draw(self, axes, start, top, header):
+        """Draws title and network below `top`, from `start` to the right."""
+        x = start + self.area.left + (self.width - self.area.left - self.area.right) / 2
+        # Above the line of the data, unless it would then leave its column.
+        half = self.title_width / 2
+        center = min(max(x, start + half), start + self.width - half)
+        title = {"ha": "center", "va": "center", "fontsize": _FONT_SIZE, "fontweight": "bold"}
+        axes.text(center, top - header / 2 + 0.05, self.name, **title)
+        top -= header
+        _arrow(axes, x, top + 0.12, top - 0.12)
+        bottom = _draw_sequence(axes, x, top - 0.12, self.items)
+        _arrow(axes, x, bottom, bottom - _GAP)
+
+
+def _rows(columns, gap):
+    """The columns in as few rows as fit the width of a page, in their order."""
+    rows, room = [], 0.0
+    for column in columns:
+        if rows and column.width + gap <= room:
+            rows[-1].append(column)
+            room -= column.width + gap
+        else:
+            rows.append([column])
+            room = _WIDEST - 0.1 - column.width
+    return rows
 
 
 @in_style
@@ -302,10 +344,12 @@ def feature_maps(frame, title=None):
     heights = 1.5 * (frame["size"].to_numpy(float) / frame["size"].max()) ** 0.55
     depths = 0.06 + 0.5 * (frame["channels"].to_numpy(float) / frame["channels"].max()) ** 0.6
     slants = 0.38 * heights
-    distance = np.maximum(depths + slants * 0.7 + 0.1, 0.62)
+    texts = [(str(row.label), f"{row.size}×{row.size}\n×{row.channels:,}") for row in frame.itertuples(index=False)]
+    written = [max(_width(line) for text in pair for line in text.split("\n")) for pair in texts]
+    distance = np.maximum(depths + slants * 0.7 + 0.1, np.array(written) + 0.1)
     ends = np.cumsum(distance)
-    scale = min(7.7 / ends[-1], 1.0)
-    figure, axes = new_figure(ends[-1] * scale + 0.1, 2.75 if title else 2.45)
+    scale = min(_WIDEST / ends[-1], 1.0)
+    figure, axes = new_figure(ends[-1] * scale + 0.1, 2.85 if title else 2.55)
     axes.set_axis_off()
     middle = 0.0
     for index, row in enumerate(frame.itertuples(index=False)):
@@ -324,8 +368,9 @@ def feature_maps(frame, title=None):
             axes.add_patch(patches.Polygon(points, facecolor=color, alpha=shade, edgecolor="none"))
             axes.add_patch(patches.Polygon(points, fill=False, edgecolor="black", linewidth=0.7, joinstyle="round"))
         center = left + (depth + over) / 2
-        axes.text(center, 1.08, row.label, ha="center", va="bottom", fontsize=7, linespacing=1.05)
-        axes.text(center, -1.0, f"{row.size}×{row.size}\n×{row.channels:,}", ha="center", va="top", fontsize=7)
-    axes.set(xlim=(-0.05, ends[-1] * scale + 0.05), ylim=(-1.3, 1.4), aspect="equal")
+        above, below = texts[index]
+        axes.text(center, 1.08, above, ha="center", va="bottom", fontsize=_FONT_SIZE, linespacing=1.05)
+        axes.text(center, -1.0, below, ha="center", va="top", fontsize=_FONT_SIZE)
+    axes.set(xlim=(-0.05, ends[-1] * scale + 0.05), ylim=(-1.35, 1.45), aspect="equal")
     axes.set_title(title or "")
     return figure
