@@ -300,6 +300,7 @@ CALLS = {
     "training.Batches": lambda _: {"images": data().x_train, "labels": data().y_train, "recipe": recipe()},
     "training.Recipe": lambda _: {"epochs": 1},
     "training.build": lambda _: {"constructor": applications.kMobileNet, "recipe": recipe().replace(image_size=32)},
+    "training.check_profile": lambda _: {"profile": "quick"},
     "training.evaluate": lambda _: {"model": model(), "data": data(), "recipe": recipe()},
     "training.fit": lambda _: {"model": model(), "data": data(), "recipe": recipe(), "progress": False},
     "training.lesson": lambda _: {"profile": "quick", "dataset": "CIFAR-10", "published": recipe()},

@@ -47,6 +47,8 @@ def test_a_demonstration_chooses_no_epoch_and_decides_nothing():
 def test_another_profile_is_refused(published, bad):
     with pytest.raises(ValueError, match='`profile` must be "quick" or "paper"'):
         training.lesson(bad, "CIFAR-10", published)
+    with pytest.raises(ValueError, match='`profile` must be "quick" or "paper"'):
+        training.check_profile(bad)
 
 
 def test_another_data_set_is_refused_in_the_quick_profile_too(published):

@@ -57,10 +57,10 @@ _PLACES = {
     "MobileNet V3 Large": (
         _mobilenet_v3,
         {
-            "Conv_2": ("pointwise", "..."),
-            "squeeze-and-excite": ("pointwise", "///"),
+            "Conv_2": ("pointwise", "||"),
+            "squeeze-and-excite": ("pointwise", "//"),
             "expand and project": ("pointwise", ""),
-            "Conv_1": ("pointwise", "xxx"),
+            "Conv_1": ("pointwise", "xx"),
             "depthwise": ("depthwise", ""),
             "stem": ("other convolutions", ""),
         },
@@ -69,8 +69,8 @@ _PLACES = {
         _efficientnet,
         {
             "expand and project": ("pointwise", ""),
-            "squeeze-and-excite": ("pointwise", "///"),
-            "top convolution": ("pointwise", "..."),
+            "squeeze-and-excite": ("pointwise", "//"),
+            "top convolution": ("pointwise", "||"),
             "depthwise": ("depthwise", ""),
             "stem": ("other convolutions", ""),
         },
@@ -80,17 +80,17 @@ _PLACES = {
         {
             "3×3 of the units": ("other convolutions", ""),
             "bottlenecks": ("pointwise", ""),
-            "transitions": ("pointwise", "///"),
-            "stem": ("other convolutions", "xxx"),
+            "transitions": ("pointwise", "//"),
+            "stem": ("other convolutions", "xx"),
         },
     ),
     "Inception V3": (
         _inception,
         {
             "3×3": ("other convolutions", ""),
-            "1×7 and 7×1": ("other convolutions", "///"),
-            "1×3 and 3×1": ("other convolutions", "..."),
-            "5×5": ("other convolutions", "xxx"),
+            "1×7 and 7×1": ("other convolutions", "//"),
+            "1×3 and 3×1": ("other convolutions", "||"),
+            "5×5": ("other convolutions", "xx"),
             "1×1": ("pointwise", ""),
         },
     ),

@@ -349,7 +349,7 @@ def feature_maps(frame, title=None):
     distance = np.maximum(depths + slants * 0.7 + 0.1, np.array(written) + 0.1)
     ends = np.cumsum(distance)
     scale = min(_WIDEST / ends[-1], 1.0)
-    figure, axes = new_figure(ends[-1] * scale + 0.1, 2.85 if title else 2.55)
+    figure, axes = new_figure(ends[-1] * scale + 0.2, 3.2 if title else 2.9)
     axes.set_axis_off()
     middle = 0.0
     for index, row in enumerate(frame.itertuples(index=False)):

@@ -19,7 +19,7 @@ from kgpc.training.checkpoints import DamagedCheckpoint, FolderBusy
 from kgpc.training.compilation import set_batch_norm_momentum
 from kgpc.training.evaluation import Evaluation, evaluate
 from kgpc.training.fitting import TrainingResult, build, fit
-from kgpc.training.lessons import DEMONSTRATION, Lesson, lesson
+from kgpc.training.lessons import DEMONSTRATION, Lesson, check_profile, lesson
 from kgpc.training.progress import Progress
 from kgpc.training.recipes import QUICK, Recipe, recipe
 from kgpc.training.schedules import Cyclical, Exponential, OneCycle
@@ -43,6 +43,7 @@ __all__ = [
     "TrainingResult",
     "Transformation",
     "build",
+    "check_profile",
     "evaluate",
     "fit",
     "lesson",

@@ -27,6 +27,19 @@ class Lesson(NamedTuple):
     budget: str
 
 
+def check_profile(profile):
+    """Checks what was chosen in the parameters cell of a page, before anything is built.
+
+    Args:
+        profile: "quick" or "paper".
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if not isinstance(profile, str) or profile not in PROFILES:
+        raise ValueError(f'`profile` must be "quick" or "paper". Received: profile={shown(profile)}.')
+
+
 def lesson(profile, dataset, published, demonstration=DEMONSTRATION):
     """Chooses data and recipe by the profile of a page, and prints what was chosen.
 
@@ -44,8 +57,7 @@ def lesson(profile, dataset, published, demonstration=DEMONSTRATION):
         TypeError: if a recipe is none.
         ValueError: if `profile` is neither, or there is no such data set.
     """
-    if not isinstance(profile, str) or profile not in PROFILES:
-        raise ValueError(f'`profile` must be "quick" or "paper". Received: profile={shown(profile)}.')
+    check_profile(profile)
     text("dataset", dataset)
     if _plain(dataset) not in map(_plain, datasets.names()):
         known = ", ".join(map(repr, datasets.names()))
