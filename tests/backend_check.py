@@ -13,6 +13,7 @@ import os
 import pathlib
 import sys
 
+import carried_networks
 import conversions
 import keras
 import numpy as np
@@ -76,6 +77,13 @@ def check_conversion():
     print(f"conversion: {len(model.layers)} layers became {len(twin.layers)}")
 
 
+def check_warm_start():
+    """Weights carried over, with some steps of Adam for each unit, and the statistics behind them."""
+    random, warm = carried_networks.carried("residual", steps=20)
+    assert warm < 0.6 * random and warm < 1, (random, warm)
+    print(f"warm start: {random:.2f} of the original's variance becomes {warm:.2f}")
+
+
 def check_timed_steps():
     """What `kgpc.timing` times is a training that learns, a prediction like `predict`'s, on a machine with a name."""
     keras.utils.set_random_seed(0)
@@ -128,6 +136,7 @@ def main():
         (check_step if path.stem.startswith("random-") else check_outputs)(path)
     check_training_step()
     check_conversion()
+    check_warm_start()
     check_timed_steps()
     if keras.backend.backend() == "jax":
         check_ways_of_jax()

@@ -419,10 +419,13 @@ def test_the_command_writes_a_verified_file(saved, pictures, tmp_path, capsys):
 WRONG = {
     "no such model": (["none.keras"], "none.keras"),
     "no such folder": (["MODEL", "--images", "nowhere"], "--images must be a folder of pictures"),
-    "int8 in ONNX": (["MODEL", "--int8"], '`precision` must be one of "float32"'),
+    "int8 in ONNX": (["MODEL", "--int8"], 'what --float16, --dynamic and --int8 ask for must be one of "float32"'),
+    "itself": (["MODEL", "--output", "MODEL"], "--output must be another file than the model itself"),
+    "an infinite scale": (["MODEL", "--scale", "inf"], "--scale must be a finite number"),
+    "no batch": (["MODEL", "--batch", "0"], "--batch must be at least 1"),
     "odd batch": (["MODEL", "--batch", "few"], "--batch must be a number"),
     "another size": (["MODEL", "--size", "64"], "--size be their side"),
-    "wrong ending": (["MODEL", "--output", "model.tflite"], r"`path` must end in .onnx"),
+    "wrong ending": (["MODEL", "--output", "model.tflite"], "--output must end in .onnx"),
 }
 
 

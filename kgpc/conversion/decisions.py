@@ -6,7 +6,7 @@ import math
 import keras
 
 from kgpc import graph
-from kgpc.conversion import counts, subnetwork, units
+from kgpc.conversion import counts, kinds, subnetwork, units
 from kgpc.conversion.classifier import Classifiers
 from kgpc.grouping import Plan, Scheme
 
@@ -202,13 +202,13 @@ def _activate(network, decisions, made, activations, calls, layers):
         if activation is None:
             continue
         layer = each.unit.layer
-        if units.own_activation(layer):
+        if kinds.own_activation(layer):
             replaced = keras.activations.serialize(keras.activations.get(activation))
             layers[layer] = type(layer).from_config({**layer.get_config(), "activation": replaced})
         for place in each.unit.places:
             for call in place.tail:
                 operation = call.operation
-                if units.is_normalization(operation):
+                if kinds.is_normalization(operation):
                     continue
                 key = operation, layer
                 if key not in new:

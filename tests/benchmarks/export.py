@@ -4,21 +4,19 @@
     python tests/benchmarks/export.py formulations --rounds 50
     python tests/benchmarks/export.py table --again      the rows that are there already, too
 
-The tables go to data/benchmarks/export-formulations.csv, export-table.csv and export-profile.csv, and into docs/to-a-
-phone.md. A row that is there is not measured again without --again; exported files and trained networks stay in the
-folder --work and are used again. Files are measured in turns, one thread each; `cpu_ms` is what the processor worked,
-which other programs hardly change, `median_ms` what the clock says, which they do. Networks at 224 pixels have random
-weights: their time and size are those of trained ones. The small networks for the accuracy are trained here, on the
-sample of Fashion- MNIST that comes along, for a minute: they are demonstrations.
+The tables go to data/benchmarks/export-formulations.csv, export-table.csv, export-profile.csv (where the time of an
+ONNX file goes) and export-parts.csv (that of a LiteRT file), and into docs/to-a-phone.md. A row that is there is not
+measured again without --again; exported files and trained networks stay in the folder --work and are used again. Files
+are measured in turns, one thread each; `cpu_ms` is what the processor worked, which other programs hardly change,
+`median_ms` what the clock says, which they do. Networks at 224 pixels have random weights: their time and size are
+those of trained ones. The small networks for the accuracy are trained here, on the sample of Fashion-MNIST that comes
+along, for a minute: they are demonstrations.
 """
 
 import argparse
-import collections
-import json
 import os
 import pathlib
 import sys
-import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -26,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import kgpc  # isort: split
 
 import cv2
+import export_parts
 import keras
 import numpy as np
 import pandas as pd
@@ -33,7 +32,6 @@ import pandas as pd
 from kgpc import applications, datasets, deploy, files, training
 from kgpc.deploy import formulation, runtimes
 
-KINDS = ("formulations", "table", "profile")
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "to-a-phone.md"
 DATA = pathlib.Path(__file__).resolve().parents[2] / "data" / "benchmarks"
 SIZE = 224
@@ -49,6 +47,11 @@ PAIRS = (
         "kEffNet-B0 16ch": lambda: applications.kEfficientNetB0(scheme=kgpc.D6(16), **FULL),
     },
 )
+# What `kgpc.convert` makes of the ordinary network, whose pointwise convolutions keep their ReLU6.
+CONVERTED = {
+    "MobileNet, converted": lambda: kgpc.convert(keras.applications.MobileNet(**FULL), kgpc.D6(16)),
+}
+WITH_CONVERTED = ({**PAIRS[0], **CONVERTED}, PAIRS[1])
 # The trained pair: half as wide, for images of 32 pixels.
 SMALL = {"alpha": 0.5}
 TRAINED = {"MobileNet 0.5, 32 px": None, "kMobileNet 0.5 16ch, 32 px": kgpc.D6(16)}
@@ -228,47 +231,37 @@ def formulations(options, done):
         keras.backend.clear_session()
 
 
-# What ONNX Runtime's operations do, by their names.
-DOING = {
-    "Conv": "convolutions",
-    "FusedConv": "convolutions",
-    "QuickGelu": "activations",
-    "Sigmoid": "activations",
-    "Clip": "activations",
-    "Gather": "interleaving and changes of layout",
-    "ReorderInput": "interleaving and changes of layout",
-    "ReorderOutput": "interleaving and changes of layout",
-    "Transpose": "interleaving and changes of layout",
-}
-
-
 def profile(options, done):
-    """Yields where the time of an ONNX file goes: the fastest run of each operation, summed by what it does."""
+    """Yields where the time of an ONNX file goes, by ONNX Runtime's profiler."""
     real = photographs()
-    for pair in PAIRS:
+    for pair in WITH_CONVERTED:
         for name, make in pair.items():
             if (name,) in done or options.only and not any(part in name for part in options.only):
                 continue
-            path = options.work / (f"{name}-float32".replace(" ", "-") + runtimes.SUFFIXES["onnx"])
+            path = options.work / (f"{name}-float32".replace(" ", "-").replace(",", "") + runtimes.SUFFIXES["onnx"])
             images = scaled(name, real)
             exported(lambda make=make: with_values(make()), path, images=images)
-            with tempfile.TemporaryDirectory() as folder:
-                runtime = runtimes.ONNX(path, profile=pathlib.Path(folder) / "profile")
-                for _ in range(options.rounds):
-                    runtime.predict(images[:1])
-                events = json.loads(pathlib.Path(runtime.session.end_profiling()).read_text(encoding="utf-8"))
-            times = collections.defaultdict(list)
-            for event in events:
-                if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
-                    times[event["args"]["op_name"], event["name"]].append(event["dur"] / 1000)
-            sums = dict.fromkeys([*DOING.values(), "the rest"], 0.0)
-            for (operation, _), durations in times.items():
-                sums[DOING.get(operation, "the rest")] += min(durations)
-            yield {"network": name, "runtime": runtime.name, **sums, "rounds": options.rounds}
+            runtime, times = export_parts.of_profile(path, images[:1], options.rounds)
+            yield {"network": name, "runtime": runtime, **times, "rounds": options.rounds}
+
+
+def parts(options, done):
+    """Yields where the time of a LiteRT file goes, by files of one layer each: all networks of a pair in turns."""
+    for pair in WITH_CONVERTED:
+        for precision in ("float32", "int8"):
+            if options.only and not any(part in name for part in options.only for name in pair):
+                continue
+            if all((name, precision) in done for name in pair):
+                continue
+            found = export_parts.of_layers(pair, precision, options.rounds)
+            for name, times in found.items():
+                row = {"network": name, "precision": precision, "runtime": runtimes.name_of("litert"), **times}
+                yield {**row, "rounds": options.rounds}
 
 
 KEYS = {
     "profile": ["network"],
+    "parts": ["network", "precision"],
     "formulations": ["network", "format", "grouped", "interleaving"],
     "table": ["network", "format", "precision", "folded"],
 }
@@ -333,12 +326,26 @@ def formulations_as_text(frame):
     return pd.DataFrame([text(row) for row in ordered.itertuples()])
 
 
-def profile_as_text(frame):
-    """Where the time goes as the page shows it."""
-    columns = list(dict.fromkeys([*DOING.values(), "the rest"]))
-    rows = [
-        {"network": row["network"], **{name: f"{row[name]:.2f}" for name in columns}} for _, row in frame.iterrows()
-    ]
+def parts_as_text(frame):
+    """Where the time goes as the page shows it: milliseconds of each part, and what is left without pointwise ones."""
+    rows = []
+    for _, row in frame.iterrows():
+        alike = frame[frame["precision"] == row["precision"]] if "precision" in frame else frame
+        ordinary = next(pair for pair in WITH_CONVERTED if row["network"] in pair)
+        first = alike[alike["network"] == next(iter(ordinary))].iloc[0]
+        total, of_first = (each[list(export_parts.PARTS)].sum() for each in (row, first))
+        floor = (total - row["pointwise convolutions"]) / of_first
+        rows.append(
+            {
+                "network": row["network"],
+                **({"precision": row["precision"]} if "precision" in frame else {}),
+                **{name: f"{row[name]:.2f}" for name in export_parts.PARTS},
+                "sum": f"{total:.2f}",
+                **({"whole file": f"{row['whole']:.2f}"} if "whole" in frame else {}),
+                "sum, of ordinary": f"{total / of_first:.2f}",
+                "without pointwise, of ordinary": f"{floor:.2f}",
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -347,7 +354,8 @@ def with_tables(page, folder=DATA):
     for name, as_text in (
         ("export-table", table_as_text),
         ("export-formulations", formulations_as_text),
-        ("export-profile", profile_as_text),
+        ("export-profile", parts_as_text),
+        ("export-parts", parts_as_text),
     ):
         if (folder / f"{name}.csv").exists():
             begin = f"<!-- begin: {name} -->\n"
@@ -357,10 +365,13 @@ def with_tables(page, folder=DATA):
     return page
 
 
+MEASURES = {"formulations": formulations, "table": table, "profile": profile, "parts": parts}
+
+
 def main(arguments=None):
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kinds", nargs="*", help=f"what to measure, of {', '.join(KINDS)} (default: all)")
+    parser.add_argument("kinds", nargs="*", help=f"what to measure, of {', '.join(MEASURES)} (default: all)")
     parser.add_argument("--rounds", type=int, default=30, help="timed predictions of each file (default 30)")
     parser.add_argument("--only", nargs="+", help="networks whose name contains one of these")
     parser.add_argument("--again", action="store_true", help="measure what is in the tables already, too")
@@ -369,17 +380,17 @@ def main(arguments=None):
         "--output", type=pathlib.Path, default=DATA, help="folder of the tables (default data/benchmarks)"
     )
     options = parser.parse_args(arguments)
-    if set(options.kinds) - set(KINDS) or options.rounds < 1:
-        parser.error(f"kinds must be of {', '.join(KINDS)}, and rounds at least 1")
+    if set(options.kinds) - set(MEASURES) or options.rounds < 1:
+        parser.error(f"kinds must be of {', '.join(MEASURES)}, and rounds at least 1")
     options.work.mkdir(parents=True, exist_ok=True)
-    for kind in options.kinds or KINDS:
+    for kind in options.kinds or MEASURES:
         path, keys = options.output / f"export-{kind}.csv", KEYS[kind]
         done = (
             set()
             if options.again or not path.exists()
             else set(pd.read_csv(path)[keys].itertuples(index=False, name=None))
         )
-        for row in {"table": table, "formulations": formulations, "profile": profile}[kind](options, done):
+        for row in MEASURES[kind](options, done):
             stored(path, [row], keys)
             print(*(f"{value:.4g}" if isinstance(value, float) else value for value in row.values()), flush=True)
     if options.output == DATA:
