@@ -97,6 +97,7 @@ import pandas as pd
 from kgpc import D6, comparison, datasets, deploy, exercises, flops, plots, training
 from kgpc.applications import kMobileNet
 from kgpc.deploy import runtimes, verification
+from kgpc.resources import data_path
 
 if PROFILE not in ("quick", "paper"):
     raise ValueError(f'`PROFILE` must be "quick" or "paper", not {PROFILE!r}.')
