@@ -258,6 +258,8 @@ def lay_out(folder, pictures):
         folder: Path.
         pictures: `site_figures.Pictures`.
     """
+    import site_figures
+
     folder.mkdir()
     notebooks = {}
     for path in sorted(path for pattern in SOURCES for path in ROOT.glob(pattern)):
@@ -268,6 +270,8 @@ def lay_out(folder, pictures):
             notebooks[path.stem] = notebook_content.shown(read_notebook(path), path.name)
             name_folded_cells(notebooks[path.stem])
             nbformat.write(pictures.placed(notebooks[path.stem]), target)
+        elif path == DOCS / "does-it-hold.md":
+            target.write_text(site_figures.with_every_run(path.read_text(encoding="utf-8"), pictures), encoding="utf-8")
         elif path != DOCS / "index.md":
             shutil.copy(path, target)
     (folder / "index.md").write_text(landing_page(notebooks, pictures), encoding="utf-8")

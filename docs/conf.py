@@ -1,11 +1,7 @@
 """Settings of Sphinx for the site of the collection. `build_site.py` lays out the sources and calls Sphinx."""
 
-import base64
-import hashlib
 from pathlib import Path
 
-import nbformat
-from docutils import nodes
 from sphinx.errors import ExtensionError
 from sphinx.util import inspect
 
@@ -51,25 +47,6 @@ html_show_sourcelink = False
 copybutton_selector = "div.cell_input pre, div.highlight-python pre, div.highlight-none pre"
 
 
-def describe_figures(app, doctree):
-    """Gives every figure of a notebook the text that is stored beside it for readers who cannot see it."""
-    source = Path(app.srcdir) / f"{app.env.docname}.ipynb"
-    if not source.is_file():
-        return
-    texts = {}
-    for cell in nbformat.read(source, as_version=4).cells:
-        for output in cell.get("outputs", []):
-            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
-            if alt:
-                # MyST-NB names the file of a picture by this hash.
-                digest = hashlib.sha256(base64.b64decode(output.data["image/png"])).hexdigest()
-                texts[digest] = alt
-    for image in doctree.findall(nodes.image):
-        alt = texts.get(Path(image["uri"]).stem)
-        if alt:
-            image["alt"] = alt
-
-
 def sign_layers(app, what, name, obj, options, signature, return_annotation):
     """Shows the arguments of a Keras layer, whose `__new__` hides them from Sphinx."""
     if what == "class" and signature == "(*args, **kwargs)":
@@ -91,13 +68,11 @@ def mark_examples(app, what, name, obj, options, lines):
 def refuse_files_from_outside(app, env):
     """Stops before a file that lies elsewhere than the sources is copied, to which a link or a picture leads."""
     sources = Path(app.srcdir).resolve()
-    # Where MyST-NB puts the pictures of notebooks.
-    allowed = sources, Path(app.outdir).resolve().parent / "jupyter_execute"
     outside = [
         f"{', '.join(sorted(pages))}: {name}"
         for files in (env.images, env.dlfiles)
         for name, (pages, _) in files.items()
-        if not any((sources / name).resolve().is_relative_to(folder) for folder in allowed)
+        if not (sources / name).resolve().is_relative_to(sources)
     ]
     if outside:
         raise ExtensionError(f"These files lie outside the sources and are not put onto the site: {'; '.join(outside)}")
@@ -107,5 +82,4 @@ def setup(app):
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", mark_examples, priority=1)  # before napoleon
     app.connect("autodoc-process-signature", sign_layers)
-    app.connect("doctree-read", describe_figures)
     app.connect("env-check-consistency", refuse_files_from_outside)

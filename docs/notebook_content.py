@@ -1,7 +1,7 @@
 """What of a stored notebook goes onto the site: an allow-list, because outputs are files that anybody may have written.
 
-Pictures, tables and text are shown. What a browser or the site's tools would execute, or hand to a decoder of an
-unexpected format, is refused by name: the builder stops and says which notebook and which cell.
+Pictures, drawings (`svg_content`), tables and text are shown. What a browser or the site's tools would execute, or hand
+to a decoder of an unexpected format, is refused by name: the builder stops and says which notebook and which cell.
 
 A figure that moves (`kgpc.figures`) is the one thing that runs. Its script never comes from a notebook: what is stored
 names the figure and its parameters, of which the figure is made anew.
@@ -16,12 +16,14 @@ import re
 import zlib
 
 import nbformat
+import svg_content
 from markdown_it import MarkdownIt
 from PIL import Image, UnidentifiedImageError
 
 FIGURE = "kgpc_figure"  # where the metadata of an output say which figure that moves it is
 # In the order in which a page prefers them.
-TYPES = ("image/png", "text/html", "text/plain")
+PICTURES = ("image/svg+xml", "image/png")
+TYPES = (*PICTURES, "text/html", "text/plain")
 MOST_PIXELS = 20_000_000
 ELEMENTS = {"b", "br", "caption", "div", "em", "i", "p", "progress", "span", "strong", "sub", "sup"} | {
     *("table", "tbody", "td", "tfoot", "th", "thead", "tr")
@@ -137,11 +139,22 @@ def _data(output):
     for kind, content in data.items():
         if not isinstance(content, str):
             raise ValueError(f"an output of type {kind} is no text")
+    if "image/svg+xml" in data:
+        data["image/svg+xml"] = svg_content.written(svg_content.parsed(data["image/svg+xml"]))
     if "image/png" in data:
         png(data["image/png"])
     if "text/html" in data:
         data["text/html"] = rewritten(data["text/html"])
     return data
+
+
+def _about(output, kind):
+    """What is said about a picture: its text for those who cannot see it, and its width on a page."""
+    about = output.get("metadata", {}).get(kind, {})
+    about = {"alt": str(about.get("alt", "")), "width": about.get("width")}
+    if about["width"] is not None and (type(about["width"]) is not int or about["width"] < 1):
+        raise ValueError(f"the width of a picture is {about['width']!r}")
+    return {name: value for name, value in about.items() if value}
 
 
 def _figure(output, stored):
@@ -178,12 +191,7 @@ def _output(output):
         )
     if kind not in ("display_data", "execute_result"):
         raise ValueError(f"an output is of the kind {kind!r}")
-    about = output.get("metadata", {}).get("image/png", {})
-    about = {"alt": str(about.get("alt", "")), "width": about.get("width")}
-    if about["width"] is not None and type(about["width"]) is not int:
-        raise ValueError(f"the width of a picture is {about['width']!r}")
-    about = {name: value for name, value in about.items() if value}
-    metadata = {"image/png": about} if about else {}
+    metadata = {name: about for name in PICTURES if (about := _about(output, name))}
     count = {"execution_count": output.get("execution_count")} if kind == "execute_result" else {}
     return nbformat.v4.new_output(kind, data=_data(output), metadata=metadata, **count)
 

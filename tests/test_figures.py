@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import site_figures
+from test_verdicts import MEANS, row, table_of
 
 import kgpc
 from kgpc import D6, D6v3, applications, figures, flops, plots
 from kgpc.figures import moving
+from kgpc.paper import experiment_page
 
 POINTS = pd.DataFrame(
     [
@@ -26,7 +28,17 @@ LAYERS = pd.DataFrame(
     [("stem", "other convolutions", 432, 5_000), ("conv_pw_1", "pointwise", 512, 90_000), ("norm", "other", 32, 0)],
     columns=["layer", "part", "trainable_parameters", "macs"],
 )
+RUNS = pd.DataFrame(
+    [
+        ("MobileNet", "one run", True, 3_217_226, 567_751_710, 93.15),
+        ("<img src=x onerror=alert(1)>", "seed 1", False, 3_217_226, 46_467_102, 88.2),
+        ("grouped", "seed 1", False, 244_298, 8_000_000, 84.1),
+        ("grouped", "seed 2", False, 244_298, 8_000_000, 84.6),
+    ],
+    columns=["network", "run", "published", "parameters", "flops", "accuracy_percent"],
+)
 MAKE = {
+    "accuracies": lambda: figures.accuracies(RUNS, published="CIFAR-10, 50 epochs", own="copies, 24 epochs"),
     "d6": lambda: figures.d6(97, 64, 16),
     "dense_units": lambda: figures.dense_units({"stage 1": 24, "stage 2": 108, "stage 3": 150}),
     "layer_costs": lambda: figures.layer_costs({"original": LAYERS, "grouped": LAYERS.head(2)}),
@@ -197,6 +209,25 @@ def test_parameters_with_other_numbers_of_classes_are_those_of_networks():
         network = getattr(applications, constructor)(input_shape=(32, 32, 3), classes=10, scheme=None)
         (classifier,) = (count for count in flops.layer_counts(network) if count.part == "classifier")
         assert classifier.trainable_parameters == 10 * (site_figures.FEATURES[name] + 1), name
+
+
+# The page of the experiment
+
+
+def test_the_page_of_the_experiment_gets_every_run_where_it_says_so(tmp_path):
+    rows = [row(key, seed, mean + seed / 10) for key, mean in MEANS.items() for seed in (1, 2, 3)]
+    table = table_of([*rows, row("ordinary", 100, 70, epochs=6, peak_learning_rate=0.001, validation_loss=0.9)])
+    text = experiment_page.page(table)
+    assert text.count(experiment_page.FIGURE) == 1
+    page = site_figures.with_every_run(text, site_figures.Pictures(tmp_path / "figures"), table)
+    assert experiment_page.FIGURE not in page and 'src="../_figures/accuracies.js"' in page
+    lines = site_figures.every_run(table).text.splitlines()
+    assert sum("seed" in line and "(published)" not in line for line in lines[2:]) == 12
+    published = [line for line in lines if "(published)" in line]
+    assert any(
+        line.startswith("kMobileNet 16ch, one run (published): 89.81%, 244,298 parameters") for line in published
+    )
+    assert "Known:" in site_figures.with_every_run(experiment_page.page(table_of([])), None)
 
 
 # In a browser

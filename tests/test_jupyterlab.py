@@ -17,6 +17,7 @@ from kgpc import figures
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = "00_start_here.ipynb"  # the lightest
 FIGURE = "figure.ipynb"
+PICTURE = ".jp-RenderedImage img, .jp-RenderedSVG img"
 MINUTE = 60_000  # in milliseconds, for the browser
 
 
@@ -86,7 +87,7 @@ def number_of_figures(cells):
 def show_first_figure(page):
     """Scrolls from the top until there is a figure: JupyterLab keeps only the cells that are in view on the page."""
     panel = page.locator(".jp-Notebook .jp-WindowedPanel-outer").first
-    figure = page.locator(".jp-RenderedImage img").first
+    figure = page.locator(PICTURE).first
     panel.evaluate("panel => panel.scrollTo(0, 0)")
     for _ in range(100):
         # A cell that has just come into view is drawn hidden first, to be measured.
@@ -127,13 +128,14 @@ def test_all_cells_run_and_the_figures_appear(chromium, lab):
     page.goto(address(NOTEBOOK))
     # Before the kernel is idle a click runs nothing.
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
-    assert page.locator(".jp-RenderedImage img").count() == 0
+    assert page.locator(PICTURE).count() == 0
     run_all_cells(page)
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
     show_first_figure(page)
-    figure = page.locator(".jp-RenderedImage img").first
+    figure = page.locator(PICTURE).first
     figure.wait_for(state="visible")
     assert figure.evaluate("image => image.naturalWidth") > 600
+    assert page.locator(".jp-RenderedSVG img").count() > 0  # a drawing
 
     page.keyboard.press("Control+s")
     while None in [cell.execution_count for cell in code_cells(saved)]:

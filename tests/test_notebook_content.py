@@ -3,8 +3,10 @@
 import base64
 import html
 import io
+import itertools
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -12,14 +14,17 @@ import zlib
 from pathlib import Path
 
 import build_site
+import drawing_themes
 import nbformat
 import notebook_content
 import pytest
 import site_figures
+import svg_content
 from PIL import Image
 
-from kgpc import figures
+from kgpc import figures, plots
 from kgpc.figures import moving
+from kgpc.plots import encoding
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -164,12 +169,163 @@ def test_a_figure_that_moves_is_refused_where_it_is_none_of_ours(change):
 
 
 @pytest.mark.parametrize(
-    "kind", ["application_javascript", "image_svg+xml", "text_markdown", "text_latex", "application_json", "image_eps"]
+    "kind", ["application_javascript", "text_markdown", "text_latex", "application_json", "image_eps"]
 )
 def test_other_types_are_left_out_or_refused(kind):
     assert set(shown(stored(**{kind: "x", "text_plain": "y"})).cells[0].outputs[0].data) == {"text/plain"}
-    with pytest.raises(ValueError, match="cell 1: an output has none of the types image/png"):
+    with pytest.raises(ValueError, match="cell 1: an output has none of the types image/svg"):
         shown(stored(**{kind: "x"}))
+
+
+# Drawings
+
+
+def drawing(inside="", attributes="", before=""):
+    """An SVG as it is stored, with something in it."""
+    return (
+        f'{before}<svg xmlns="http://www.w3.org/2000/svg" width="100" height="50" viewBox="0 0 75 37.5"{attributes}>'
+        f"{inside}</svg>"
+    )
+
+
+def drawn(alt="Two lines."):
+    """What `plots.show` stores of a figure with text, markers, clipped lines, hatching, and words in halos."""
+    figure = plots.line_chart([1, 2, 3], {"a & $x^2$": [1, 2, 3], "b": [3, 1, 2]}, "epoch", "loss", levels={"<i>": 2})
+    figure.axes[0].bar([2], [1], hatch="//", facecolor="#D55E00")
+    figure.axes[0].text(1, 1, "turned\ntwice", rotation=30, bbox={"facecolor": "white"})
+    return encoding.encoded(figure, alt)
+
+
+def test_a_drawing_that_the_package_made_is_shown_as_it_is():
+    data, metadata = drawn()
+    output = nbformat.v4.new_output("display_data", data=data, metadata=metadata)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[output])])
+    assert shown(notebook).cells[0].outputs[0] == output
+    text = data["image/svg+xml"]
+    assert all(
+        part in text for part in ("<clipPath", "<use", "<pattern", 'paint-order="stroke"', "&lt;i&gt;", "turned")
+    )
+    assert not any(part in text for part in (" style=", "metadata", "xlink", "DejaVu", "<image"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        drawing("<script>alert(1)</script>"),
+        drawing('<script href="//elsewhere/x.js"/>'),
+        drawing('<g onload="alert(1)"/>'),
+        drawing(attributes=' onload="alert(1)"'),
+        drawing("<style>* { fill: url(//elsewhere) }</style>"),
+        drawing('<path d="M0 0" style="fill: url(//elsewhere)"/>'),
+        drawing('<foreignObject><p xmlns="http://www.w3.org/1999/xhtml">x</p></foreignObject>'),
+        drawing('<script xmlns="http://www.w3.org/1999/xhtml">alert(1)</script>'),
+        drawing('<image href="//elsewhere/x.png"/>'),
+        drawing('<image href="data:image/png;base64,AAAA"/>'),
+        drawing('<a href="javascript:alert(1)"><text>x</text></a>'),
+        drawing('<use href="//elsewhere/x.svg#a"/>'),
+        drawing('<use href="data:image/svg+xml,x#a"/>'),
+        drawing('<path id="a" d="M0 0"/><use xmlns:xlink="http://www.w3.org/1999/xlink" xlink:href="#a"/>'),
+        drawing('<path d="M0 0" fill="url(//elsewhere#a)"/>'),
+        drawing('<path d="M0 0" fill="url(&quot;//elsewhere#a&quot;)"/>'),
+        drawing('<path d="M0 0" fill="expression(alert(1))"/>'),
+        drawing('<path d="M0 0" fill="currentColor"/>'),
+        drawing('<g clip-path="url(//elsewhere#a)"/>'),
+        drawing('<g filter="url(#a)"/>'),
+        drawing('<animate attributeName="href" to="javascript:alert(1)"/>'),
+        drawing('<set attributeName="onload" to="alert(1)"/>'),
+        drawing("<iframe/>"),
+        drawing("<!-- x -->"),
+        drawing("<![CDATA[<script>]]>"),
+        drawing("<?xml-stylesheet href='//elsewhere'?>"),
+        drawing("<text>&a;</text>", before='<!DOCTYPE svg [<!ENTITY a "b">]>'),
+        drawing("<text>&a;</text>", before='<!DOCTYPE svg [<!ENTITY a SYSTEM "file:///etc/passwd">]>'),
+        drawing(before='<!DOCTYPE svg SYSTEM "//elsewhere/x.dtd">'),
+        drawing("words"),
+        drawing("<g>"),
+        drawing(drawing()),
+        drawing('<use href="#a"/>'),
+        drawing('<g id="a"><use href="#a"/></g>'),
+        drawing('<path id="a" d="M0 0"/><g href="#a"/>'),
+        drawing('<pattern id="a"><path d="M0 0" fill="url(#a)"/></pattern><path d="M0 0" fill="url(#a)"/>'),
+        drawing('<clipPath id="a"><path d="M0 0" clip-path="url(#a)"/></clipPath><g clip-path="url(#a)"/>'),
+        drawing(31 * "<g>" + 31 * "</g>"),
+        drawing('<text x="1" aria-label="x" tabindex="1">x</text>'),
+        drawing().replace('"100"', '"1000000"'),
+        drawing().replace('"100"', '"100%"'),
+        drawing().replace(' width="100"', ""),
+        drawing().replace("http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"),
+        drawing('<path d="' + "M0 0" * 300_000 + '"/>'),
+        "<html></html>",
+        "",
+        "GIF89a",
+    ],
+    ids=itertools.count(),
+)
+def test_a_drawing_with_anything_else_in_it_is_refused(text):
+    with pytest.raises(ValueError, match=r"^00_odd.ipynb, cell 1: (a|the \w+ of a) drawing "):
+        shown(stored(**{"image_svg+xml": text, "text_plain": "x"}))
+
+
+def test_a_drawing_is_written_anew():
+    text = drawing('<text x="1">a &lt; b &#65;</text>\n<path id="a" d="M0 0" /><use href="#a"></use>')
+    written = shown(stored(**{"image_svg+xml": text})).cells[0].outputs[0].data["image/svg+xml"]
+    assert written == drawing('<text x="1">a &lt; b A</text><path id="a" d="M0 0" /><use href="#a" />')
+
+
+def test_a_drawing_becomes_two_files_of_which_a_page_shows_one(tmp_path):
+    data, metadata = drawn('A "quoted" text.')
+    output = nbformat.v4.new_output("display_data", data=data, metadata=metadata)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[output])])
+    pictures = site_figures.Pictures(tmp_path / "figures")
+    placed = pictures.placed(shown(notebook)).cells[0].outputs[0]
+    assert set(placed.data) == {"text/html"}
+    images = re.findall(
+        r'<img class="only-(light|dark)" src="\.\./_figures/(\w+\.svg)" (.*?) loading="lazy">', placed.data["text/html"]
+    )
+    assert [theme for theme, _, _ in images] == ["light", "dark"]
+    assert all(
+        f'width="{metadata["image/svg+xml"]["width"]}"' in rest and "&quot;quoted&quot;" in rest for *_, rest in images
+    )
+    light, dark = ((tmp_path / "figures" / name).read_text(encoding="utf-8") for _, name, _ in images)
+    assert 'width="100%"' in data["image/svg+xml"] and 'width="100%"' not in light + dark
+    assert data["image/svg+xml"].count("#0072b2") == light.count("#0072b2") > 0
+    for text in (light, dark):
+        assert svg_content.written(svg_content.parsed(text)) == text
+
+
+COLOURS = {
+    '<text x="10" y="20">on the page</text>': "light",
+    '<path d="M0 0L75 0L75 37L0 37z" fill="#E69F00"/><text x="10" y="20">on orange</text>': "dark",
+    '<path d="M0 0L75 0L75 37L0 37z" fill="#0072B2"/><text x="10" y="20" fill="#fff">on blue</text>': "light",
+    '<path d="M0 0L75 0L75 37L0 37z" fill="#ffffff"/><text x="10" y="20">on white</text>': "light",
+    '<path d="M0 0L75 0L75 37L0 37z" fill="#fde0c0"/><text x="10" y="20">on a pale colour</text>': "dark",
+    '<path d="M0 0L75 0L75 37L0 37z" fill="#E69F00"/><text x="10" y="20" stroke="#fff">in a halo</text>': "light",
+    '<path d="M0 0L75 0L75 37L0 37z" fill="#E69F00"/><text transform="translate(90 90)">beside</text>': "light",
+    '<defs><path id="a" d="M0 0L75 0L75 37L0 37z"/></defs><text x="10" y="20">not on a mark</text>': "light",
+    '<text x="10" y="20" fill="#0072B2">blue</text>': "light",
+}
+
+
+@pytest.mark.parametrize("inside", COLOURS)
+def test_words_in_the_dark_can_be_read_on_what_lies_below_them(inside):
+    root = drawing_themes.dark(svg_content.parsed(drawing(inside)))
+    color = drawing_themes.rgb(root.find("text").get("fill"))
+    fills = [path.get("fill") for path in root.findall("path")]
+    ground = drawing_themes.rgb(fills[0]) if fills and "beside" not in inside else drawing_themes.GROUND
+    if root.find("text").get("stroke"):
+        ground = drawing_themes.rgb(root.find("text").get("stroke"))
+    assert drawing_themes.contrast(color, ground) >= 4.5
+    assert (drawing_themes.luminance(color) > drawing_themes.luminance(ground)) == (COLOURS[inside] == "light")
+
+
+def test_colours_of_parts_stand_out_from_a_dark_page():
+    for color in plots.COLORS.values():
+        assert drawing_themes.contrast(drawing_themes.in_the_dark(color), drawing_themes.GROUND) >= 3
+    assert drawing_themes.contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
+    assert drawing_themes.contrast(drawing_themes.rgb("#777"), (255, 255, 255)) == pytest.approx(4.48, abs=0.01)
+
+
+# Pictures
 
 
 def other_format(name):

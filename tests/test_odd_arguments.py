@@ -155,6 +155,16 @@ PRICES = pd.DataFrame(
     }
 )
 ROOF = pd.DataFrame({"name": ["layer"], "kind": ["ordinary"], "intensity": [4.0], "rate": [1e9]})
+RUNS = pd.DataFrame(
+    {
+        "network": ["ordinary", "grouped"],
+        "run": "seed 1",
+        "published": False,
+        "parameters": [20, 10],
+        "flops": [30, 20],
+        "accuracy_percent": [90.0, 88.0],
+    }
+)
 AXES = {"xlabel": "epoch", "ylabel": "loss"}
 RIGHT = np.array([True, False, True])
 PATCHES = np.random.default_rng(0).normal(size=(8, 8, 8, 4)).astype("float32")
@@ -225,6 +235,7 @@ CALLS = {
     "deploy.export": lambda folder: {"model": model(), "path": folder / "a.onnx", "images": data().x_test / 255},
     "deploy.fold": lambda _: {"model": model()},
     "deploy.measure": lambda folder: {"paths": {"a": exported(folder)}, "rounds": 1, "memory": False},
+    "figures.accuracies": lambda _: {"frame": RUNS, "published": "CIFAR-10", "own": "copies"},
     "figures.d6": lambda _: {},
     "figures.dense_units": lambda _: {"stages": {"stage 1": 24}},
     "figures.layer_costs": lambda _: {"networks": {"network": COSTS}},

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+import xml.etree.ElementTree as ET
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib import patches
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 from PIL import Image
 
 from kgpc import D6, D6v3, Grouped, plots
@@ -317,22 +320,78 @@ def test_a_bad_table_is_refused(arguments, name):
 # Onto the page
 
 
-def test_a_figure_is_shown_as_a_picture_with_its_text(monkeypatch):
+@pytest.fixture
+def displayed(monkeypatch):
+    """What has been put onto the page, as pairs of data and metadata."""
     shown = []
-    monkeypatch.setattr("IPython.display.display", lambda data, metadata, raw: shown.append((data, metadata, raw)))
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, metadata=None, raw=False: shown.append((data, metadata))
+    )
+    return shown
+
+
+def test_a_drawing_is_shown_as_svg_with_its_text(displayed):
     figure = plots.stacked_bars(PARTS, "parameters")
-    plots.show(figure, "Two bars.")
-    ((data, metadata, raw),) = shown
-    assert raw and base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-    assert data["text/plain"] == "[Figure: Two bars.]"
-    assert metadata["image/png"]["alt"] == "Two bars."
+    plots.show(figure, "Two bars, > 0.", caption="Figure 1. Two bars.")
+    (data, metadata), (caption, _) = displayed
+    root = ET.fromstring(data["image/svg+xml"])
+    assert root.get("aria-label") == "Two bars, > 0." and root.get("font-family") == "sans-serif"
+    texts = ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"90%", "large", "parameters", "pointwise"} <= set(texts)
+    # For what shows no SVG, and for readers who cannot see.
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG") and len(data["image/png"]) < 30_000
+    assert data["text/plain"] == "[Figure: Two bars, > 0.]"
+    assert (
+        metadata["image/svg+xml"] == metadata["image/png"] == {"alt": "Two bars, > 0.", "width": int(root.get("width"))}
+    )
     assert 600 < metadata["image/png"]["width"] < 800
+    assert "Figure 1. Two bars." in caption["text/html"]
     assert not plt.fignum_exists(figure.number)
 
 
-def test_the_same_figure_is_the_same_picture():
+def test_photographs_and_clouds_of_points_are_shown_as_png(displayed):
+    plots.show(plots.images([np.zeros((4, 4))], width=3), "A photograph.")
+    figure, axes = plt.subplots()
+    axes.scatter(*np.random.default_rng(0).normal(size=(2, 20_000)))
+    plots.show(figure, "A cloud.")
+    for data, metadata in displayed:
+        assert set(data) == {"image/png", "text/plain"} and set(metadata) == {"image/png"}
+
+
+def test_the_same_figure_is_the_same_picture_and_names_in_it_are_its_own(displayed):
     one, other = (plots.as_html(FIGURES["stacked_bars"](), 'A "figure".') for _ in range(2))
-    assert one == other and 'alt="A &quot;figure&quot;."' in one
+    assert (
+        one == other and 'alt="A &quot;figure&quot;."' in one and one.startswith('<img src="data:image/svg+xml;base64,')
+    )
+    for name in ("line_chart", "line_chart", "scatter"):
+        plots.show(FIGURES[name](), name)
+    first, again, second = (data["image/svg+xml"] for data, _ in displayed)
+    assert first == again
+    names = [set(re.findall(r'id="([^"]+)"', text)) for text in (first, second)]
+    assert names[0] and names[1] and not names[0] & names[1]
+    for text, own in zip((first, second), names, strict=True):
+        referred = {*re.findall(r"url\(#(.*?)\)", text), *re.findall(r'href="#(.*?)"', text)}
+        assert referred and referred <= own
+
+
+def test_a_drawing_looks_as_its_png_does(displayed, chromium):
+    """The shapes are those of Matplotlib; letters, which differ by the fonts of a computer, are left out."""
+    figure = plots.line_chart(
+        [1, 2, 3], {"one": [1, 2, 4], "two": [[3, 1, 1], [2, 2, 2]]}, "x", "y", levels={"low": 1.5}
+    )
+    figure.axes[0].bar([2], [1], hatch="//", facecolor=plots.COLORS["orange"], edgecolor="black")
+    for text in figure.findobj(Text):
+        text.set_color("none")
+    plots.show(figure, "Shapes only.")
+    ((data, metadata),) = displayed
+    page = chromium.new_page(viewport={"width": 900, "height": 600})
+    page.set_content(f'<body style="margin:0;background:white">{data["image/svg+xml"]}')
+    shot = page.locator("svg").screenshot()
+    page.close()
+    seen = Image.open(io.BytesIO(shot)).convert("L")
+    expected = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("L").resize(seen.size)
+    difference = np.abs(np.asarray(seen, float) - np.asarray(expected, float))
+    assert np.mean(difference) < 4 and np.mean(np.asarray(seen) < 128) > 0.01
 
 
 def test_a_photograph_keeps_its_colours():

@@ -70,6 +70,9 @@ def pages(site):
     return {path.relative_to(site).as_posix(): Page(path) for path in sorted(site.rglob("*.html"))}
 
 
+THEMES = ("only-dark", "only-light")  # classes of the two pictures of a drawing
+
+
 def notebook_of(name):
     return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
 
@@ -115,14 +118,18 @@ def test_nothing_is_fetched_from_elsewhere(site, pages):
 
 @EVERY_NOTEBOOK
 def test_a_page_shows_every_figure_with_its_text(pages, name):
-    texts = [
-        output.metadata["image/png"]["alt"]
+    figures = [
+        (output.metadata["image/png"]["alt"], "image/svg+xml" in output.data)
         for cell in notebook_of(name).cells
         for output in cell.get("outputs", [])
         if "image/png" in output.get("data", {})
     ]
-    shown = [image.get("alt") for image in pages[f"notebooks/{name}.html"].images]
-    assert texts and sorted(texts) == sorted(alt for alt in shown if alt in texts)
+    images = pages[f"notebooks/{name}.html"].images
+    of_light, of_dark = ([image["alt"] for image in images if image.get("class") != other] for other in THEMES)
+    assert figures and sorted(alt for alt, _ in figures) == sorted(of_light) == sorted(of_dark)
+    drawings = [image for image in images if image.get("class") in THEMES]
+    assert len(drawings) == 2 * sum(drawing for _, drawing in figures)
+    assert all(image["loading"] == "lazy" for image in images)
 
 
 def test_no_picture_is_without_a_text(pages):

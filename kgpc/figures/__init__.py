@@ -14,7 +14,8 @@ from kgpc.figures.layers import layer_costs
 from kgpc.figures.moving import MovingFigure
 from kgpc.figures.prices import price
 from kgpc.figures.rooflines import roofline
+from kgpc.figures.runs import accuracies
 from kgpc.figures.scheme import d6
 from kgpc.figures.stored import restored
 
-__all__ = ["MovingFigure", "d6", "dense_units", "layer_costs", "price", "restored", "roofline"]
+__all__ = ["MovingFigure", "accuracies", "d6", "dense_units", "layer_costs", "price", "restored", "roofline"]

@@ -5,10 +5,11 @@ import html
 import importlib.resources
 import json
 
-from kgpc.plots.page import encoded_png
+from kgpc.plots.encoding import encoded_png
 
 # Name of a figure -> its scripts in the folder `browser` beside `core.js`, and its function there.
 SCRIPTS = {
+    "accuracies": (("accuracies",), "figureAccuracies"),
     "d6": (("grouping", "d6"), "figureD6"),
     "dense_units": (("grouping", "dense_units"), "figureDenseUnits"),
     "layer_costs": (("layer_costs",), "figureLayerCosts"),

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 
 from kgpc.arguments import received, shown
-from kgpc.figures import densenet, layers, prices, rooflines, scheme
+from kgpc.figures import densenet, layers, prices, rooflines, runs, scheme
 
 _MOST_CHARACTERS = 200_000  # of parameters as JSON
 _COLUMNS = ("layer", "part", "trainable_parameters", "macs")
@@ -18,6 +18,7 @@ def _layer_costs(parameters):
 
 # Name of a figure -> a function that makes it from its parameters.
 _MAKERS = {
+    "accuracies": lambda parameters: runs.accuracies(pd.DataFrame(parameters.pop("rows")), **parameters),
     "d6": lambda parameters: scheme.d6(**parameters),
     "dense_units": lambda parameters: densenet.dense_units(**{**parameters, "stages": dict(parameters["stages"])}),
     "layer_costs": _layer_costs,

@@ -3,10 +3,10 @@
 One function for each kind of figure; each returns the matplotlib figure, and `show` puts it on the page together with a
 text for those who cannot see it. `table` gives a DataFrame a caption and numbers that can be read.
 
-The files: `style` (colours and fonts), `page` (onto the page), `tables`, `charts`, `panels` (curves side by side),
-`intervals` (numbers with their uncertainty), `pictures` (matrices), `photographs` (images), `channels` (the
-sub-network, channel by channel), `diagrams` (blocks and whole networks), `losses` (of training
-steps).
+The files: `style` (colours and fonts), `page` (onto the page), `encoding` and `drawings` (in which format), `tables`,
+`charts`, `panels` (curves side by side), `intervals` (numbers with their uncertainty), `pictures` (matrices),
+`photographs` (images), `channels` (the sub-network, channel by channel), `diagrams` (blocks and whole networks),
+`losses` (of training steps).
 """
 
 from kgpc.plots.channels import subnetwork

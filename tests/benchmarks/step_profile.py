@@ -44,6 +44,7 @@ BY_OPERATION = (
     ("Assign", OPTIMIZER),
     ("Sqrt", OPTIMIZER),
     ("Square", OPTIMIZER),
+    ("Sigmoid", ACTIVATION),
 )
 
 
@@ -51,8 +52,11 @@ def kind_of(layer):
     """What a layer is counted as."""
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         return DEPTHWISE
-    if isinstance(layer, kgpc.layers.GroupedPointwiseConv2D):
+    merged = (merging.NormalizedPointwiseConv2D, merging.InterleavedPointwiseConv2D)
+    if isinstance(layer, (kgpc.layers.GroupedPointwiseConv2D, *merged)):
         return POINTWISE
+    if isinstance(layer, merging.ChannelMoments):
+        return NORMALIZATION
     if isinstance(layer, keras.layers.Conv2D):
         return POINTWISE if layer.kernel_size == (1, 1) else CONVOLUTION
     if isinstance(layer, keras.layers.BatchNormalization):
@@ -96,7 +100,7 @@ def place_of(name, operation, kinds):
         for layer in (part, part.rpartition("_")[0]):
             if layer in kinds:
                 return kinds[layer], "backward" if backward else "forward"
-    if parts[0] == "rm_sprop":
+    if parts[0].startswith("rm_sprop"):  # the second network's has a number
         return OPTIMIZER, ""
     # Sums of gradients, where something is read by two.
     if operation == "AddN":
