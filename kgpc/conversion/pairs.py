@@ -133,21 +133,25 @@ class Networks:
 
     def _pairs(self, original):
         found, _ = units.find(graph.Network(original))
-        makers = {}
+        made = self._made(found)
+        places = _Places(found, made)
+        first = {}  # step of each operation of the original, at its first place
         for step in self.original.steps:
-            makers.setdefault(id(step.operation), step)
+            first.setdefault(id(step.operation), step)
         pairs = []
-        for unit, made in self._made(found).items():
-            around = [step for step in made if _AROUND.fullmatch(step.name)]
-            steps = _of_one_call([step for step in made if step not in around])
+        for unit, named in made.items():
+            around = {step for step in named if _AROUND.fullmatch(step.name)}
+            steps = [step for step in named if step not in around]
             if not any(isinstance(step.operation, GroupedPointwiseConv2D) for step in steps):
                 continue
-            before, value = [], steps[0].inputs[0]
-            while value.step in around:
-                before.insert(0, value.step)
-                value = value.step.inputs[0]
-            layer = makers[id(unit.layer)]
-            last = makers[id((unit.tail or (unit.layer,))[-1])]
+            layer = first[id(unit.layer)]
+            last = first[id((unit.tail or (unit.layer,))[-1])]
+            # Called several times, calls come in another order here than there: it is the one that reads the same.
+            reads = [step.inputs[0] for step in steps if step.name == steps[0].name]
+            starts = [(read, *_behind(read, around)) for read in reads]
+            wanted = places.of_original(layer.inputs[0])
+            read, before, _ = next((each for each in starts if places.of_converted(each[2]) == wanted), starts[0])
+            steps = _of_one_call(steps, read)
             if steps[-1].outputs[0].shape[-1] != unit.filters or steps[0].inputs[0].shape[-1] != unit.in_channels:
                 raise ValueError(
                     f"`converted` must be what `kgpc.convert` made of `original`. Received: {unit.path!r} has "
@@ -180,14 +184,44 @@ def _is_named_after(name, path):
     return name.startswith(path) and _SUFFIXES.fullmatch(name[len(path) :]) is not None
 
 
-def _of_one_call(steps):
-    """The steps of the first call of a sub-network, which may be called several times: those that read each other."""
-    taken, known = {}, {steps[0].inputs[0]} if steps else set()
+def _behind(value, around):
+    """The steps around the convolutions by which they get what they read, and what the first of these reads."""
+    steps = []
+    while value.step in around:
+        steps.insert(0, value.step)
+        value = value.step.inputs[0]
+    return steps, value
+
+
+def _of_one_call(steps, read):
+    """The steps of one call of a sub-network, which may be called several times: those that come of what it reads."""
+    taken, known = {}, {read}
     for step in steps:
         if step.name not in taken and known.issuperset(step.inputs):
             taken[step.name] = step
             known.update(step.outputs)
     return list(taken.values())
+
+
+class _Places:
+    """What makes a value, by a name that the original and the converted network have in common.
+
+    Args:
+        found: list of `kgpc.conversion.units.Unit` of the original.
+        made: dict from each to the steps of the converted network that are named after it.
+    """
+
+    def __init__(self, found, made):
+        self._original = {id(part): unit.path for unit in found for part in (unit.layer, *unit.tail)}
+        self._converted = {id(step): unit.path for unit, steps in made.items() for step in steps}
+
+    def of_original(self, value):
+        """Path of the unit, or name of the step or of the input, that makes a value of the original."""
+        return value.name if value.step is None else self._original.get(id(value.step.operation), value.name)
+
+    def of_converted(self, value):
+        """The same for a value of the converted network."""
+        return value.name if value.step is None else self._converted.get(id(value.step), value.name)
 
 
 def _is_alike(one, other):

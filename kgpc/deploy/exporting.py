@@ -109,7 +109,8 @@ def export(
         grouped: how grouped convolutions are written: "native" (the runtime's own), "ordinary" (zeros between the
             groups, which cost bytes), "split" (a convolution for each group) or "matmul" (batched matrix products).
             None: what was fastest in the runtime.
-        interleaving: how channels are interleaved: "transpose", "planes" or "gather". None: as for `grouped`.
+        interleaving: how channels are interleaved: "transpose", "twice", "mixed", "planes" or "gather", see
+            `kgpc.deploy.formulation`. None: as for `grouped`.
         tolerance: float >= 0, how much outputs may differ, as a share of the model's largest output. None: 0.0001 in
             float32, 0.02 in float16, no limit with integers.
         agreement: float in [0, 1], smallest share of `images` to which both give the same class. None: 0.9 with
@@ -215,7 +216,7 @@ def _folder_beside(path):
 
 def _content(model, shape, format, precision, ways, representative, integer_io):
     """The bytes of the file."""
-    model = formulation.rewritten(model, *ways)
+    model = formulation.rewritten(model, *ways, integers=precision == "int8")
     try:
         if format == "onnx":
             return conversion.onnx_bytes(model, shape)

@@ -66,13 +66,15 @@ KINDS_OF_FILES = (
     ("onnx", "float32", False),
     ("onnx", "float32", True),
 )
-# Ways to write grouped convolutions and interleavings: each one, with the best of the other.
+# Ways to write grouped convolutions and interleavings: each one, with the best of the other. In 8 bits it is the
+# interleaving alone that is asked about.
 WAYS = {
-    format: [
-        *((grouped, interleaving) for grouped in formulation.GROUPED),
-        *((grouped_best, each) for each in formulation.INTERLEAVING if each != interleaving),
+    (format, precision): [
+        *((grouped, best[1]) for grouped in formulation.GROUPED if precision != "int8" or grouped == best[0]),
+        *((best[0], each) for each in formulation.INTERLEAVING if each != best[1]),
     ]
-    for format, (grouped_best, interleaving) in formulation.BEST.items()
+    for format, precision in (("litert", "float32"), ("litert", "int8"), ("onnx", "float32"))
+    for best in (formulation.BEST[format],)
 }
 
 
@@ -198,18 +200,22 @@ def formulations(options, done):
         (ordinary, make_ordinary), (name, make) = pair.items()
         if options.only and name not in options.only:
             continue
-        for format, ways in WAYS.items():
-            if all((name, format, *way) in done for way in ways):
+        for (format, precision), ways in WAYS.items():
+            if all((name, format, precision, *way) in done for way in ways):
                 continue
             paths, cases = {}, [(ordinary, make_ordinary, (None, None)), *((str(way), make, way) for way in ways)]
             for label, network, way in cases:
                 stem = ordinary if label == ordinary else f"{name}-{'-'.join(way)}"
-                path = options.work / (f"formulation-{stem}".replace(" ", "-") + runtimes.SUFFIXES[format])
-                images = scaled(stem, real)
+                stem = f"formulation-{stem}{'-int8' if precision == 'int8' else ''}".replace(" ", "-")
+                path = options.work / (stem + runtimes.SUFFIXES[format])
+                images = scaled(label, real)
                 exported(
                     lambda network=network: with_values(network()),
                     path,
+                    precision=precision,
                     images=images,
+                    representative=images,
+                    agreement=0,
                     grouped=way[0],
                     interleaving=way[1],
                 )
@@ -221,6 +227,7 @@ def formulations(options, done):
                 yield {
                     "network": name,
                     "format": format,
+                    "precision": precision,
                     "grouped": way[0],
                     "interleaving": way[1],
                     **row,
@@ -262,7 +269,7 @@ def parts(options, done):
 KEYS = {
     "profile": ["network"],
     "parts": ["network", "precision"],
-    "formulations": ["network", "format", "grouped", "interleaving"],
+    "formulations": ["network", "format", "precision", "grouped", "interleaving"],
     "table": ["network", "format", "precision", "folded"],
 }
 
@@ -314,6 +321,7 @@ def formulations_as_text(frame):
         return {
             "network": row.network,
             "runtime": row.runtime,
+            "precision": row.precision,
             "grouped": row.grouped,
             "interleaving": row.interleaving,
             "CPU ms": f"{row.cpu_ms:.3g}",
@@ -322,31 +330,35 @@ def formulations_as_text(frame):
             "kB, of ordinary": f"{row.bytes_ratio:.2f}",
         }
 
-    ordered = frame.sort_values(["network", "format", "cpu_ratio"], kind="stable", ascending=[False, True, True])
+    ordered = frame.sort_values(
+        ["network", "format", "precision", "cpu_ratio"], kind="stable", ascending=[False, True, True, True]
+    )
     return pd.DataFrame([text(row) for row in ordered.itertuples()])
 
 
 def parts_as_text(frame):
     """Where the time goes as the page shows it: milliseconds of each part, and what is left without pointwise ones."""
-    rows = []
+    rows, names = [], [name for name in export_parts.PARTS if frame[name].any()]
     for _, row in frame.iterrows():
         alike = frame[frame["precision"] == row["precision"]] if "precision" in frame else frame
-        ordinary = next(pair for pair in WITH_CONVERTED if row["network"] in pair)
-        first = alike[alike["network"] == next(iter(ordinary))].iloc[0]
-        total, of_first = (each[list(export_parts.PARTS)].sum() for each in (row, first))
-        floor = (total - row["pointwise convolutions"]) / of_first
+        ordinary = next(iter(next(pair for pair in WITH_CONVERTED if row["network"] in pair)))
+        whole, of_ordinary = (each.get("whole", each[names].sum()) for each in (row, _row_of(alike, ordinary)))
         rows.append(
             {
                 "network": row["network"],
                 **({"precision": row["precision"]} if "precision" in frame else {}),
-                **{name: f"{row[name]:.2f}" for name in export_parts.PARTS},
-                "sum": f"{total:.2f}",
-                **({"whole file": f"{row['whole']:.2f}"} if "whole" in frame else {}),
-                "sum, of ordinary": f"{total / of_first:.2f}",
-                "without pointwise, of ordinary": f"{floor:.2f}",
+                **{name: f"{row[name]:.2f}" for name in names},
+                **({"sum": f"{row[names].sum():.2f}"} if "whole" in frame else {}),
+                "whole": f"{whole:.2f}",
+                "of ordinary": f"{whole / of_ordinary:.2f}",
+                "floor": f"{(whole - row['pointwise convolutions']) / of_ordinary:.2f}",
             }
         )
     return pd.DataFrame(rows)
+
+
+def _row_of(frame, network):
+    return frame[frame["network"] == network].iloc[0]
 
 
 def with_tables(page, folder=DATA):

@@ -42,8 +42,6 @@ _OPERATIONS = {
 }
 # Activations that runtimes merge into the convolution before them.
 _MERGED = ("relu", "relu6")
-# Parts that are measured by leaving them out.
-_BY_DIFFERENCE = ("activations", "interleaving")
 # So long is one timing, by repeating what takes less.
 _TIMED_MS = 1.0
 
@@ -184,7 +182,7 @@ def litert(model, precision):
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     shapes = [(1, *tensor.shape[1:]) for tensor in model.inputs]
-    model = formulation.rewritten(model, *formulation.BEST["litert"])
+    model = formulation.rewritten(model, *formulation.BEST["litert"], integers=precision == "int8")
     signature = [tf.TensorSpec(shape, "float32") for shape in shapes]
     function = tf.function(
         lambda *images: model(list(images) if len(images) > 1 else images[0], training=False), autograph=False
@@ -213,9 +211,8 @@ def litert(model, precision):
 def of_layers(networks, precision, rounds):
     """Milliseconds of each part of LiteRT files, all of which are measured in turns.
 
-    What activations and the interleaving cost is how much longer the whole network takes than one without them: what is
-    between two layers is not written out and read again, as it would be in a file of that layer alone. Other parts are
-    sums of files of one layer.
+    What the interleaving costs is how much longer the whole network takes than one without it: in a file of its own,
+    the map would be copied twice more. Other parts are sums of files of one layer.
 
     Args:
         networks: dict from names to functions that make a network.
@@ -228,12 +225,12 @@ def of_layers(networks, precision, rounds):
     runs, counts = {}, collections.Counter()
     for name, make in networks.items():
         model = deploy.fold(make())
-        variants = {"whole": model, **{part: without(model, part) for part in _BY_DIFFERENCE}}
+        variants = {"whole": model, "interleaving": without(model, "interleaving")}
         for part, variant in variants.items():
             if variant is not None:
                 runs[name, part, "whole"] = litert(variant, precision).invoke
         for index, (part, count, layer) in enumerate(layers_of(model)):
-            if part not in _BY_DIFFERENCE:
+            if part != "interleaving":
                 runs[name, part, index], counts[name, part, index] = litert(layer(), precision).invoke, count
         keras.backend.clear_session()
     times = _in_turns(runs, rounds)
