@@ -43,9 +43,6 @@ fast a network recovers, and nothing of where it would end: with enough epochs a
 learn faster at a higher rate than this one, which is one for fine-tuning. The test images are those that the curve
 shows; no epoch was chosen by them. Where there is one seed there is no interval, and no verdict.
 
-The stored trainings were made before the last changes of the fit (a smaller ridge, statistics renewed without changing
-what a fitted unit computes, another search for the order of channels), so a rerun gives somewhat other numbers.
-
 ## Rerun it
 
     python tests/benchmarks/warm_starts.py fashion --output FOLDER

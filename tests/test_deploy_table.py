@@ -101,3 +101,27 @@ def test_every_network_was_taken_apart(benchmark):
     # What is measured layer by layer makes up the whole, as far as layers can be measured apart from each other.
     assert (parts[names].sum(axis=1) / parts["whole"]).between(0.75, 1.33).all()
     assert (profile[names].sum(axis=1) > 0).all()
+
+
+def test_what_the_page_says_of_the_floor(benchmark):
+    parts, profile = (pd.read_csv(DATA / f"export-{name}.csv") for name in ("parts", "profile"))
+    tables = [benchmark.parts_as_text(frame) for frame in (parts, profile)]
+    litert = tables[0].set_index(["network", "precision"]).astype(float)
+    onnx = tables[1].set_index("network").astype(float)
+    for table, kind in ((litert.xs("float32", level="precision"), "LiteRT"), (onnx, "ONNX Runtime")):
+        assert table.loc["MobileNet, converted", "of ordinary"] < 0.5, kind
+        assert table.loc["kMobileNet 16ch", "floor"] < 0.4 < table.loc["kMobileNet 16ch", "of ordinary"] < 0.6, kind
+        assert 0.45 < table.loc["kEffNet-B0 16ch", "floor"] < 0.6, kind
+        saved = (
+            table.loc["kMobileNet 16ch", "pointwise convolutions"] / table.loc["MobileNet", "pointwise convolutions"]
+        )
+        assert 0.1 < saved < 0.35, kind
+    integers = litert.xs("int8", level="precision")
+    assert (integers.loc[["kMobileNet 16ch", "kEffNet-B0 16ch"], "floor"] > 0.5).all()
+    pointwise = litert.loc["MobileNet", "pointwise convolutions"]
+    assert pointwise["float32"] > 3 * pointwise["int8"]
+    depthwise = litert.loc["MobileNet", "depthwise convolutions"]
+    assert 0.7 < depthwise["int8"] / depthwise["float32"] < 1.3
+    # What the interleaving takes back of what K and L save.
+    saved = pointwise["int8"] - integers.loc["kMobileNet 16ch", "pointwise convolutions"]
+    assert 0.25 < integers.loc["kMobileNet 16ch", "interleaving"] / saved < 0.75
