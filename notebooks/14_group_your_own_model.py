@@ -263,8 +263,7 @@ plots.show(
     figure,
     "Two panels of test accuracy against epochs of fine-tuning, for a random start, a warm start, and a warm start "
     "with distillation.",
-    caption="Figure 2. Accuracy against epochs of fine-tuning, from data/benchmarks/warm-starts.csv. "
-    "A panel of one seed is an example and no verdict.",
+    caption="Figure 2. Accuracy against epochs of fine-tuning, from data/benchmarks/warm-starts.csv.",
 )
 last = stored[stored["epoch"] == stored.groupby("data")["epoch"].transform("max")]
 spread = last.groupby(["data", "start"])["accuracy"].agg(lambda values: values.max() - values.min()).max()
