@@ -208,9 +208,8 @@ def test_interleaving_is_that_of_the_package(arithmetic):
 )
 def test_what_a_channel_reaches_is_what_a_real_block_computes(arithmetic, name, channels, filters, size):
     inputs = keras.Input((1, 1, channels))
-    block = keras.Model(
-        inputs, kgpc.blocks.pointwise(inputs, filters, SCHEMES[name](size), name="unit", batch_norm=False)
-    )
+    options = {"name": "unit", "activation": None, "batch_norm": False}
+    block = keras.Model(inputs, kgpc.blocks.pointwise(inputs, filters, SCHEMES[name](size), **options))
     block.set_weights([np.ones_like(weight) for weight in block.get_weights()])
     one_by_one = np.eye(channels, dtype="float32").reshape(channels, 1, 1, channels)
     expected = keras.ops.convert_to_numpy(block(one_by_one)).reshape(channels, filters) > 0.5
