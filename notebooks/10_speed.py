@@ -117,7 +117,7 @@ plots.table(
 
 # %% [markdown]
 # On Keras' own `Conv2D(groups=...)` a training step takes many times as long as MobileNet's. On the layers of this
-# package it takes less time than MobileNet's, and nowhere near a sixth of it; and whether a prediction takes less at all
+# package it takes less time than MobileNet's, and nowhere near a sixth of it. Whether a prediction takes less at all
 # depends on the processor. All three need an explanation. It starts with two numbers.
 #
 # ## Two limits, and two more
