@@ -141,7 +141,7 @@ plots.table(
 # %% tags=["measures-time", "nbval-ignore-output"]
 bandwidth = timing.memory_bandwidth(megabytes=128, rounds=ROUNDS)
 cache = max(bandwidth, timing.cache_bandwidth(kilobytes=512, rounds=ROUNDS))
-peak = timing.matrix_product_rate(size=1536, rounds=ROUNDS)
+peak = timing.matrix_product_rate(size=1536, rounds=4 * ROUNDS)
 narrow = timing.narrow_product_rate(channels=16, rounds=ROUNDS)
 
 print(timing.machine()["machine"], "with", keras.backend.backend())

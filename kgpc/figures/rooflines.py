@@ -126,13 +126,14 @@ def _picture(points, kinds, peak, bandwidth, cache_bandwidth, ceilings):
         rates = [point["rate"] / 1e9 for point in of_kind]
         color = plots.COLORS[color]
         axes.scatter([p["intensity"] for p in of_kind], rates, marker=marker, color=color, label=kind, zorder=3)
-    bottom = min(*(point["rate"] for point in points), *ceilings.values(), peak) / 4e9
+    heights = [*(point["rate"] for point in points), *ceilings.values(), peak]
+    bottom, top = min(heights) / 4e9, 1.4e-9 * max(heights)
     ticks = [digit * 10**power for power in range(-9, 10) for digit in (1, 2, 5)]
-    ticks = [tick for tick in ticks if bottom < tick < 1.2 * peak / 1e9]
+    ticks = [tick for tick in ticks if bottom < tick < top]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlim(low, high)
-    axes.set_ylim(bottom, 1.4e-9 * peak)
+    axes.set_ylim(bottom, top)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     _write_names(figure, axes, points)
     return figure
