@@ -332,8 +332,9 @@ plots.table(
 )
 
 # %% [markdown]
-# *What you may see elsewhere:* on a processor the last column is between 1 and 6. Keras' own batch normalization takes
-# one to two times as long as the one of `kgpc` on TensorFlow, and as long on JAX and PyTorch, where the two are one.
+# *What you may see elsewhere:* on a processor the last column is between 1 and 8; highest is the ordinary pointwise
+# layer, which waits for arithmetic. Keras' own batch normalization takes one to four times as long as the one of `kgpc`
+# on TensorFlow, and as long on JAX and PyTorch, where the two are one.
 #
 # ## Where a training step goes
 #
