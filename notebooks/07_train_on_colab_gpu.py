@@ -536,8 +536,10 @@ plots.show(
 # single run, and an answer to no question.
 
 # %% tags=["nbval-ignore-output", "experiment"]
+import textwrap
+
 sentence, history = paper.family_results.longest_run("MobileNet", "16ch")
-print(sentence)
+print(textwrap.fill(sentence, 88))
 shown = ["epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy"]
 every = max(1, len(history) // 8)
 plots.table(
