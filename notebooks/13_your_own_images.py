@@ -101,6 +101,7 @@ if importlib.util.find_spec("kgpc") is None:
 
 # %%
 import dataclasses
+import textwrap
 import warnings
 
 import cv2
@@ -259,7 +260,8 @@ def load():
 
 data, odd = load()
 print(data)
-print(*odd, sep="\n")
+for sentence in odd:
+    print(textwrap.fill(sentence, 88))
 
 # %% [markdown]
 # Three sentences, and each wants something of you.
@@ -481,13 +483,13 @@ rows = []
 for name in ways:
     learning = models[name, SEEDS[0]].trainable_weights
     row = {"network": name, "weights that learn": sum(map(np.size, learning))}
+    row["seconds"] = sum(runs[name, seed].seconds for seed in SEEDS) / len(SEEDS)
     for seed in SEEDS:
         own, scratch = tests[name, seed].correct, tests["from scratch", seed].correct
         row[f"accuracy, %, seed {seed}"] = percent(comparison.accuracy(own))
         difference = comparison.accuracy_difference(own, scratch)
         if name != "from scratch":
             row[f"minus scratch, points, seed {seed}"] = percent(difference, "+")
-    row["seconds"] = sum(runs[name, seed].seconds for seed in SEEDS) / len(SEEDS)
     rows.append(row)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
@@ -504,9 +506,9 @@ plots.table(
 # does: compare the columns of the two seeds. Seconds differ by several times.
 #
 # One or two seeds are no verdict on the three ways. What can be said in general: a frozen body is as good as what it
-# learned before, so weights from a similar task, trained for long, make it strong, and a moment's training on grey
-# clothes does not. And a fair comparison counts the whole bill: the time of the first training belongs to it if you had
-# to do it yourself.
+# learned before. From a moment's training on grey clothes not much can be expected; weights from a similar task,
+# trained for long, are another matter. And a fair comparison counts the whole bill: the time of the first training
+# belongs to it if you had to do it yourself.
 #
 # ## 6. What would more images bring?
 #
@@ -735,7 +737,7 @@ plots.table(
             "probability": sure,
         }
     ),
-    f"Table 6. Mistakes; {len(test.correct)} test images have {np.sum(~test.correct)}.",
+    f"Table 6. The surest mistakes, of {np.sum(~test.correct)} among all test images.",
     formats={"probability": ".2f"},
 )
 
