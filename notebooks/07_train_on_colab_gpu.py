@@ -394,7 +394,8 @@ def preparing(threads, batches=4):
 
 # %% tags=["nbval-ignore-output"]
 cores = os.cpu_count() or 1
-tried = {threads: preparing(threads) for threads in sorted({1, 2, min(cores, 8)})}
+counts = sorted({1, 2, min(cores, 8)})
+tried = {str(threads): preparing(threads) for threads in counts}
 seconds = timing.in_turns(tried, rounds=5, warmup=1)
 used = 45_000 / epoch_seconds
 print(f"the published training used {used:.0f} images a second")
