@@ -135,8 +135,9 @@ def thumbnail(notebook, pictures):
     """Returns the first figure of a notebook as a small HTML image, or an empty text where it has none."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                picture = notebook_content.png(output.data["image/png"]).convert("RGB")
+            kinds = [kind for kind in notebook_content.FORMATS if kind in output.get("data", {})]
+            if kinds:
+                picture = notebook_content.picture(output.data[kinds[0]], kinds[0]).convert("RGB")
                 picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
                 picture = picture.quantize(THUMBNAIL_COLORS)
                 stored = io.BytesIO()
