@@ -335,7 +335,7 @@ def reach(plan):
 # %% tags=["nbval-check-output"]
 for scheme in (Grouped(16), D6(16)):
     inputs = keras.Input((1, 1, 192))
-    options = {"batch_norm": False, "kernel_initializer": "ones"}
+    options = {"activation": None, "batch_norm": False, "kernel_initializer": "ones"}
     block = keras.Model(inputs, kgpc.blocks.pointwise(inputs, 64, scheme, name="block", **options))
     paths = block.predict_on_batch(np.eye(192, dtype="float32").reshape(192, 1, 1, 192)).reshape(192, 64)
     print(f"{scheme!s:12} the same connections: {np.array_equal(paths > 0, reach(scheme.plan(192, 64)))}")
