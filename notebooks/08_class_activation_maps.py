@@ -418,9 +418,10 @@ plots.show(
 
 # %% [markdown]
 # Far more heat than by chance lies where the class is, and asking for a class that is elsewhere leaves little heat in
-# the tile. But a large part lies outside. It would be easy to excuse that: a position of the last maps sees a
-# large part of the image, its [receptive field](../docs/glossary.md#receptive-field), so the maps of neighbouring tiles run into each other at the seams. An
-# excuse can be tested. We leave out a strip on both sides of the seams and count again.
+# the tile. But a large part lies outside. It would be easy to excuse that: a position of the last maps sees a large
+# part of the image, its [receptive field](../docs/glossary.md#receptive-field), so the maps of neighbouring tiles run
+# into each other at the seams. An excuse can be tested. We leave out a strip on both sides of the seams and count
+# again.
 
 # %% tags=["nbval-ignore-output"]
 for name in networks:
