@@ -14,8 +14,8 @@ from kgpc.plots import drawings
 # Photographs take ten times the bytes of a drawing, and need no sharper lines than a screen has.
 _PIXELS_PER_INCH, _PIXELS_PER_INCH_OF_PHOTOGRAPHS = 150, 110
 _CSS_PIXELS_PER_INCH = 96
-# Of a JPEG: letters and the cells of a map stay clear, at a fifth to a tenth of the bytes of a PNG.
-_QUALITY = 80
+# Of a JPEG: letters and the cells of a map stay clear, at a third to a tenth of the bytes of a PNG.
+_QUALITY = 70
 # A JPEG blurs a little, which is worth it only where it is far smaller than a PNG.
 _SHARE_OF_A_PNG = 0.5
 # A drawing of more characters is stored as pixels unless those take even more.
@@ -52,10 +52,10 @@ def _png(figure, colors, density):
 
 
 def _jpeg(picture):
-    """A picture (the bytes of a PNG) as the bytes of a JPEG, whose colours are as fine as its lightness."""
+    """A picture (the bytes of a PNG) as the bytes of a JPEG, whose colours have half the resolution of lightness."""
     stored = io.BytesIO()
     with Image.open(io.BytesIO(picture), formats=("PNG",)) as image:
-        image.save(stored, format="jpeg", quality=_QUALITY, subsampling=0, optimize=True, progressive=True)
+        image.save(stored, format="jpeg", quality=_QUALITY, subsampling="4:2:0", optimize=True, progressive=True)
     return stored.getvalue()
 
 
