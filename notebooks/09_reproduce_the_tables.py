@@ -998,7 +998,6 @@ cifar = savings[(savings["paper"] == V1) & (savings["dataset"] == "CIFAR-10")]
 undecided = cifar[(cifar["low"] <= 0) & (cifar["high"] >= 0)].sort_values("parameters left")
 for case in undecided.to_dict("records"):
     print(f"{case['parameters left']:6.1%} of the parameters: {case['network']}, {case['value']:+.2f} points")
-exercises.check("09.1", undecided.iloc[0][["parameters left", "value"]].tolist())
 
 # %% [markdown]
 # **2.** V2 states that kEffNet-B0 with two channels per group (run JP30N13) has 8.84% of the parameters of
@@ -1016,7 +1015,6 @@ row = results.query("label == 'JP30N13'").iloc[0]
 original = results.query("label == 'JP30N02'").iloc[0]
 print(f"as printed: {row['table_parameters'] / original['parameters']:.2%}")
 print(f"trainable:  {row['parameters'] / original['parameters']:.2%}")
-exercises.check("09.2", 100 * row["parameters"] / original["parameters"])
 
 # %% [markdown]
 # **3.** How much does it help, on average, to average the predictions for an image and its mirror image? Use
@@ -1036,7 +1034,6 @@ keys = ["dataset", "label", "channels_per_group"]
 wide = reports.pivot_table(index=keys, columns="test_variant", values="accuracy", dropna=False)
 gain = 100 * (wide["Original + Flip X"] - wide["Original"]).dropna()
 print(gain.groupby("dataset").agg(["size", "mean", "min", "max"]).round(2).to_string())
-exercises.check("09.3", gain.groupby("dataset").mean()["CIFAR-10"])
 
 # %% [markdown]
 # ## Summary

@@ -707,7 +707,6 @@ fewest = min(weights.values())
 best = [ratio for ratio, count in weights.items() if count == fewest]
 print(f"{fewest:,} weights at", [f"{ratio}%" for ratio in best])
 print(f"{weights[50]:,} weights at 50%")
-exercises.check("12.1", (min(best), max(best), fewest))
 
 # %% [markdown]
 # **2.** With a ratio of 0 a branch disappears. How many parameters fewer than "Lab, one branch" has "AB alone", in
@@ -726,7 +725,6 @@ sizes = {
 }
 difference = sizes["Lab, one branch"] - sizes["AB alone"]
 print(sizes, "difference", difference, "= 9 · 32")
-exercises.check("12.2", difference)
 
 # %% [markdown]
 # **3.** Gaussian noise with σ = 20 in red, green and blue: how large is its standard deviation in L, a and b, in their
@@ -751,7 +749,6 @@ signal = np.mean(
 )
 for channel, of_noise, of_photographs in zip("Lab", noise, signal, strict=True):
     print(f"{channel}: noise {of_noise:4.1f}, variation in the photographs {of_photographs:4.1f} units")
-exercises.check("12.3", noise)
 
 # %% [markdown]
 # ## Summary
