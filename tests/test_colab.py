@@ -123,7 +123,7 @@ def test_a_notebook_and_a_wheel_are_enough(colab, folder, wheel, name):
     assert (colab.packages / "kgpc" / "_data").is_dir()
     cells = nbformat.read(folder / f"{name}.ipynb", as_version=4).cells
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert any({"image/jpeg", "image/png"} & set(output.get("data", {})) for output in outputs)
 
 
 # Google Colab's own package, as far as notebook 07 asks for it: what is mounted is a link to the Drive that stays.

@@ -14,6 +14,7 @@ from pathlib import Path
 import build_site
 import formulas
 import nbformat
+import notebook_content
 import page_weights
 import pytest
 import reference
@@ -122,10 +123,10 @@ def test_nothing_is_fetched_from_elsewhere(site, pages):
 @EVERY_NOTEBOOK
 def test_a_page_shows_every_figure_with_its_text(pages, name):
     figures = [
-        (output.metadata["image/png"]["alt"], "image/svg+xml" in output.data)
+        (output.metadata[kinds[0]]["alt"], "image/svg+xml" in kinds)
         for cell in notebook_of(name).cells
         for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
+        if (kinds := [kind for kind in notebook_content.PICTURES if kind in output.get("data", {})])
     ]
     images = pages[f"notebooks/{name}.html"].images
     of_light, of_dark = ([image["alt"] for image in images if image.get("class") != other] for other in THEMES)
