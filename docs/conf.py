@@ -91,9 +91,17 @@ def refuse_files_from_outside(app, env):
         raise ExtensionError(f"These files lie outside the sources and are not put onto the site: {'; '.join(outside)}")
 
 
+def add_what_filters_tables(app, pagename, templatename, context, doctree):
+    """Gives pages with a table that can be filtered what does it, and no other page."""
+    if 'class="filterable"' in context.get("body", ""):
+        app.add_js_file("filter_tables.js", loading_method="defer")
+        app.add_css_file("filter_tables.css")
+
+
 def setup(app):
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", mark_examples, priority=1)  # before napoleon
     app.connect("autodoc-process-signature", sign_layers)
     app.connect("html-page-context", offer_notebook)
+    app.connect("html-page-context", add_what_filters_tables)
     app.connect("env-check-consistency", refuse_files_from_outside)

@@ -16,6 +16,7 @@ import formulas
 import nbformat
 import page_weights
 import pytest
+import reference
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -86,7 +87,7 @@ def test_every_page_is_there_and_can_be_found_from_the_landing_page(pages):
     expected = {"index.html", "CHANGELOG.html", "CONTRIBUTING.html", "data/README.html", "reference/index.html"}
     expected |= {f"notebooks/{name}.html" for name in NOTEBOOKS}
     expected |= {f"docs/{path.stem}.html" for path in (ROOT / "docs").glob("*.md") if path.stem != "index"}
-    expected |= {f"reference/{name}.html" for name in build_site.modules() if name != "kgpc"}
+    expected |= {f"reference/{name}.html" for name in reference.modules() if name != "kgpc"}
     assert expected <= set(pages)
     found = {urllib.parse.urlsplit(link).path for link in pages["index.html"].links}
     assert expected - {"index.html"} <= found
@@ -154,10 +155,10 @@ def test_solutions_and_setup_are_folded(pages, name):
 
 
 def test_the_reference_has_every_public_class_and_function(pages):
-    for module, path in build_site.modules().items():
+    for module, path in reference.modules().items():
         if module == "kgpc":
             continue
-        for node in build_site.parsed(path).body:
+        for node in reference.parsed(path).body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
                 assert f"{module}.{node.name}" in pages[f"reference/{module}.html"].ids
     assert "GroupedPointwiseConv2D(" in pages["reference/kgpc.layers.grouped.html"].text
