@@ -102,6 +102,6 @@ def setup(app):
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", mark_examples, priority=1)  # before napoleon
     app.connect("autodoc-process-signature", sign_layers)
-    app.connect("html-page-context", offer_notebook)
     app.connect("html-page-context", add_what_filters_tables)
+    app.connect("html-page-context", offer_notebook)
     app.connect("env-check-consistency", refuse_files_from_outside)
