@@ -437,6 +437,8 @@ def test_on_a_phone_the_first_column_of_a_table_stays(visit):
         }"""
     )
     assert box and abs(moved[0]) < 1 and moved[-1] > 10
+    widths = table.locator("tbody tr td:first-child").evaluate_all("cells => cells.map(cell => cell.clientWidth)")
+    assert min(widths) > 60  # words, and not one letter below the other
 
 
 @EVERY_NOTEBOOK
