@@ -93,7 +93,7 @@ def lay_out(folder, names, pictures):
     """
     for pattern in build_site.SOURCES:
         for path in sorted(ROOT.glob(pattern)):
-            if path.suffix != ".ipynb":
+            if path.suffix != ".ipynb" and path.relative_to(ROOT).as_posix() not in LEFT_OUT:
                 build_site.check_page(path)
                 target = folder / path.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def first_page(folder, names):
     """
     found = sorted(folder.rglob("*.md"), key=lambda path: (path.parent != folder / "docs", path.parent == folder, path))
     found = [path.relative_to(folder).as_posix() for path in found]
-    pages = [name for name in dict.fromkeys([*PAGES, *found]) if name in found and name not in LEFT_OUT]
+    pages = [name for name in dict.fromkeys([*PAGES, *found]) if name in found]
     titles = {f"notebooks/{name}.ipynb": title_of(read(folder / "notebooks" / f"{name}.ipynb")) for name in names}
     for name in pages:
         titles[name] = re.search(r"^# (.+)$", (folder / name).read_text(encoding="utf-8"), flags=re.MULTILINE)[1]
