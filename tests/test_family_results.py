@@ -1,12 +1,13 @@
 """What the pages show of the experiment: how far it is, and the family's figure once there are rows."""
 
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from test_verdicts import MEANS, row, table_of
 
-from kgpc import plots
+from kgpc import paper, plots
 from kgpc.paper import experiment, family_results, protocol
 
 PAGES = {
@@ -60,9 +61,79 @@ def test_one_seed_is_shown_and_decides_nothing(three_seeds):
     assert all("no interval, 1 seed). Sign: undecided." in line for line in lines[1:])
 
 
+def shown_by(family, table, monkeypatch):
+    """The captions and texts of the figures that `show_experiment` shows."""
+    found = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt, caption: (plt.close(figure), found.append((caption, alt))))
+    paper.show_experiment(family, first_figure=7, table=table)
+    return found
+
+
+def test_both_figures_are_shown_with_their_numbers_and_the_sentences_are_printed(three_seeds, monkeypatch, capsys):
+    (first, runs), (second, answers) = shown_by("MobileNet", three_seeds, monkeypatch)
+    assert first.startswith("Figure 7. Does it hold?") and second.startswith("Figure 8. The protocol's questions")
+    assert "grouped, 16ch 79.9% (3)" in runs
+    for value in family_results.differences("MobileNet", three_seeds)["value"]:
+        assert f"{value:+.1f} (" in answers
+    assert capsys.readouterr().out.splitlines() == family_results.sentences("MobileNet", three_seeds)
+
+
+def test_figures_without_results_are_left_out(three_seeds, monkeypatch, capsys):
+    assert [
+        caption[:9] for caption, _ in shown_by("MobileNet", three_seeds[three_seeds["seed"] == 1], monkeypatch)
+    ] == ["Figure 7."]
+    assert shown_by("EfficientNet-B0", three_seeds, monkeypatch) == []
+    assert "None of the questions about this family is answered yet." in capsys.readouterr().out
+
+
 def test_other_lengths_and_data_are_not_in_the_figure():
     other = table_of([row("16ch", 1, 10, epochs=72), row("16ch", 1, 10, dataset="Fashion-MNIST"), row("16ch", 100, 10)])
     assert family_results.points("MobileNet", other) == {}
+
+
+def epochs_of(table):
+    """Made-up histories of runs: an accuracy that rises to one of their own."""
+    rows = [
+        {"name": run["name"], "epoch": epoch, "val_accuracy": (0.5 + index / 100) * epoch / run["epochs"]}
+        for index, run in enumerate(table.to_dict("records"))
+        for epoch in range(1, run["epochs"] + 1)
+    ]
+    return pd.DataFrame(rows, columns=experiment.EPOCH_COLUMNS)
+
+
+def test_the_run_that_learned_is_the_longest_and_of_those_the_best_in_validation():
+    search = {"epochs": 6, "image_size": 33, "train_images": 45_000}
+    rows = [
+        row("16ch", 100, 0, peak_learning_rate=0.001, validation_loss=0.9, **search),
+        row("16ch", 100, 0, peak_learning_rate=0.002, validation_loss=0.7, **search),
+        row("16ch", 100, 0, peak_learning_rate=0.004, validation_loss=0.8, **search),
+        row("ordinary", 1, 90, validation_loss=0.1),
+    ]
+    for index, values in enumerate(rows):
+        values["name"] = f"run {index}"
+    table = table_of(rows)
+    sentence, history = family_results.longest_run("MobileNet", "16ch", table, epochs_of(table))
+    assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6] and history["val_accuracy"].iloc[-1] == 0.51
+    assert "rate 0.002, seed 100: 51.0% of the validation" in sentence and "no test image" in sentence
+    longer = {**row("16ch", 2, 80, validation_loss=2.0, peak_learning_rate=0.004, test_images=10_000), "name": "long"}
+    table = table_of([*rows, longer | {"train_images": 45_000}])
+    sentence, history = family_results.longest_run("MobileNet", "16ch", table, epochs_of(table))
+    assert len(history) == 24 and sentence.endswith("It classifies 80.0% of 10,000 test images right.")
+
+
+def test_without_a_run_there_is_a_sentence_and_an_empty_table():
+    sentence, history = family_results.longest_run("MobileNet", "16ch", table_of([]), epochs_of(table_of([])))
+    assert sentence == "No run of MobileNet 16ch is stored yet." and history.empty
+    with pytest.raises(ValueError, match="`family` and `key` must be one of"):
+        family_results.longest_run("MobileNet", "17ch")
+
+
+def test_the_page_about_training_shows_the_stored_run(root):
+    notebook = nbformat.read(root / "notebooks" / "07_train_on_colab_gpu.ipynb", as_version=4)
+    page = "\n".join(str(output.get("text", "")) for cell in notebook.cells for output in cell.get("outputs", []))
+    sentence, history = family_results.longest_run("MobileNet", "16ch")
+    assert sentence in page, "write it anew: python data/store_experiment.py"
+    assert history["val_accuracy"].iloc[-1] > 0.5  # it learned: guessing is 0.1
 
 
 def test_a_family_that_the_experiment_does_not_have_is_refused():
@@ -82,7 +153,7 @@ def test_stored_pages_say_how_far_the_experiment_is(name, root):
         for line in family_results.sentences(family, table):
             assert line in page, "write it anew: python data/store_experiment.py"
     (cell,) = (cell for cell in notebook.cells if "experiment" in cell.metadata.get("tags", []))
-    assert "family_results.sentences(" in cell.source
+    assert "show_experiment(" in cell.source or "family_results.sentences(" in cell.source
 
 
 def test_the_table_of_runs_is_counted_once():
