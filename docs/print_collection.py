@@ -29,7 +29,13 @@ from kgpc.plots.encoding import encoded_png
 ROOT = build_site.ROOT
 DOCS = build_site.DOCS
 # The pages in the order of the book, after the notebooks; others follow in the order of their names.
-PAGES = ("docs/glossary.md", "docs/does-it-hold.md", "docs/protocol.md", "docs/published-rows.md")
+PAGES = (
+    "docs/demonstrations.md",
+    "docs/glossary.md",
+    "docs/does-it-hold.md",
+    "docs/protocol.md",
+    "docs/published-rows.md",
+)
 LEFT_OUT = ("CHANGELOG.md", "docs/index.md")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NUMBERS_PAGES = 131  # the first Chromium that prints page numbers which a style sheet asks for
