@@ -41,7 +41,7 @@ napoleon_use_ivar = True
 python_maximum_signature_line_length = 88
 
 html_math_renderer = "mathml"
-html_search_scorer = "search_scores.js"
+html_search_scorer = str(Path(__file__).with_name("search_scores.js"))
 html_show_search_summary = False  # for each result a whole page would be fetched
 html_theme = "furo"
 html_title = "kgpc"
