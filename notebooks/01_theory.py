@@ -826,9 +826,9 @@ def own_network(scheme):
 
 
 # %% [markdown]
-# (The *momentum* of batch normalization says over how many steps its averages for prediction reach back, about
-# 1/(1 − momentum). The usual 0.99 is too long for a training as short as the one below; [02](02_kmobilenet.ipynb) shows
-# what happens then.)
+# (The [momentum](../docs/glossary.md#momentum-of-batch-normalization) of batch normalization says over how many steps
+# its averages for prediction reach back, about 1/(1 − momentum). The usual 0.99 is too long for a training as short as
+# the one below; [02](02_kmobilenet.ipynb) shows what happens then.)
 #
 # **Look at the plan**, layer by layer:
 
@@ -867,7 +867,7 @@ plots.table(
 
 # %% [markdown]
 # `network` is now the grouped one. **Are the activations where they belong?** After the stem, after each depthwise
-# convolution, after each K, and after the L of the only layer that has one:
+# convolution, after each K, and after the L of the only layer that has one. (Of swish, Keras would say `silu` here.)
 
 # %% tags=["nbval-check-output"]
 for layer in network.layers:
