@@ -38,6 +38,7 @@ SOURCES = (
 )
 THUMBNAIL_PIXELS = 480
 THUMBNAIL_COLORS = 48  # enough for a card, at a third of the size
+MOST_CHARACTERS_OF_A_THUMBNAIL = 15_000  # of a drawing; pixels take fewer where it has more
 MARKER = ".made-by-kgpc-build-site"  # in every folder that may be deleted
 FORM_TITLE = re.compile(r"^# @title (.*?)(?: \{display-mode.*\})?\n")
 
@@ -60,11 +61,14 @@ def name_folded_cells(notebook):
 
 
 def thumbnail(notebook, pictures):
-    """Returns the first figure of a notebook as a small HTML image, or an empty text where it has none."""
+    """Returns the first figure of a notebook as small HTML images, or an empty text where it has none."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                picture = notebook_content.png(output.data["image/png"]).convert("RGB")
+            data = output.get("data", {})
+            if len(data.get("image/svg+xml", "")) in range(1, MOST_CHARACTERS_OF_A_THUMBNAIL):
+                return pictures.drawing(data["image/svg+xml"], "")
+            if "image/png" in data:
+                picture = notebook_content.png(data["image/png"]).convert("RGB")
                 picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
                 picture = picture.quantize(THUMBNAIL_COLORS)
                 stored = io.BytesIO()
@@ -232,6 +236,8 @@ def build(folder):
     code = build_main([*options, "--doctree-dir", str(work / "doctrees"), str(sources), str(pages)])
     if code == 0:
         shutil.copytree(pictures.folder, pages / site_figures.FOLDER)
+        for path in ROOT.glob("notebooks/*.ipynb"):
+            shutil.copy(path, pages / "notebooks")  # what a reader can take along
         renew(folder)
         shutil.copytree(pages, folder, dirs_exist_ok=True)
     return code

@@ -18,6 +18,7 @@ from kgpc import D6, D6v3, Grouped, plots
 from kgpc.grouping import interleaved_order
 from kgpc.plots import encoding
 from kgpc.plots.channels import columns_of
+from kgpc.plots.style import luminance, text_color
 
 
 @pytest.fixture(autouse=True)
@@ -226,6 +227,13 @@ def test_the_diagram_of_d6v3_has_copies_and_a_second_path():
     assert [one | other for one, other in zip(first.sources, second.sources, strict=True)] == total.sources
 
 
+def test_the_groups_of_the_diagram_have_letters_beside_their_colours():
+    texts = texts_of(plots.subnetwork(D6(4).plan(16, 16)))
+    # In the input, in K and in the interleaving each channel has one letter, in L and in the sum all four.
+    assert [texts.count(letter) for letter in "ABCDE"] == [3 * 4 + 2 * 16] * 4 + [0]
+    assert [texts.count(str(channel)) for channel in range(16)] == [5] * 16
+
+
 @pytest.mark.parametrize("plan", [D6(4).plan(16, 16), D6(4).plan(8, 16), D6(4).plan(7, 7), D6v3(4).plan(10, 7)])
 def test_every_kind_of_plan_can_be_drawn(plan):
     figure = plots.subnetwork(plan, title="Title")
@@ -280,13 +288,30 @@ def test_branches_that_meet_nowhere_are_refused(layers):
         plots.block_diagram({"network": layers})
 
 
+def test_networks_that_do_not_fit_beside_each_other_stand_below_each_other_in_letters_of_full_size():
+    wide = [([plots.Box("depthwise convolution")], [plots.Box("a pointwise convolution, 112 to 672")]), plots.Box("+")]
+    figure = plots.block_diagram({"one": wide, "two": wide, "three": [plots.Box("small")]})
+    assert figure.get_figwidth() <= 8.6
+    assert {text.get_fontsize() for text in figure.axes[0].texts if text.get_text() != ""} == {9.0}
+    titles = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    assert titles["one"][0] == titles["two"][0] and titles["one"][1] > titles["two"][1] == titles["three"][1]
+    one, *_ = rectangles_of(figure)
+    assert all(not one.get_bbox().overlaps(other.get_bbox()) for other in rectangles_of(figure)[1:])
+
+
+def test_words_on_any_colour_can_be_read():
+    for color in [*plots.COLORS.values(), plots.GREY, "#808080", "white"]:
+        ground, text = (luminance(one) + 0.05 for one in (color, text_color(color)))
+        assert max(ground, text) / min(ground, text) >= 4.5, color
+
+
 def test_feature_maps_become_smaller_and_thicker_from_plate_to_plate():
     frame = pd.DataFrame(
         [("image", 32, 3, ""), ("stem", 16, 64, "other convolutions"), ("classes", 1, 1000, "classifier")],
         columns=["label", "size", "channels", "kind"],
     )
     figure = plots.feature_maps(frame, title="Title")
-    assert texts_of(figure) == ["image", "32×32\n×3", "stem", "16×16\n×64", "classes", "1×1\n×1,000"]
+    assert texts_of(figure) == ["image", "32\n×32\n×3", "stem", "16\n×16\n×64", "classes", "1\n×1\n×1,000"]
     fronts = [patch.get_path().get_extents() for patch in figure.axes[0].patches[::9]]
     heights, widths = [front.height for front in fronts], [front.width for front in fronts]
     assert heights == sorted(heights, reverse=True) and widths == sorted(widths)
