@@ -648,7 +648,8 @@ plots.table(
 )
 
 # %% [markdown]
-# **What you may see elsewhere:** BAND02A
+# **What you may see elsewhere:** in the quick profile the first column stays at guessing, 10%, or a few points beside
+# it. The second differs from seed to seed and from machine to machine by some ten points.
 #
 # In a published training of hundreds of steps an epoch the averages keep up. But remember this figure when a curve of
 # validation begins with a flat piece: [03 kMobileNet V3](03_kmobilenet_v3.ipynb) comes back to it.
@@ -673,7 +674,7 @@ plots.table(
 )
 
 # %% [markdown]
-# **What you may see elsewhere:** other seconds, and BAND02B
+# **What you may see elsewhere:** other seconds, and in the quick profile accuracies that differ by several points.
 #
 # Which of the networks is the better one, this table cannot say. One seed, a few dozen steps and one learning rate for
 # all: each of the three can turn the order around. So no difference is computed here.
