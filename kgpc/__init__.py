@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 # Imported when they are asked for: few programs need them, and `import kgpc` should not take longer for them.
-_LATER = ("cai", "conversion", "deploy", "exercises", "keras2_models", "timing")
+_LATER = ("cai", "conversion", "deploy", "exercises", "inspection", "keras2_models", "timing")
 
 
 def __getattr__(name):

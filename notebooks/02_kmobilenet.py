@@ -770,27 +770,7 @@ plots.table(
 # before its first run: a rate of its own for each network, several seeds, on JPEG copies of CIFAR-10. So far:
 
 # %% tags=["nbval-ignore-output", "experiment"]
-print("\n".join(kgpc.paper.family_results.sentences("MobileNet")))
-points = kgpc.paper.family_results.points("MobileNet")
-if points:
-    figure = plots.scatter(
-        points,
-        xlabel="trainable parameters (logarithmic)",
-        ylabel="test accuracy, %",
-        title="Does it hold? CIFAR-10 (JPEG copies), 24 epochs; a dot for each seed",
-        log_x=True,
-    )
-    plots.show(figure, "Test accuracy of every run of the MobileNet family against its trainable parameters.")
-differences = kgpc.paper.family_results.differences("MobileNet")
-if len(differences):
-    figure = plots.interval_chart(
-        differences,
-        xlabel="difference of test accuracies, points, with simultaneous 95% intervals over seeds",
-        title="The protocol's questions",
-        levels={"equal": 0},
-        formats="+.1f",
-    )
-    plots.show(figure, "Differences between kMobileNet 16ch and the other networks, with their intervals.")
+kgpc.paper.show_experiment("MobileNet", first_figure=9)
 
 # %% [markdown]
 # Equal parameters are not equal arithmetic: the narrow control of section 4 needs half the flops of kMobileNet 16ch.

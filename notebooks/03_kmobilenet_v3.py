@@ -74,12 +74,11 @@ import numpy as np
 import pandas as pd
 
 import kgpc
-from kgpc import D6, datasets, plots, training
+from kgpc import D6, exercises, inspection, plots, training
 from kgpc.applications import kMobileNetV3Large
-from kgpc.plots import Box
+from kgpc.plots import Box, normalization_box, pointwise_boxes
 
-if PROFILE not in ("quick", "paper"):
-    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
+training.check_profile(PROFILE)
 
 # %% [markdown]
 # ## 1. From the image to the classes
@@ -95,15 +94,15 @@ networks = {
     "kMobileNet V3 16ch": kMobileNetV3Large(scheme=D6(16), **published_size),
 }
 original, grouped = networks["MobileNet V3 Large"], networks["kMobileNet V3 16ch"]
-layers = {name: kgpc.flops.layer_table(model) for name, model in networks.items()}
 
 # %% [markdown]
-# An image becomes a stack of feature maps. From block to block the maps shrink and the channels grow. These plates are
-# read off the network that we have just built: their height is that of the maps, their thickness says how many channels
-# there are.
+# An image becomes a stack of feature maps. From block to block the maps shrink and the channels grow. The plates of
+# Figure 1 are read off the network that we have just built: the higher a plate the larger its maps, the thicker the
+# more channels. (The numbers below are exact, the plates are not to scale: 7 beside 224 pixels could not be seen.)
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
-plates = {
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 1 {display-mode: "form"}
+places = {
     "image": ("Conv_pad", ""),
     "stem": ("Conv", "other convolutions"),
     "block\n0": ("expanded_conv_project", "pointwise"),
@@ -117,23 +116,21 @@ plates = {
     "Conv_2": ("Conv_2", "pointwise"),
     "Logits": ("Logits", "classifier"),
 }
-rows = []
-for label, (name, kind) in plates.items():
-    layer = original.get_layer(name)
-    tensor = layer.input if label == "image" else layer.output
-    rows.append({"label": label, "size": tensor.shape[1], "channels": tensor.shape[-1], "kind": kind})
 plots.show(
-    plots.feature_maps(pd.DataFrame(rows), title="MobileNet V3 Large for 224×224 pixels"),
+    plots.feature_maps(inspection.plates(original, places)),
     "The feature maps of MobileNet V3 Large as plates, from the image with 224×224 pixels and 3 channels by way of "
     "fifteen blocks, which end at 7×7 pixels and 160 channels, to Conv_1 with 960, Conv_2 with 1,280 and 10 classes.",
+    caption="Figure 1. The feature maps of MobileNet V3 Large for 224×224 pixels.",
 )
 
 # %% [markdown]
-# Green is the only ordinary 3×3 convolution, in the stem. All blue plates come out of a *pointwise* (1×1)
-# convolution. Three things are new in comparison with the first MobileNet:
+# Green is the only ordinary 3×3 convolution, in the stem. All blue plates come out of a
+# [pointwise](../docs/glossary.md#pointwise-convolution) (1×1) convolution. Three things are new in comparison with the
+# first MobileNet:
 #
-# - The blocks are **inverted residuals**: narrow at both ends, wide inside.
-# - Some of them have a **squeeze-and-excite** branch, which weights the channels.
+# - The blocks are **[inverted residuals](../docs/glossary.md#inverted-residual)**: narrow at both ends, wide inside.
+# - Some of them have a **[squeeze-and-excite](../docs/glossary.md#squeeze-and-excite)** branch, which weights the
+#   channels.
 # - The last wide layer, `Conv_2`, comes **after** the global pooling, where there is only one pixel left. It is cheap
 #   in arithmetic and holds more parameters than any other layer.
 #
@@ -150,97 +147,69 @@ plots.show(
 # The paper replaces **all four** 1×1 convolutions by D6. The arithmetic comes from `plan`, as always.
 
 # %% tags=["nbval-check-output"]
-sizes = {"expand": (160, 960), "squeeze": (960, 240), "excite": (240, 960), "project": (960, 160)}
+sizes = {
+    "expand": (160, 960),
+    "squeeze": (960, 240),
+    "excite": (240, 960),
+    "project": (960, 160),
+}
 plans = {name: D6(16).plan(*size) for name, size in sizes.items()}
-rows = []
-for name, plan in plans.items():
-    rows.append(
-        {
-            "convolution": name,
-            "channels": plan.in_channels,
-            "filters": plan.filters,
-            "ordinary": plan.ordinary_weights,
-            "groups": plan.groups,
-            "K": plan.first.weights,
-            "L": plan.second.weights if plan.second else 0,
-            "left": plan.weights / plan.ordinary_weights,
-        }
-    )
 plots.table(
-    pd.DataFrame(rows),
-    "Table 1. Weights of the four 1×1 convolutions of block 13, ordinary and with D6(16).",
+    inspection.plan_table(plans),
+    "Table 1. Weights of block 13's 1×1 convolutions, ordinary and with D6(16).",
     formats={"left": ".1%"},
 )
 
-
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
-def normalization(activation="", changed=False):
-    """Batch normalization, with the activation after it."""
-    return Box(f"batch normalization{', ' if activation else ''}{activation}", "batch normalization", changed)
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 2 {display-mode: "form"}
+ordinary = {name: kgpc.grouping.ordinary_plan(*size) for name, size in sizes.items()}
 
 
-def convolution(name, activation=""):
-    """One of the 1×1 convolutions of block 13, ordinary, with an activation in the same box."""
-    plan = plans[name]
-    after = f", {activation}" if activation else ""
-    return Box(f"{name} {plan.in_channels} → {plan.filters}{after}\n{plan.ordinary_weights:,} weights", "pointwise")
-
-
-def k_and_l(name, activation=""):
-    """Boxes of the grouped K of a 1×1 convolution, of its interleaving, and of L (None without one)."""
-    plan = plans[name]
-    after = f", {activation}" if activation else ""
-    texts = [
-        f"{name} {letter}: {stage.groups} groups of {stage.paths[0].channels_per_group}{after}\n"
-        f"{stage.weights:,} weights"
-        for letter, stage in zip("KL", plan.stages, strict=False)
+def block_of(plans):
+    """Block 13 with the plans of its 1×1 convolutions, as boxes."""
+    squeezed = plans["squeeze"].groups > 1
+    inside = [
+        *pointwise_boxes(plans["expand"], "expand", "hard swish"),
+        Box(f"depthwise 5×5\n{5 * 5 * 960:,} weights", "depthwise"),
+        normalization_box("hard swish"),
+        ([], [Box("squeeze-\nand-excite", "pointwise", changed=squeezed)]),
+        Box("×"),
+        *pointwise_boxes(plans["project"], "project"),
     ]
-    first, *second = [Box(text, "pointwise", changed=True) for text in texts]
-    return first, Box(f"interleave, step {plan.interleave_step}", changed=True), second[0] if second else None
+    return [(inside, []), Box("+")]
 
 
-depthwise = Box(f"depthwise 5×5\n{5 * 5 * 960:,} weights", "depthwise")
-average = Box("average of each channel")
-expand, project = k_and_l("expand"), k_and_l("project")
-squeeze, excite = k_and_l("squeeze", "ReLU"), k_and_l("excite", "hard sigmoid")
-ordinary_block = [
-    convolution("expand"),
-    normalization("hard swish"),
-    depthwise,
-    normalization("hard swish"),
-    ([], [average, convolution("squeeze", "ReLU"), convolution("excite", "hard sigmoid")]),
-    Box("×"),
-    convolution("project"),
-    normalization(),
-]
-grouped_block = [
-    expand[0],
-    normalization("hard swish"),
-    expand[1],
-    depthwise,
-    normalization("hard swish"),
-    ([], [average, squeeze[0], ([squeeze[1], squeeze[2]], []), Box("+"), excite[0], excite[1]]),
-    Box("×"),
-    project[0],
-    normalization(),
-    ([project[1], project[2], normalization(changed=True)], []),
-    Box("+"),
-]
-figure = plots.block_diagram(
-    {
-        "MobileNet V3 Large": [(ordinary_block, []), Box("+")],
-        "kMobileNet V3 16ch": [(grouped_block, []), Box("+")],
-    }
-)
 plots.show(
-    figure,
-    "Block 13 of both networks as boxes. In MobileNet V3: expand, depthwise 5×5, a squeeze-and-excite branch of two "
-    "1×1 convolutions whose result multiplies the channels, project, and the block's input added. In kMobileNet V3 "
-    "each 1×1 convolution is a grouped K; squeeze and project, which have fewer filters than channels, also have L.",
+    plots.block_diagram({"MobileNet V3 Large": block_of(ordinary), "kMobileNet V3 16ch": block_of(plans)}),
+    "Block 13 of both networks as boxes. In MobileNet V3: expand, depthwise 5×5, a squeeze-and-excite branch whose "
+    "result multiplies the channels, project, and the block's input added. In kMobileNet V3 expand and project are "
+    "grouped; project also has L, which is added to K.",
+    caption="Figure 2. Block 13 of both networks. What differs has a reddish, thicker edge.",
+)
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 3 {display-mode: "form"}
+
+
+def branch_of(plans):
+    """The squeeze-and-excite branch with the plans of its 1×1 convolutions, as boxes."""
+    return [
+        Box("average of each channel"),
+        *pointwise_boxes(plans["squeeze"], "squeeze", "ReLU", batch_norm=False),
+        *pointwise_boxes(plans["excite"], "excite", "hard sigmoid", batch_norm=False),
+    ]
+
+
+plots.show(
+    plots.block_diagram({"MobileNet V3 Large": branch_of(ordinary), "kMobileNet V3 16ch": branch_of(plans)}, gap=1.0),
+    "The squeeze-and-excite branch of block 13. In MobileNet V3: the average of each channel, squeeze from 960 to 240 "
+    "with ReLU, excite back to 960 with hard sigmoid. In kMobileNet V3 squeeze is K in 60 groups, to which L is added, "
+    "and excite is K in 15 groups, interleaved at its end.",
+    caption="Figure 3. Squeeze-and-excite of block 13.",
 )
 
 # %% [markdown]
-# What differs has a reddish edge. *Expand* and *excite* make more channels out of fewer, so D6 gives them no L: they
+# *Expand* and *excite* make more channels out of fewer, so D6 gives them no L: they
 # end interleaved, and a later layer mixes the groups. *Squeeze* and *project* have L, added to K. In squeeze-and-excite
 # each convolution has a bias and no batch normalization; K and L have an activation each.
 #
@@ -249,7 +218,8 @@ plots.show(
 # MobileNet V3 was made for phones, where an exponential is expensive. It takes pieces of straight lines and a parabola
 # instead: hard sigmoid is $\sigma_h(x) = \min(\max(x + 3, 0), 6)/6$, and hard swish is $x \cdot \sigma_h(x)$.
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 4 {display-mode: "form"}
 x = np.linspace(-6, 6, 241)
 sigmoid, hard_sigmoid = 1 / (1 + np.exp(-x)), np.clip(x + 3, 0, 6) / 6
 figure = plots.line_chart(
@@ -257,7 +227,6 @@ figure = plots.line_chart(
     {"swish": x * sigmoid, "hard swish": x * hard_sigmoid, "sigmoid": sigmoid, "hard sigmoid": hard_sigmoid},
     xlabel="input",
     ylabel="output",
-    title="The activations of MobileNet V3, and what they stand for",
     markers=False,
 )
 figure.axes[0].set_ylim(-0.6, 3)
@@ -267,79 +236,37 @@ plots.show(
     figure,
     "Four curves. Hard swish follows swish within about 0.15 and hard sigmoid follows sigmoid; the hard ones are "
     "exactly 0 below -3 and reach the input, or 1, at +3.",
+    caption="Figure 4. The activations of MobileNet V3, and what they stand for.",
 )
 
 # %% [markdown]
 # ## 3. Where the parameters are, before and after
 #
-# `kgpc.flops.layer_table` counts every layer and says which part it plays. The names say the rest: a layer of
-# squeeze-and-excite has it in its name, and the blocks are called `expanded_conv`.
-
-
-# %%
-PLACES = [
-    "Conv_2",
-    "squeeze-and-excite",
-    "expand and project",
-    "Conv_1",
-    "depthwise",
-    "batch normalization",
-    "classifier",
-    "stem",
-]
-
-
-def place_of(layer):
-    """Place in the network of a row of `layer_table`."""
-    if layer.part in ("depthwise", "batch normalization", "classifier"):
-        return layer.part
-    if "squeeze_excite" in layer.layer:
-        return "squeeze-and-excite"
-    if layer.layer.startswith(("Conv_1", "Conv_2")):
-        return layer.layer[:6]
-    return "expand and project" if layer.layer.startswith("expanded_conv") else "stem"
-
-
-def sums_by_place(column):
-    """Sums of a column of the layer tables: one row for each place, one column for each network."""
-    sums = {}
-    for name, table in layers.items():
-        sums[name] = table.groupby([place_of(row) for row in table.itertuples()])[column].sum()
-    return pd.DataFrame(sums).reindex(PLACES).rename_axis("place")
-
+# `inspection.sums_by_place` counts every layer and adds up by place in the network.
 
 # %% tags=["nbval-check-output"]
-parameters = sums_by_place("trainable_parameters")
-parameters.loc["all"] = parameters.sum()
-parameters["16ch / original"] = parameters["kMobileNet V3 16ch"] / parameters["MobileNet V3 Large"]
+FAMILY = "MobileNet V3 Large"
+parameters = inspection.sums_by_place(networks, FAMILY, share="16ch / original")
 plots.table(
     parameters,
     "Table 2. Trainable parameters by place, 10 classes.",
     formats={"16ch / original": ".1%"},
 )
 
-# %%
-PLACE_COLORS = {
-    "Conv_2": plots.COLORS["blue"],
-    "squeeze-and-excite": plots.COLORS["vermillion"],
-    "expand and project": plots.COLORS["green"],
-    "Conv_1": plots.COLORS["yellow"],
-    "depthwise": plots.LAYER_COLORS["depthwise"],
-    "batch normalization": plots.LAYER_COLORS["batch normalization"],
-    "classifier": plots.LAYER_COLORS["classifier"],
-    "stem": plots.COLORS["black"],
-}
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 5 {display-mode: "form"}
 figure = plots.stacked_bars(
-    parameters.loc[PLACES, list(networks)].T,
+    parameters.drop("all")[list(networks)].T,
     xlabel="trainable parameters",
     title="Three places hold nearly everything, and all three are pointwise",
-    colors=PLACE_COLORS,
+    **inspection.place_looks(FAMILY),
 )
 plots.show(
     figure,
     "Three horizontal bars. MobileNet V3 Large has 4.2 million parameters, most of them in squeeze-and-excite, in "
     "Conv_2 and in expand and project. kMobileNet V3 has 0.71 million with 32 and 0.40 million with 16 channels per "
     "group, where no place dominates.",
+    caption="Figure 5. Trainable parameters by place. All that is blue is pointwise.",
 )
 
 # %% [markdown]
@@ -348,9 +275,7 @@ plots.show(
 # parameters, not time.
 
 # %% tags=["nbval-check-output"]
-macs = sums_by_place("macs")
-macs.loc["all"] = macs.sum()
-macs["16ch / original"] = macs["kMobileNet V3 16ch"] / macs["MobileNet V3 Large"].where(macs["MobileNet V3 Large"] > 0)
+macs = inspection.sums_by_place(networks, FAMILY, "macs", share="16ch / original")
 plots.table(
     macs,
     "Table 3. Multiply-accumulates by place, for one image of 224×224 pixels.",
@@ -363,59 +288,56 @@ plots.table(
 # grouped.
 
 # %%
-kgpc.figures.layer_costs(layers)
+tables = {name: kgpc.flops.layer_table(model) for name, model in networks.items()}
+kgpc.figures.layer_costs(tables)
 
 # %% [markdown]
+# *Figure 6. Parameters and multiply-adds of each layer.*
+#
 # Arithmetic sits in *expand and project*, and D6(16) leaves more of it than of the parameters: more than a third of the
 # whole. Why so much? Look at each 1×1 convolution by itself.
 
 
 # %%
-def pointwise_plans(scheme):
-    """One row for each 1×1 convolution of the network but the classifier: where, how large, what is left."""
-    rows = []
-    for row in layers["MobileNet V3 Large"].itertuples():
-        if row.part != "pointwise":
-            continue
-        layer = original.get_layer(row.layer)
-        plan = scheme.plan(layer.input.shape[-1], layer.filters)
-        rows.append(
-            (row.layer, place_of(row), plan.in_channels, plan.filters, plan.ordinary_weights, plan.weights, plan.groups)
-        )
-    return pd.DataFrame(rows, columns=["layer", "place", "channels", "filters", "ordinary", "weights", "groups"])
-
-
-table = pointwise_plans(D6(16))
-table["left"] = table["weights"] / table["ordinary"]
+table = inspection.pointwise_plans(original, FAMILY, D6(16))
+table["weights"] = table["K"] + table["L"]
 points = {
     place: pd.DataFrame({"x": rows["ordinary"], "y": 100 * rows["left"]})
     for place, rows in table.groupby("place", sort=False)
 }
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 7 {display-mode: "form"}
+names = ["expand and project", "squeeze-and-excite", "Conv_1", "Conv_2"]
 figure = plots.scatter(
     points,
     xlabel="weights of the ordinary convolution (logarithmic)",
     ylabel="weights left with D6(16), %",
     title="The larger a convolution, the less of it is left",
     log_x=True,
+    colors=dict(zip(names, ("#0072B2", "#D55E00", "#000000", "#767676"), strict=True)),
 )
 plots.show(
     figure,
     "Percentage of weights left against the weights of the ordinary convolution, one point for each 1×1 convolution. "
     "Five convolutions of less than two thousand weights keep all of them; those above 100,000 keep an eighth or less.",
+    caption="Figure 7. What D6(16) leaves of each 1×1 convolution.",
 )
 
 # %% tags=["nbval-check-output"]
 whole = table[table["left"] == 1]
-print(f"{len(whole)} of {len(table)} convolutions stay as they are, {whole['ordinary'].sum():,} weights in all:")
-sizes = [f"{row.channels}→{row.filters}" for row in whole.drop_duplicates(["channels", "filters"]).itertuples()]
-print(textwrap.fill(", ".join(sizes), 100))
-tight = table[(table["groups"] < table["channels"] // 16) & (table["channels"] / table["groups"] >= 20)]
-print("\nWith 20 or more channels per group, because no better number divides both sides:")
-sizes = [
-    f"{row.channels}→{row.filters} in {row.groups} groups"
-    for row in tight.drop_duplicates(["channels", "filters"]).itertuples()
-]
-print(textwrap.fill(", ".join(sizes), 100))
+count = whole["ordinary"].sum()
+print(f"{len(whole)} of {len(table)} stay as they are, {count:,} weights:")
+sizes = whole.drop_duplicates(["channels", "filters"])
+print(", ".join(f"{row.channels}→{row.filters}" for row in sizes.itertuples()))
+
+tight = table[table["channels"] >= 20 * table["groups"]]
+tight = tight[tight["groups"] < tight["channels"] // 16]
+tight = tight.drop_duplicates(["channels", "filters"])
+print("\nWith 20 or more channels per group, as no better number divides both sides:")
+rows = tight.itertuples()
+sizes = [f"{row.channels}→{row.filters} in {row.groups} groups" for row in rows]
+print(textwrap.fill(", ".join(sizes), 88))
 
 # %% [markdown]
 # Early layers have few channels at many pixels. The four convolutions of *expand and project* that stay as they are
@@ -434,8 +356,8 @@ print(textwrap.fill(", ".join(sizes), 100))
 # | activations | hard swish or ReLU, by block | the same, after K and after L |
 # | `Logits`, the classifier | 1×1 convolution with bias | the same: never grouped |
 #
-# The *momentum* of batch normalization says over how many training steps it averages what it will use in prediction:
-# about 1/(1 − momentum), so a thousand or a hundred. In the networks above:
+# The *momentum* of [batch normalization](../docs/glossary.md#batch-normalization) says over how many training steps it
+# averages what it will use in prediction: about 1/(1 − momentum), so a thousand or a hundred. In the networks above:
 
 # %% tags=["nbval-check-output"]
 for model, name in (
@@ -452,7 +374,8 @@ for model, name in (
 # average pooling and one linear layer*: then the score of a class is a sum over pixels, and each pixel's share can be
 # drawn. MobileNet V1 ends like that. Here `Conv_2` and its hard swish stand in between.
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 8 {display-mode: "form"}
 figure = plots.block_diagram(
     {
         "kMobileNet": [
@@ -469,12 +392,14 @@ figure = plots.block_diagram(
             Box("Logits: 1×1, 1,280 → 10", "classifier"),
             Box("softmax"),
         ],
-    }
+    },
+    gap=1.0,
 )
 plots.show(
     figure,
     "The ends of both networks. kMobileNet: maps, global average pooling, classifier, softmax. kMobileNet V3: between "
     "pooling and classifier there are Conv_2 and a hard swish.",
+    caption="Figure 8. From the last feature maps to the classes.",
 )
 
 # %% [markdown]
@@ -487,7 +412,7 @@ image = np.zeros((1, 224, 224, 3), "float32")
 try:
     kgpc.cam.class_activation_map(grouped, image)
 except ValueError as error:
-    print(textwrap.fill(str(error), 100))
+    print(textwrap.fill(str(error), 88))
 
 # %% [markdown]
 # ## 6. Averages that lag behind
@@ -497,34 +422,25 @@ except ValueError as error:
 # a training has fewer steps than that?
 #
 # We watch it. Both networks are trained for a moment **with the momenta that they were published with**. This is a
-# demonstration of batch normalization, and no comparison of the two: one seed, one learning rate for both, a few dozen
-# steps. (The paper profile has the published recipe and data; [02 kMobileNet](02_kmobilenet.ipynb) explains each part
-# of a recipe.)
+# [demonstration](../docs/demonstrations.md): of batch normalization, and no comparison of the two. (The paper profile
+# has the published recipe and data.)
 
 # %%
-if PROFILE == "paper":
-    data = datasets.load("CIFAR-10")
-    recipe = training.recipe("CIFAR-10", "JP36B12")
-else:
-    data = datasets.fashion_mnist_sample()
-    recipe = training.QUICK.replace(
-        train_images=640,
-        validation_fraction=0.05,
+data, recipe, budget = training.lesson(
+    PROFILE,
+    "CIFAR-10",
+    published=training.recipe("CIFAR-10", "JP36B12"),
+    demonstration=training.DEMONSTRATION.replace(
         learning_rate=training.OneCycle(peak=0.001),
         batch_norm_momentum=None,  # as published
-        monitor="last",
-    )
-budget = f"{data.name}, {recipe.image_size}×{recipe.image_size} pixels, {recipe.epochs} epochs"
-chosen, for_validation = training.split(data.y_train, recipe)
-print(f'Profile "{PROFILE}": {budget}.')
-print(f"{len(chosen):,} images to train on, {len(for_validation):,} for validation, {len(data.x_test):,} for the test.")
+    ),
+)
 
 # %% tags=["nbval-ignore-output"]
-variants = {"MobileNet V3 Large": None, "kMobileNet V3 16ch": D6(16)}
-results, trained, rows = {}, {}, []
-for name, scheme in variants.items():
-    model = training.build(kMobileNetV3Large, recipe, classes=len(data.class_names), scheme=scheme)
-    results[name], trained[name] = training.fit(model, data, recipe, progress=name), model
+results, rows = {}, []
+for name, scheme in {"MobileNet V3 Large": None, "kMobileNet V3 16ch": D6(16)}.items():
+    model = training.build(kMobileNetV3Large, recipe, classes=10, scheme=scheme)
+    results[name] = training.fit(model, data, recipe, progress=name)
     lagging = training.evaluate(model, data, recipe)
     if PROFILE == "quick":
         training.renew_moving_averages(model, data, recipe)
@@ -532,15 +448,16 @@ for name, scheme in variants.items():
     last = results[name].history["accuracy"].iloc[-1]
     rows.append((name, 100 * last, 100 * lagging.accuracy, 100 * renewed.accuracy))
 
-# %% tags=["nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 9 {display-mode: "form"}
 figure = plots.step_losses(
     {name: result.step_losses for name, result in results.items()},
-    title=f"Training loss. {budget}",
     guessing=len(data.class_names),
 )
 plots.show(
     figure,
     "Training loss of both networks against the training step, with the level of guessing.",
+    caption=f"Figure 9. Training loss. {budget}.",
 )
 
 # %% [markdown]
@@ -550,7 +467,12 @@ plots.show(
 # `training.renew_moving_averages` has taken the averages anew. No trained weight differs between the last two.
 
 # %% tags=["nbval-ignore-output"]
-columns = ["network", "training images, last epoch, %", "test, moving averages, %", "test, averages taken anew, %"]
+columns = [
+    "network",
+    "training images, last epoch, %",
+    "test, moving averages, %",
+    "test, averages taken anew, %",
+]
 plots.table(
     pd.DataFrame(rows, columns=columns),
     f"Table 4. A demonstration, one seed: {budget}. Guessing is 10%.",
@@ -558,14 +480,16 @@ plots.table(
 )
 
 # %% [markdown]
-# With the lagging averages both networks guess, though they have learned. Nothing in the second column is a property of
-# groups, or of MobileNet V3: it is that of a thousand steps of memory.
+# With the lagging averages both networks guess, though they have learned: 10% on every machine. Nothing in the second
+# column is a property of groups, or of MobileNet V3: it is that of a thousand steps of memory. The other two columns
+# differ [from machine to machine](../docs/demonstrations.md#what-you-may-see-elsewhere), by several points.
 #
 # **Does this reach into the published results?** Oxford-IIIT Pet has 3,309 training images. The authors' log of that
 # training, after 25 of 150 epochs, when the first cycle of the learning rate ends:
 
 # %% tags=["nbval-check-output"]
-logs = kgpc.paper.published("training_curves").query("label == 'JP36D02' and epoch == 25")
+logs = kgpc.paper.published("training_curves")
+logs = logs.query("label == 'JP36D02' and epoch == 25")
 sizes = logs["channels_per_group"].map(" {}ch".format, na_action="ignore").fillna("")
 at_25 = pd.DataFrame(
     {
@@ -574,9 +498,11 @@ at_25 = pd.DataFrame(
         "validation images, %": 100 * logs["val_accuracy"],
     }
 )
-batch = int(kgpc.paper.published("recipes").query("label == 'JP36D02'")["batch_size"].iloc[0])
+recipes = kgpc.paper.published("recipes").query("label == 'JP36D02'")
+batch = int(recipes["batch_size"].iloc[0])
 steps = 25 * (3309 // batch)
-print(f"{steps:,} steps of {batch} images. An average with momentum 0.999 still has {0.999**steps:.1%} of its start.")
+print(f"{steps:,} steps of {batch} images.")
+print(f"An average with momentum 0.999 still has {0.999**steps:.1%} of its start.")
 plots.table(
     at_25.reset_index(drop=True),
     "Table 5. The authors' log of Oxford-IIIT Pet, epoch 25. Guessing is 2.7%.",
@@ -595,48 +521,35 @@ plots.table(
 # What the authors published, one run for each row:
 
 # %% tags=["nbval-check-output"]
-rows = kgpc.paper.published().query(
-    "paper == 'grouped-pointwise-2022' and model in ['MobileNet V3 Large', 'kMobileNet V3 Large']"
-)
-columns = {
-    "dataset": "data set",
-    "model": "network",
-    "channels_per_group": "channels per group",
-    "image_size": "pixels",
-    "epochs": "epochs",
-    "parameters": "trainable parameters",
-    "flops": "paper flops",
-    "test_accuracy_percent": "test accuracy, %",
-}
-marks, notes = kgpc.paper.footnotes(rows)
+rows, notes, conditions = kgpc.paper.family_rows(FAMILY)
 plots.table(
-    rows.assign(model=rows["model"] + marks)[list(columns)].rename(columns=columns).reset_index(drop=True),
-    "Table 6. The paper's results, not ours: MobileNet V3 Large and kMobileNet V3 Large as published.",
+    rows,
+    f"Table 6. The paper's results, not ours. {conditions}.",
     formats={"test accuracy, %": ".2f"},
     notes=notes,
 )
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 10 {display-mode: "form"}
 panels = {
-    dataset: {"MobileNet V3 Large": (group["parameters"].astype(float), group["test_accuracy_percent"])}
-    for dataset, group in rows.sort_values("parameters").groupby("dataset", sort=False)
+    dataset: {FAMILY: (group["trainable parameters"].astype(float), group["test accuracy, %"])}
+    for dataset, group in rows.sort_values("trainable parameters").groupby("data set", sort=False)
 }
 figure = plots.curve_panels(
     panels,
     xlabel="trainable parameters (logarithmic)",
     ylabel="test accuracy, %",
-    title="Published, from left to right 16ch, 32ch, original: one run each",
     log_x=True,
     markers=True,
-    height=1.8,
+    height=1.9,
 )
 plots.show(
     figure,
     "Published test accuracy against trainable parameters in four panels, one for each data set, each with three "
     "points: 16ch, 32ch and the original. On CIFAR-10 and CIFAR-100 they lie within three points of each other; on "
     "Cropped-PlantDoc and Oxford-IIIT Pet both grouped networks are 8 to 19 points above the original.",
+    caption="Figure 10. Published, one run each; from left to right 16ch, 32ch, original.",
 )
-print("\n".join(note.replace(":", " on CIFAR-10:", 1) for note in notes))
 
 # %% [markdown]
 # On the two data sets with few images per class the original falls far behind. Under this recipe, that is, with this
@@ -651,35 +564,20 @@ print("\n".join(note.replace(":", " on CIFAR-10:", 1) for note in notes))
 # far:
 
 # %% tags=["nbval-ignore-output", "experiment"]
-print("\n".join(kgpc.paper.family_results.sentences("MobileNet V3 Large")))
-points = kgpc.paper.family_results.points("MobileNet V3 Large")
-if points:
-    figure = plots.scatter(
-        points,
-        xlabel="trainable parameters (logarithmic)",
-        ylabel="test accuracy, %",
-        title="Does it hold? CIFAR-10 (JPEG copies), 24 epochs; a dot for each seed",
-        log_x=True,
-    )
-    plots.show(figure, "Test accuracy of every run of the MobileNet V3 family against its trainable parameters.")
-differences = kgpc.paper.family_results.differences("MobileNet V3 Large")
-if len(differences):
-    figure = plots.interval_chart(
-        differences,
-        xlabel="difference of test accuracies, points, with simultaneous 95% intervals over seeds",
-        title="The protocol's questions",
-        levels={"equal": 0},
-        formats="+.1f",
-    )
-    plots.show(figure, "Differences between kMobileNet V3 16ch and the other networks, with their intervals.")
+kgpc.paper.show_experiment("MobileNet V3 Large", first_figure=11)
 
 # %% [markdown]
 # ## Exercises
 #
-# In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
+# Write your answer into the cell below a question and run it: it says whether you are right. The solutions are
+# collapsed.
 #
 # **1.** `Conv_2` leads from 960 to 1,280 channels, with a bias for each filter. How many parameters does it have with
 # D6(32)? Work it out by hand, then look at the network.
+
+# %%
+answer = None  # your answer: a number of parameters
+exercises.check("03.1", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 1 {display-mode: "form"}
@@ -689,10 +587,15 @@ if len(differences):
 count = 48 * 1280 + 1280
 built = kgpc.flops.trainable_parameters(networks["kMobileNet V3 32ch"].get_layer("Conv_2_conv"))
 print(f"by hand {count:,}, in the network {built:,}")
+exercises.check("03.1", count)
 
 # %% [markdown]
 # **2.** `minimalistic=True` builds the variant without squeeze-and-excite and hard swish, with 3×3 kernels everywhere.
-# How much of its parameters does D6(16) leave? A larger or a smaller share than in the full network?
+# What percentage of its parameters does D6(16) leave? A larger or a smaller share than in the full network?
+
+# %%
+answer = None  # your answer: a percentage, to a tenth
+exercises.check("03.2", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 2 {display-mode: "form"}
@@ -705,23 +608,29 @@ small = {
 full = parameters.loc["all"]
 print(f"minimalistic: {small[D6(16)]:,} of {small[None]:,}, {small[D6(16)] / small[None]:.1%}")
 print(f"full:         {full.iloc[2]:,.0f} of {full.iloc[0]:,.0f}, {full.iloc[2] / full.iloc[0]:.1%}")
+exercises.check("03.2", round(100 * small[D6(16)] / small[None], 1))
 
 # %% [markdown]
-# **3.** D6v3, the scheme of the second paper, makes groups of 16 channels whether or not they divide the filters. Does
-# kMobileNet V3 become smaller with it? `pointwise_plans` takes any scheme.
+# **3.** D6v3, the scheme of the second paper, makes groups of 16 channels whether or not they divide the filters. How
+# many weights of 1×1 convolutions does it save beside D6 (less than 0 if it needs more)? `inspection.pointwise_plans`
+# takes any scheme.
+
+# %%
+answer = None  # your answer: a number of weights, without biases
+exercises.check("03.3", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 3 {display-mode: "form"}
 # Where D6 finds too few groups D6v3 saves more. Where F is smaller than C, D6v3 gives L its full 16 channels per
 # group, D6 fewer: there it costs more. Which effect wins depends on the place.
-comparison_of_schemes = pd.DataFrame(
-    {
-        str(scheme): pointwise_plans(scheme).groupby("place", sort=False)["weights"].sum()
-        for scheme in (D6(16), kgpc.D6v3(16))
-    }
-)
-comparison_of_schemes.loc["all"] = comparison_of_schemes.sum()
-plots.table(comparison_of_schemes, "Weights of the 1×1 convolutions but the classifier, without biases.")
+by_scheme = {}
+for scheme in (D6(16), kgpc.D6v3(16)):
+    plans = inspection.pointwise_plans(original, FAMILY, scheme)
+    by_scheme[str(scheme)] = (plans["K"] + plans["L"]).groupby(plans["place"], sort=False).sum()
+compared = pd.DataFrame(by_scheme)
+compared.loc["all"] = compared.sum()
+exercises.check("03.3", int(compared.loc["all", "D6(16)"] - compared.loc["all", "D6v3(16)"]))
+plots.table(compared, "Weights of the 1×1 convolutions but the classifier, without biases.")
 
 # %% [markdown]
 # ## Summary

@@ -16,15 +16,16 @@
 # %% [markdown]
 # # 04 · kEffNet
 #
-# **EfficientNet-B0 with a sixth of its parameters, and a top that is linear from end to end.**
+# **EfficientNet-B0 with a sixth of its parameters, and the question what D6 leaves of squeeze-and-excite.**
 #
 # After this page you can
 #
 # - read a block of EfficientNet, and say what D6 makes of its four 1×1 convolutions;
 # - point out where parameters and arithmetic sit, before and after;
+# - list which 1×1 convolutions stay as they are, in which a group is a single filter, and what that costs;
+# - say why the gates of kEffNet begin as constants, whether a training wakes them up, and how to find out what they
+#   are good for;
 # - show with numbers what it means that the paper left the last activation out;
-# - list which 1×1 convolutions stay as they are, and in which a group is a single filter;
-# - say how the initial weights of both networks differ, where it matters, and whether training makes up for it;
 # - read the published results, and say how far our own experiment is.
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or to know what K, interleaving and L are;
@@ -74,12 +75,11 @@ import numpy as np
 import pandas as pd
 
 import kgpc
-from kgpc import D6, datasets, plots, training
+from kgpc import D6, D6v3, exercises, inspection, plots, training
 from kgpc.applications import kEfficientNetB0
-from kgpc.plots import Box
+from kgpc.plots import Box, normalization_box, pointwise_boxes
 
-if PROFILE not in ("quick", "paper"):
-    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
+training.check_profile(PROFILE)
 
 # %% [markdown]
 # ## 1. From the image to the classes
@@ -97,10 +97,10 @@ networks = {
     "kEffNet-B0 16ch": kEfficientNetB0(scheme=D6(16), **published_size),
 }
 original, grouped = networks["EfficientNet-B0"], networks["kEffNet-B0 16ch"]
-layers = {name: kgpc.flops.layer_table(model) for name, model in networks.items()}
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
-plates = {
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 1 {display-mode: "form"}
+places = {
     "image": ("stem_conv_pad", ""),
     "stem": ("stem_conv", "other convolutions"),
     "block\n1a": ("block1a_project_conv", "pointwise"),
@@ -114,21 +114,17 @@ plates = {
     "pooling": ("avg_pool", ""),
     "classes": ("probs", "classifier"),
 }
-rows = []
-for label, (name, kind) in plates.items():
-    layer = original.get_layer(name)
-    shape = layer.input.shape if label == "image" else layer.output.shape
-    size = shape[1] if len(shape) == 4 else 1
-    rows.append({"label": label, "size": size, "channels": shape[-1], "kind": kind})
 plots.show(
-    plots.feature_maps(pd.DataFrame(rows), title="EfficientNet-B0 for 224×224 pixels"),
+    plots.feature_maps(inspection.plates(original, places)),
     "The feature maps of EfficientNet-B0 as plates, from the image with 224×224 pixels and 3 channels by way of "
     "sixteen blocks, which end at 7×7 pixels and 320 channels, to the top with 1,280 channels, pooling and 10 classes.",
+    caption="Figure 1. The feature maps of EfficientNet-B0 for 224×224 pixels.",
 )
 
 # %% [markdown]
-# The height of a plate is that of the feature maps, its thickness says how many channels there are. Green is an
-# ordinary 3×3 convolution, blue plates come out of a *pointwise* (1×1) one.
+# The higher a plate the larger its maps, the thicker the more channels; the numbers below are exact, the plates are not
+# to scale. Green is an ordinary 3×3 convolution, blue plates come out of a
+# [pointwise](../docs/glossary.md#pointwise-convolution) (1×1) one.
 #
 # ## 2. One block
 #
@@ -141,187 +137,106 @@ plots.show(
 #    much narrower than in MobileNet V3;
 # 4. *project*: a 1×1 convolution back to 192 channels, without activation. The block's input is added.
 #
-# The activation is *swish*, $x/(1 + e^{-x})$; the last one of squeeze-and-excite is the sigmoid $1/(1 + e^{-x})$.
+# The activation is *swish*, $x/(1 + e^{-x})$; the last one of squeeze-and-excite is the sigmoid $1/(1 + e^{-x})$. What
+# comes out of it are the *gates*: a number between 0 and 1 for each channel of each image.
+#
 # The paper replaces **all four** 1×1 convolutions by D6:
 
 # %% tags=["nbval-check-output"]
-sizes = {"expand": (192, 1152), "squeeze": (1152, 48), "excite": (48, 1152), "project": (1152, 192)}
+sizes = {
+    "expand": (192, 1152),
+    "squeeze": (1152, 48),
+    "excite": (48, 1152),
+    "project": (1152, 192),
+}
 plans = {name: D6(16).plan(*size) for name, size in sizes.items()}
-rows = []
-for name, plan in plans.items():
-    rows.append(
-        {
-            "convolution": name,
-            "channels": plan.in_channels,
-            "filters": plan.filters,
-            "ordinary": plan.ordinary_weights,
-            "groups": plan.groups,
-            "K": plan.first.weights,
-            "L": plan.second.weights if plan.second else 0,
-            "left": plan.weights / plan.ordinary_weights,
-        }
-    )
 plots.table(
-    pd.DataFrame(rows),
-    "Table 1. Weights of the four 1×1 convolutions of blocks 6b to 6d, ordinary and with D6(16).",
+    inspection.plan_table(plans),
+    "Table 1. Weights of the 1×1 convolutions of block 6b, ordinary and with D6(16).",
     formats={"left": ".1%"},
 )
 
-
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
-def normalization(activation="", changed=False):
-    """Batch normalization, with the activation after it."""
-    return Box(f"batch normalization{', ' if activation else ''}{activation}", "batch normalization", changed)
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 2 {display-mode: "form"}
+ordinary = {name: kgpc.grouping.ordinary_plan(*size) for name, size in sizes.items()}
 
 
-def convolution(name, activation=""):
-    """One of the 1×1 convolutions of the block, ordinary, with an activation in the same box."""
-    plan = plans[name]
-    after = f", {activation}" if activation else ""
-    text = f"{name} {plan.in_channels:,} → {plan.filters:,}{after}\n{plan.ordinary_weights:,} weights"
-    return Box(text, "pointwise")
+def block_of(plans):
+    """Block 6b with the plans of its 1×1 convolutions, as boxes."""
+    squeezed = plans["squeeze"].groups > 1
+    inside = [
+        *pointwise_boxes(plans["expand"], "expand", "swish"),
+        Box(f"depthwise 5×5\n{5 * 5 * 1152:,} weights", "depthwise"),
+        normalization_box("swish"),
+        ([], [Box("squeeze-\nand-excite", "pointwise", changed=squeezed)]),
+        Box("×"),
+        *pointwise_boxes(plans["project"], "project"),
+    ]
+    return [(inside, []), Box("+")]
 
 
-def grouped_stage(name, letter, activation=""):
-    """K or L of one of the 1×1 convolutions."""
-    stage = plans[name].first if letter == "K" else plans[name].second
-    after = f", {activation}" if activation else ""
-    groups = f"{stage.groups} groups of {stage.paths[0].channels_per_group}"
-    text = f"{name} {letter}: {groups}{after}\n{stage.weights:,} weights"
-    return Box(text, "pointwise", changed=True)
-
-
-def interleaving(name):
-    """Interleaving of the channels after K."""
-    return Box(f"interleave, step {plans[name].interleave_step}", changed=True)
-
-
-depthwise = Box(f"depthwise 5×5\n{5 * 5 * 1152:,} weights", "depthwise")
-average = Box("average of each channel")
-ordinary_block = [
-    convolution("expand"),
-    normalization("swish"),
-    depthwise,
-    normalization("swish"),
-    ([], [average, convolution("squeeze", "swish"), convolution("excite", "sigmoid")]),
-    Box("×"),
-    convolution("project"),
-    normalization(),
-]
-grouped_block = [
-    grouped_stage("expand", "K"),
-    normalization("swish"),
-    interleaving("expand"),
-    depthwise,
-    normalization("swish"),
-    (
-        [],
-        [
-            average,
-            grouped_stage("squeeze", "K", "swish"),
-            ([grouped_stage("squeeze", "L", "swish")], []),
-            Box("+"),
-            grouped_stage("excite", "K", "sigmoid"),
-            interleaving("excite"),
-        ],
-    ),
-    Box("×"),
-    grouped_stage("project", "K"),
-    normalization(),
-    ([interleaving("project"), grouped_stage("project", "L"), normalization(changed=True)], []),
-    Box("+"),
-]
-figure = plots.block_diagram(
-    {
-        "EfficientNet-B0": [(ordinary_block, []), Box("+")],
-        "kEffNet-B0 16ch": [(grouped_block, []), Box("+")],
-    }
-)
 plots.show(
-    figure,
-    "Block 6b of both networks as boxes. EfficientNet: expand, depthwise 5×5, a squeeze-and-excite branch of two 1×1 "
-    "convolutions whose result multiplies the channels, project, and the block's input added. kEffNet: each 1×1 "
-    "convolution is a grouped K; squeeze and project also have L, added to K.",
+    plots.block_diagram({"EfficientNet-B0": block_of(ordinary), "kEffNet-B0 16ch": block_of(plans)}),
+    "Block 6b of both networks as boxes. EfficientNet: expand, depthwise 5×5, a squeeze-and-excite branch whose result "
+    "multiplies the channels, project, and the block's input added. kEffNet: expand and project are grouped; project "
+    "also has L, added to K.",
+    caption="Figure 2. Block 6b of both networks. What differs has a reddish, thicker edge.",
+)
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 3 {display-mode: "form"}
+
+
+def branch_of(plans):
+    """The squeeze-and-excite branch with the plans of its 1×1 convolutions, as boxes."""
+    return [
+        Box("average of each channel"),
+        *pointwise_boxes(plans["squeeze"], "squeeze", "swish", batch_norm=False),
+        *pointwise_boxes(plans["excite"], "excite", "sigmoid", batch_norm=False),
+    ]
+
+
+plots.show(
+    plots.block_diagram({"EfficientNet-B0": branch_of(ordinary), "kEffNet-B0 16ch": branch_of(plans)}, gap=1.0),
+    "The squeeze-and-excite branch of block 6b. EfficientNet: the average of each channel, squeeze from 1,152 to 48 "
+    "with swish, excite back to 1,152 with sigmoid. kEffNet: squeeze is K in 48 groups with one filter each, to which "
+    "L in 48 groups of one channel is added; excite is K in 3 groups of 16, interleaved at its end.",
+    caption="Figure 3. Squeeze-and-excite of block 6b.",
 )
 
 # %% [markdown]
-# What differs has a reddish edge. Look at *squeeze*: the number of groups must divide 48, and 48 itself does. So there
-# are **48 groups with one filter each**. With one filter per group there is nothing to interleave, and L, with 48
-# groups of one channel, joins nothing: it gives each channel a factor, a bias and a swish. The 48 numbers in the
-# middle come from 24 channels each, and only *excite* mixes them, 16 at a time. An ordinary squeeze lets each of the
-# 48 see all 1,152 channels.
+# Look at *squeeze* in Figure 3: it has 48 groups with **one filter each**, and so has L, whose groups are a single
+# channel. What becomes of a gate then is the question of sections 4 and 5. Before that, the counts.
 #
 # ## 3. Where the parameters are, before and after
 
 
-# %%
-PLACES = [
-    "expand and project",
-    "squeeze-and-excite",
-    "top convolution",
-    "depthwise",
-    "batch normalization",
-    "classifier",
-    "stem",
-]
-
-
-def place_of(layer):
-    """Place in the network of a row of `layer_table`."""
-    name = layer.layer.removeprefix("k_")
-    if layer.part in ("depthwise", "batch normalization", "classifier"):
-        return layer.part
-    if "se_" in name:
-        return "squeeze-and-excite"
-    if name.startswith("top_conv"):
-        return "top convolution"
-    return "expand and project" if name.startswith("block") else "stem"
-
-
-def sums_by_place(column):
-    """Sums of a column of the layer tables: one row for each place, one column for each network."""
-    sums = {}
-    for name, table in layers.items():
-        sums[name] = table.groupby([place_of(row) for row in table.itertuples()])[column].sum()
-    return pd.DataFrame(sums).reindex(PLACES).rename_axis("place")
-
-
 # %% tags=["nbval-check-output"]
-parameters = sums_by_place("trainable_parameters")
-parameters.loc["all"] = parameters.sum()
-parameters["16ch / original"] = parameters["kEffNet-B0 16ch"] / parameters["EfficientNet-B0"]
+FAMILY = "EfficientNet-B0"
+parameters = inspection.sums_by_place(networks, FAMILY, share="16ch / original")
 plots.table(
     parameters,
     "Table 2. Trainable parameters by place, 10 classes.",
     formats={"16ch / original": ".1%"},
 )
 
-# %%
-PLACE_COLORS = {
-    "expand and project": plots.COLORS["blue"],
-    "squeeze-and-excite": plots.COLORS["vermillion"],
-    "top convolution": plots.COLORS["green"],
-    "depthwise": plots.LAYER_COLORS["depthwise"],
-    "batch normalization": plots.LAYER_COLORS["batch normalization"],
-    "classifier": plots.LAYER_COLORS["classifier"],
-    "stem": plots.COLORS["black"],
-}
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 4 {display-mode: "form"}
 figure = plots.stacked_bars(
-    parameters.loc[PLACES, list(networks)].T,
+    parameters.drop("all")[list(networks)].T,
     xlabel="trainable parameters",
     title="What the depthwise convolutions leave over is grouped",
-    colors=PLACE_COLORS,
+    **inspection.place_looks(FAMILY),
 )
 plots.show(
     figure,
     "Three horizontal bars. EfficientNet-B0 has 4.0 million parameters, two thirds of them in expand and project. "
     "kEffNet-B0 has 1.06 million with 32 and 0.64 million with 16 channels per group.",
+    caption="Figure 4. Trainable parameters by place. All that is blue is pointwise.",
 )
 
 # %% tags=["nbval-check-output"]
-macs = sums_by_place("macs")
-macs.loc["all"] = macs.sum()
-macs["16ch / original"] = macs["kEffNet-B0 16ch"] / macs["EfficientNet-B0"].where(macs["EfficientNet-B0"] > 0)
+macs = inspection.sums_by_place(networks, FAMILY, "macs", share="16ch / original")
 plots.table(
     macs,
     "Table 3. Multiply-accumulates by place, for one image of 224×224 pixels.",
@@ -334,164 +249,141 @@ plots.table(
 # original's parameters, is 29% of the grouped network's: of all that is grouped it shrinks least, because its narrow
 # middle leaves few groups to *excite*.
 #
-# ### What stays, and where a group is one filter
+# ## 4. Groups of one filter
+#
+# ### Which convolutions stay ordinary, and which have groups of one filter
 #
 # D6 wants at least 16 channels in a group and a number of groups that divides both sides. Where there is none but 1,
 # the convolution stays as it is. The plan of every 1×1 convolution of EfficientNet-B0 but the classifier:
 
-
-# %%
-def pointwise_plans(scheme):
-    """One row for each 1×1 convolution of EfficientNet-B0 but the classifier, with what a scheme makes of it."""
-    rows = []
-    for row in layers["EfficientNet-B0"].itertuples():
-        if row.part == "pointwise":
-            layer = original.get_layer(row.layer)
-            plan = scheme.plan(layer.input.shape[-1], layer.filters)
-            rows.append((row.layer, place_of(row), plan.in_channels, plan.filters, plan.groups, plan.ordinary_weights))
-    return pd.DataFrame(rows, columns=["convolution", "place", "channels", "filters", "groups", "ordinary weights"])
-
-
 # %% tags=["nbval-check-output"]
-of_16 = pointwise_plans(D6(16))
+of_16 = inspection.pointwise_plans(original, FAMILY, D6(16))
 stay = of_16[of_16["groups"] == 1]
+columns = ["convolution", "place", "channels", "filters", "ordinary"]
 plots.table(
-    stay.drop(columns="groups").reset_index(drop=True),
-    f"Table 4. {len(stay)} of the {len(of_16)} 1×1 convolutions stay ordinary with D6(16).",
+    stay[columns].reset_index(drop=True),
+    f"Table 4. {len(stay)} of {len(of_16)} 1×1 convolutions stay ordinary with D6(16).",
 )
 
 # %% tags=["nbval-check-output"]
 single = of_16[(of_16["groups"] == of_16["filters"]) & (of_16["groups"] > 1)]
 squeezes = of_16[of_16["convolution"].str.contains("se_reduce")]
 alone = set(single.index) <= set(squeezes.index)
-print(f"One filter in each group: {len(single)} of the {len(squeezes)} squeezes, and nothing else: {alone}")
-widths = single["channels"] // single["groups"]
-print("channels that each of these filters reads:", ", ".join(f"{low}" for low in sorted(set(widths))))
+widths = sorted(set(single["channels"] // single["groups"]))
+print(f"One filter in each group: {len(single)} of the {len(squeezes)} squeezes.")
+print(f"And nothing else: {alone}. Each of these filters reads", *widths, "channels.")
 
 # %% [markdown]
 # What stays is small: early layers with few channels, and each *excite* whose narrow middle has fewer than 32. And in
-# every squeeze but the first, each filter is alone in its group.
+# every squeeze but the first, each filter is alone in its group: a group there *is* a filter.
 #
-# ## 4. What else the paper changed
+# ### What it costs: which channels a gate can see
 #
-# | | EfficientNet-B0 | kEffNet-B0 |
-# |---|---|---|
-# | after the top convolution | batch normalization, swish | batch normalization, **no activation** |
-# | initial weights of 1×1 convolutions | truncated normal, variance 2/F | Glorot uniform, Keras' default |
-# | *drop connect*: blocks left out at random in training | rate up to 0.2 · 15/16 | the same; more in deeper variants |
-# | image | in `keras.applications`: 0 to 255, scaled inside | scaled before, to [0, 1] (here on both sides) |
-#
-# Two of these deserve a closer look.
-#
-# ### A top without activation
-
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
-top = D6(16).plan(320, 1280)
-figure = plots.block_diagram(
-    {
-        "EfficientNet-B0": [
-            Box(f"top: 1×1, 320 → 1,280\n{top.ordinary_weights:,} weights", "pointwise"),
-            normalization(),
-            Box("swish"),
-            Box("global average pooling"),
-            Box("dense, 1,280 → 10", "classifier"),
-            Box("softmax"),
-        ],
-        "kEffNet-B0 16ch": [
-            Box(
-                f"K: {top.groups} groups of {top.channels_per_group}, 320 → 1,280\n{top.weights:,} weights",
-                "pointwise",
-                changed=True,
-            ),
-            normalization(),
-            Box(f"interleave, step {top.interleave_step}", changed=True),
-            Box("global average pooling"),
-            Box("dense, 1,280 → 10", "classifier"),
-            Box("softmax"),
-        ],
-    }
-)
-plots.show(
-    figure,
-    "The tops of both networks. EfficientNet: 1×1 convolution from 320 to 1,280 channels, batch normalization, swish, "
-    "global average pooling, dense layer. kEffNet: grouped convolution, batch normalization, interleaving, pooling, "
-    "dense layer, with no activation before the softmax.",
-)
-
-# %% [markdown]
-# In the right column everything from the last block to the softmax is *affine* at prediction: a matrix and a constant.
-# (Batch normalization then uses stored averages.) Averaging over pixels is linear too, so it may as well come first.
-# Is that so? We take maps as they could leave block 7a and go through the top twice: once with the maps as they are,
-# once with every pixel replaced by the average of all.
-
+# Squeeze-and-excite was invented to let each channel be weighted by what **all** channels of the image have to say. In
+# an ordinary branch each gate depends on all of them. With one filter in each group, interleaving has nothing to deal
+# out and L joins nothing, so only *excite* mixes. Whom does a gate hear then? That is a question of connections, and
+# has an exact answer: `inspection.connections` says which filters of a plan read which channels.
 
 # %%
-def top_of(model, end_of_block):
-    """The layers of a network after a block, without the softmax, as a network of its own."""
-    start = model.get_layer(end_of_block).output
-    *_, pooled, _, classifier = model.layers
-    features = keras.Model(start, pooled.output)
-    kernel, bias = (keras.ops.convert_to_numpy(weight) for weight in classifier.weights)
-    return lambda maps: keras.ops.convert_to_numpy(features(maps)) @ kernel + bias
+schemes = {
+    "D6(32)": (D6(32), D6(32)),
+    "D6(16)": (D6(16), D6(16)),
+    "D6v3(16)": (D6v3(16), D6v3(16)),
+    "squeeze ordinary, excite D6(16)": (D6(4096), D6(16)),
+}
 
 
-generator = np.random.default_rng(7)
-maps = generator.normal(size=(4, 7, 7, 320)).astype("float32")
-averaged = maps.mean(axis=(1, 2), keepdims=True)
-flat = np.broadcast_to(averaged, maps.shape)
+def heard(channels, middle, squeeze, excite):
+    """Share of the pairs of a gate and a channel that are connected."""
+    into = inspection.connections(squeeze.plan(channels, middle))
+    out = inspection.connections(excite.plan(middle, channels))
+    return (into.astype("float32") @ out > 0).mean()
+
+
+blocks = squeezes[["channels", "filters"]].to_numpy()
+shares = {}
+for name, pair in schemes.items():
+    shares[name] = [heard(*map(int, block), *pair) for block in blocks]
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 5 {display-mode: "form"}
+figure = plots.line_chart(
+    np.arange(1, len(blocks) + 1),
+    shares,
+    xlabel="block, from the first to the last",
+    ylabel="channels that a gate depends on",
+    title="In the last four blocks a gate of kEffNet 16ch hears a third of the channels",
+    percent=True,
+)
+figure.axes[0].set_ylim(0, 1.05)
+plots.show(
+    figure,
+    "Share of a block's channels that a gate depends on, for the sixteen blocks. Up to block 12 it is 100% with every "
+    "scheme; in the last four it is 33% with D6(16), 54% with D6v3(16), and 100% with D6(32) and where squeeze stays "
+    "ordinary.",
+    caption="Figure 5. Which share of its block's channels a gate depends on.",
+)
 
 # %% tags=["nbval-check-output"]
-for model, end in ((original, "block7a_project_bn"), (grouped, "k_block7a__0project_conv_inter_group_add")):
-    scores = top_of(model, end)
-    same = np.allclose(scores(maps), scores(flat), atol=1e-5)
-    print(f"{model.name:16} the same scores with averages: {same}")
+rows = []
+for name, (squeeze, excite) in schemes.items():
+    pair = squeeze.plan(1152, 48), excite.plan(48, 1152)
+    weights = sum(plan.weights for plan in pair)
+    rows.append((name, *(plan.groups for plan in pair), weights, shares[name][-1]))
+columns = ["scheme", "groups, squeeze", "excite", "weights", "channels a gate hears"]
+plots.table(
+    pd.DataFrame(rows, columns=columns),
+    f"Table 5. Squeeze-and-excite of block 6b; ordinary it has {2 * 1152 * 48:,}.",
+    formats={"channels a gate hears": ".0%"},
+)
 
 # %% [markdown]
-# So in kEffNet the 1,280 channels of the top, at prediction, are a detour: a single 320×10 matrix behind the average
-# would give the same classes. In training they still are more than that, because batch normalization then depends on
-# the batch. What is gained: the scores are a linear function of *every* layer after the last block, so a class
-# activation map can be drawn at each of them.
+# **So one-filter groups are harmless where excite stays ordinary**, which is in twelve of the sixteen blocks: what
+# squeeze has separated, excite joins. In the last four blocks excite has three groups, and each gate hears 384 of the
+# 1,152 channels: which third it is depends on where the channel stands. D6(32) leaves excite of these blocks ordinary
+# and has no such blind spot, at three times the weights; an ordinary squeeze would cost more. What the blind spot
+# costs in accuracy is another question, which the connections cannot answer: a channel may have no need of the others.
 #
-# ### Initial weights
+# ## 5. Constant gates
+#
+# ### Before training: why they are constant
 #
 # EfficientNet draws the weights of a convolution with variance 2/F, where F is the number of its filters. The grouped
 # ones have Keras' default, *Glorot uniform*: variance 2/(C/G + F). Both were invented to keep the size of the signal
-# from layer to layer. But a filter of K adds up only C/G channels. We measure: random channels of variance 1 go in,
-# what comes out?
+# from layer to layer. But a filter of K adds up only C/G channels. We measure: random channels with a standard
+# deviation of 1 go in, which one comes out?
 
 # %% tags=["nbval-ignore-output"]
+generator = np.random.default_rng(7)
 noise = generator.normal(size=(512, 1, 1, 1152)).astype("float32")
+
+
+def spread_of(model, name):
+    """Standard deviation of what a convolution with fresh weights makes of noise."""
+    layer = model.get_layer(name)
+    keras.utils.set_random_seed(7)
+    fresh = type(layer).from_config(layer.get_config())
+    fresh.activation = keras.activations.linear  # only the sums are of interest here
+    return keras.ops.convert_to_numpy(fresh(noise[..., : layer.input.shape[-1]])).std()
+
+
+names = {"expand": "expand_conv", "squeeze": "se_reduce", "excite": "se_expand"}
 rows = []
-for label, ordinary_name, grouped_name in (
-    ("expand", "block6b_expand_conv", "k_block6b__0expand_conv"),
-    ("squeeze", "block6b_se_reduce", "k_block6b__0se_reduce_conv"),
-    ("excite", "block6b_se_expand", "k_block6b__0se_expand_conv"),
-    ("project", "block6b_project_conv", "k_block6b__0project_conv_conv"),
-):
-    row = {"convolution": label}
-    for column, model, name in (
-        ("EfficientNet-B0", original, ordinary_name),
-        ("K of kEffNet-B0", grouped, grouped_name),
-    ):
-        layer = model.get_layer(name)
-        keras.utils.set_random_seed(7)
-        fresh = type(layer).from_config(layer.get_config())
-        # Excite has a sigmoid in it; only the sums before it are of interest here.
-        fresh.activation = keras.activations.linear
-        out = keras.ops.convert_to_numpy(fresh(noise[..., : layer.input.shape[-1]]))
-        row[column] = out.std()
-    rows.append(row)
+for label, name in {**names, "project": "project_conv"}.items():
+    of_k = f"k_block6b__0{name}" + ("" if label == "expand" else "_conv")
+    spreads = spread_of(original, f"block6b_{name}"), spread_of(grouped, of_k)
+    rows.append((label, *spreads))
+columns = ["convolution", "EfficientNet-B0", "K of kEffNet-B0"]
 plots.table(
-    pd.DataFrame(rows),
-    "Table 5. Standard deviation of what comes out of the 1×1 convolutions of block 6b before training, for inputs of "
-    "standard deviation 1.",
-    formats={"EfficientNet-B0": ".2f", "K of kEffNet-B0": ".2f"},
+    pd.DataFrame(rows, columns=columns),
+    "Table 6. Spread of what comes out of block 6b's 1×1 convolutions before training.",
+    formats=dict.fromkeys(columns[1:], ".2f"),
 )
 
 # %% [markdown]
 # K starts more quietly everywhere. In *expand* and *project* that does not matter: batch normalization follows and
-# brings everything to 1. Squeeze-and-excite has none. How far from ½, the middle of the sigmoid, are its results, the
-# *gates*, before training?
+# brings everything to 1. Squeeze-and-excite has none. How far from ½, the middle of the sigmoid, are the gates before
+# training? (The last digits depend on the machine.)
 
 # %% tags=["nbval-ignore-output"]
 averages = generator.normal(size=(64, 1, 1, 1152)).astype("float32")
@@ -502,76 +394,98 @@ branches = {
 for model, (first, last) in branches.items():
     branch = keras.Model(model.get_layer(first).output, model.get_layer(last).output)
     gates = keras.ops.convert_to_numpy(branch(averages))
-    print(f"{model.name:16} gates from {gates.min():.2f} to {gates.max():.2f}, standard deviation {gates.std():.2f}")
+    print(f"{model.name:16} from {gates.min():.2f} to {gates.max():.2f}", end=", ")
+    print(f"standard deviation {gates.std():.2f}")
 
 # %% [markdown]
 # The grouped network's gates begin as nearly constant factors of ½, and must learn to tell images apart. EfficientNet's
 # do that at random from the start.
 #
-# ## 5. Do the gates wake up?
+# ### After a training: do they wake up, and are they good for anything?
 #
 # A gate that is the same for every image is a constant factor, which the weights around it could hold as well: the
-# whole branch would be for nothing. So the question about this network is whether its gates become different for
-# different images when it is trained. We look before and after a short training, at real images, in every block.
+# whole branch would be for nothing. So there are two things to find out about a trained network:
 #
-# Both networks are trained on the same images in the same order ([02 kMobileNet](02_kmobilenet.ipynb) explains the
-# recipe). **In the quick profile this is a demonstration with half the blocks**: `depth=0.5` leaves one or two in each
-# stage, 10 of 16, because what takes longest on a CPU is how TensorFlow prepares each block. That network is not
-# EfficientNet-B0, and its accuracy says nothing about B0. The paper profile trains the whole networks with the
-# published recipe.
+# 1. **Do its gates differ from image to image?** We look before and after a short training, in every block.
+# 2. **Does it use what they say?** We hold each gate at its average, the same for all images, and count how many
+#    predictions change. If none does, the branch is an expensive constant.
+#
+# Both networks are trained on the same images in the same order. In the quick profile this is a
+# [demonstration](../docs/demonstrations.md) **with half the blocks**: `depth=0.5` leaves one or two in each stage, 10
+# of 16, because what takes longest on a CPU is how TensorFlow prepares each block. That network is not EfficientNet-B0,
+# and its accuracy says nothing about B0. The paper profile trains the whole networks with the published recipe.
 
 # %%
-if PROFILE == "paper":
-    data = datasets.load("CIFAR-10")
-    recipe, options, size = training.recipe("CIFAR-10", "JP30B27"), {}, ""
-else:
-    data = datasets.fashion_mnist_sample()
-    recipe = training.QUICK.replace(
+data, recipe, budget = training.lesson(
+    PROFILE,
+    "CIFAR-10",
+    published=training.recipe("CIFAR-10", "JP30B27"),
+    demonstration=training.DEMONSTRATION.replace(
         train_images=960,
         epochs=6,
-        validation_fraction=0.05,
         learning_rate=training.OneCycle(peak=0.002),
-        monitor="last",
-    )
-    options, size = {"depth": 0.5, "drop_connect_rate": 0.0}, ", half the blocks"
-budget = f"{data.name}, {recipe.image_size}×{recipe.image_size} pixels, {recipe.epochs} epochs"
-chosen, for_validation = training.split(data.y_train, recipe)
-print(f'Profile "{PROFILE}": {budget}.')
-print(f"{len(chosen):,} images to train on, {len(for_validation):,} for validation.")
+    ),
+)
+options = {"depth": 0.5, "drop_connect_rate": 0.0} if PROFILE == "quick" else {}
+size = ", half the blocks" if options else ""
+_, for_validation = training.split(data.y_train, recipe)
+looked_at = training.prepare(data.x_train[for_validation[:200]], recipe)
 
 
 # %%
-def gate_spread(model, images):
-    """Standard deviation of the gates over images, a mean over the channels of each block."""
-    products = [layer for layer in model.layers if isinstance(layer, keras.layers.Multiply)]
-    gates = keras.Model(model.input, [layer.input[1] for layer in products]).predict_on_batch(images)
-    return [gate.reshape(len(images), -1).std(axis=0).mean() for gate in gates]
+def gates_of(model, images):
+    """The gates of each block for each image, shape (images, channels)."""
+    products = [layer for layer in model.layers if type(layer).__name__ == "Multiply"]
+    gates = keras.Model(model.input, [layer.input[1] for layer in products])
+    return [gate.reshape(len(images), -1) for gate in gates.predict_on_batch(images)]
+
+
+def spread(model, images):
+    """Standard deviation of the gates over images, a mean over a block's channels."""
+    return [gates.std(axis=0).mean() for gates in gates_of(model, images)]
+
+
+def hold_gates(model, images):
+    """Sets all excites to constants, their averages: weights 0, biases to match."""
+    excites = [layer for layer in model.layers if "se_expand" in layer.name]
+    excites = [layer for layer in excites if layer.weights]
+    outputs = keras.Model(model.input, [layer.output for layer in excites])
+    for layer, gates in zip(excites, outputs.predict_on_batch(images), strict=True):
+        average = gates.reshape(-1, gates.shape[-1]).mean(axis=0, dtype="float64")
+        average = average.clip(1e-6, 1 - 1e-6)  # so that the logarithm is finite
+        layer.kernel.assign(np.zeros(layer.kernel.shape))
+        layer.bias.assign(np.log(average / (1 - average)))  # the sigmoid turns it back
 
 
 # %% tags=["nbval-ignore-output"]
-variants = {f"EfficientNet-B0{size}": None, f"kEffNet-B0 16ch{size}": D6(16)}
-looked_at = training.prepare(data.x_train[for_validation[:200]], recipe)
-results, spreads = {}, {}
-for name, scheme in variants.items():
-    model = training.build(kEfficientNetB0, recipe, classes=len(data.class_names), scheme=scheme, **options)
+results, spreads, held = {}, {}, []
+for name, scheme in {"EfficientNet-B0": None, "kEffNet-B0 16ch": D6(16)}.items():
+    options["scheme"] = scheme
+    model = training.build(kEfficientNetB0, recipe, classes=10, **options)
     if PROFILE == "quick":
-        model.layers[-1].kernel.assign(model.layers[-1].kernel / 10)  # see below
-    training.renew_moving_averages(model, data, recipe)  # before a training they are 0 and 1
-    short = name.removesuffix(size)
-    spreads[f"{short}, before"] = gate_spread(model, looked_at)
-    results[name] = training.fit(model, data, recipe, progress=name)
+        classifier = model.layers[-1]
+        classifier.kernel.assign(classifier.kernel / 10)  # see below
+    training.renew_moving_averages(model, data, recipe)  # new ones are 0 and 1
+    spreads[f"{name}, before"] = spread(model, looked_at)
+    results[name + size] = training.fit(model, data, recipe, progress=name)
     training.renew_moving_averages(model, data, recipe)
-    spreads[f"{short}, after"] = gate_spread(model, looked_at)
+    spreads[f"{name}, after"] = spread(model, looked_at)
+    free = training.evaluate(model, data, recipe)
+    hold_gates(model, looked_at)
+    fixed = training.evaluate(model, data, recipe)
+    changed = (free.predictions != fixed.predictions).mean()
+    held.append((name + size, 100 * free.accuracy, 100 * fixed.accuracy, 100 * changed))
 
-# %% tags=["nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 6 {display-mode: "form"}
 figure = plots.step_losses(
     {name: result.step_losses for name, result in results.items()},
-    title=f"Training loss. {budget}",
     guessing=len(data.class_names),
 )
 plots.show(
     figure,
     "Training loss of both networks against the training step, with the level of guessing.",
+    caption=f"Figure 6. Training loss. {budget}.",
 )
 
 # %% [markdown]
@@ -581,13 +495,13 @@ plots.show(
 #
 # Both networks learn. And their gates?
 
-# %% tags=["nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 7 {display-mode: "form"}
 figure = plots.line_chart(
     np.arange(1, 1 + len(next(iter(spreads.values())))),
     spreads,
     xlabel="block, from the first to the last",
     ylabel="spread of the gates over images",
-    title=f"How different gates are for {len(looked_at)} images{size}, before and after {recipe.epochs} epochs",
 )
 figure.axes[0].yaxis.set_major_formatter("{x:.2f}")
 figure.axes[0].set_ylim(bottom=0)
@@ -595,60 +509,114 @@ plots.show(
     figure,
     "Standard deviation of the gates over images in each block, for both networks before and after training. Before "
     "training those of the grouped network are close to zero.",
+    caption=f"Figure 7. How different the gates are for {len(looked_at)} images{size}, before and after "
+    f"{recipe.epochs} epochs.",
+)
+
+# %% tags=["nbval-ignore-output"]
+columns = ["network", "gates free, %", "gates held, %", "predictions that change, %"]
+plots.table(
+    pd.DataFrame(held, columns=columns),
+    f"Table 7. {len(data.x_test):,} test images with gates free and held. {budget}.",
+    formats=dict.fromkeys(columns[1:], ".1f"),
 )
 
 # %% [markdown]
-# Before training the grouped network's gates hardly know which image they see: they differ by one or two hundredths.
-# Compare the two lines of each network. What this training moves in them is little beside the distance between the
-# networks: the gates of EfficientNet differed from image to image from the start, by their initial weights, and those
-# of kEffNet remain close to constant. A branch with constant gates costs parameters (29% of the grouped network are in
-# such branches, Table 2) and does nothing that the weights around it could not do. Mind what the figure can say: a
-# hundred steps, one seed, small grey images. It shows the state in which the grouped network begins, and that learning
-# has to leave it; whether a long training does, only a trained network would tell.
+# HELD_TEXT
 #
-# ## 6. The results
+# ## 6. What else the paper changed
+#
+# | | EfficientNet-B0 | kEffNet-B0 |
+# |---|---|---|
+# | after the top convolution | batch normalization, swish | batch normalization, **no activation** |
+# | initial weights of 1×1 convolutions | truncated normal, variance 2/F | Glorot uniform, Keras' default |
+# | *drop connect*: blocks left out at random in training | rate up to 0.2 · 15/16 | the same; more in deeper variants |
+# | image | in `keras.applications`: 0 to 255, scaled inside | scaled before, to [0, 1] (here on both sides) |
+#
+# ### A top without activation
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 8 {display-mode: "form"}
+top = D6(16).plan(320, 1280)
+ends = [Box("global average pooling"), Box("dense, 1,280 → 10", "classifier"), Box("softmax")]
+figure = plots.block_diagram(
+    {
+        "EfficientNet-B0": [*pointwise_boxes(kgpc.grouping.ordinary_plan(320, 1280), "top", "swish"), *ends],
+        "kEffNet-B0 16ch": [*pointwise_boxes(top, "top"), *ends],
+    },
+    gap=1.0,
+)
+plots.show(
+    figure,
+    "The tops of both networks. EfficientNet: 1×1 convolution from 320 to 1,280 channels, batch normalization, swish, "
+    "global average pooling, dense layer. kEffNet: grouped convolution, batch normalization, interleaving, pooling, "
+    "dense layer, with no activation before the softmax.",
+    caption="Figure 8. From the last block to the classes.",
+)
+
+# %% [markdown]
+# In the right column everything from the last block to the softmax is [affine](../docs/glossary.md#affine) at
+# prediction: a matrix and a constant. (Batch normalization then uses stored averages.) Averaging over pixels is linear
+# too, so it may as well come first. Is that so? We take maps as they could leave block 7a and go through the top twice:
+# once with the maps as they are,
+# once with every pixel replaced by the average of all.
+
+
+# %%
+def top_of(model, end_of_block):
+    """The layers of a network after a block, without the softmax, as a function."""
+    start = model.get_layer(end_of_block).output
+    *_, pooled, _, classifier = model.layers
+    features = keras.Model(start, pooled.output)
+    kernel, bias = classifier.get_weights()
+    return lambda maps: np.asarray(features(maps)) @ kernel + bias
+
+
+maps = generator.normal(size=(4, 7, 7, 320)).astype("float32")
+averaged = maps.mean(axis=(1, 2), keepdims=True)
+flat = np.broadcast_to(averaged, maps.shape)
+
+# %% tags=["nbval-check-output"]
+ends = "block7a_project_bn", "k_block7a__0project_conv_inter_group_add"
+for model, end in zip((original, grouped), ends, strict=True):
+    scores = top_of(model, end)
+    same = np.allclose(scores(maps), scores(flat), atol=1e-5)
+    print(f"{model.name:16} the same scores with averages: {same}")
+
+# %% [markdown]
+# So in kEffNet the 1,280 channels of the top, at prediction, are a detour: a single 320×10 matrix behind the average
+# would give the same classes. In training they still are more than that, because batch normalization then depends on
+# the batch. What is gained: the scores are a linear function of *every* layer after the last block, so a class
+# activation map can be drawn at each of them.
+#
+# ## 7. The results
 #
 # What a long training gives, the authors' runs say:
 
 # %% tags=["nbval-check-output"]
-published = kgpc.paper.published().query("model in ['EfficientNet-B0', 'kEffNet-B0']")
-rows = published[published["paper"] == "grouped-pointwise-2022"]
-columns = {
-    "label": "run",
-    "dataset": "data set",
-    "model": "network",
-    "channels_per_group": "channels per group",
-    "image_size": "pixels",
-    "epochs": "epochs",
-    "parameters": "trainable parameters",
-    "flops": "paper flops",
-    "test_accuracy_percent": "accuracy, %",
-}
-marks, notes = kgpc.paper.footnotes(rows)
+rows, notes, _ = kgpc.paper.family_rows(FAMILY)
 plots.table(
-    rows.assign(label=rows["label"] + marks)[list(columns)].rename(columns=columns).reset_index(drop=True),
-    "Table 6. The paper's results, not ours: EfficientNet-B0 and kEffNet-B0 with D6 as published, accuracy on the test "
-    "images. Runs have the names that the authors gave them.",
-    formats={"accuracy, %": ".2f"},
+    rows,
+    "Table 8. The paper's results with D6, not ours: accuracy on the test images.",
+    formats={"test accuracy, %": ".2f"},
     notes=notes,
 )
 
 # %% [markdown]
 # On CIFAR-10 and CIFAR-100 the network with 32 channels per group is close to the original, with 16 it is one to two
 # and a half points below. On the two data sets with few images (Cropped-PlantDoc, Oxford-IIIT Pet) the grouped ones are
-# ahead. Each row is one run, so what half a point is worth nobody knows. The second paper went on with kEffNet and its
-# scheme D6v3, at 32×32 pixels:
+# ahead. Each row is one run, so what half a point is worth nobody knows. Where table and notebook of the authors
+# disagree, the table takes the notebook and the footnotes say what was printed. The second paper went on with kEffNet
+# and its scheme D6v3, at 32×32 pixels:
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 9 {display-mode: "form"}
+published = kgpc.paper.published().query(
+    "model == 'kEffNet-B0' and dataset == 'CIFAR-10' and epochs == 50 and image_size == 32 and forward_passes == 1"
+)
 curves = {}
 for scheme in ("D6", "D6v3"):
-    chosen = (
-        published.query(
-            "dataset == 'CIFAR-10' and epochs == 50 and image_size == 32 and forward_passes == 1 and scheme == @scheme"
-        )
-        .drop_duplicates(["scheme", "channels_per_group"])
-        .sort_values("parameters")
-    )
+    chosen = published[published["scheme"] == scheme].drop_duplicates("channels_per_group").sort_values("parameters")
     curves[f"kEffNet-B0 {scheme}"] = pd.DataFrame(
         {
             "x": chosen["parameters"],
@@ -656,38 +624,18 @@ for scheme in ("D6", "D6v3"):
             "label": [f"{size}ch" for size in chosen["channels_per_group"]],
         }
     )
-figure = plots.scatter(
-    curves,
-    xlabel="trainable parameters (logarithmic)",
-    ylabel="test accuracy, %",
-    title="Published: kEffNet-B0 on CIFAR-10, 32×32 pixels, 50 epochs",
-    log_x=True,
-)
+figure = plots.scatter(curves, xlabel="trainable parameters (logarithmic)", ylabel="test accuracy, %", log_x=True)
 plots.show(
     figure,
     "Published test accuracy of kEffNet-B0 against trainable parameters. With D6v3 it rises from 2 to 32 channels per "
     "group; the two points of D6 lie close to those of D6v3 with the same channels per group.",
+    caption="Figure 9. Published, one run each: kEffNet-B0 on CIFAR-10, 32×32 pixels, 50 epochs.",
 )
 
 # %% [markdown]
 # With 16 and 32 channels per group D6v3 lies within half a point of D6 and has slightly fewer parameters; with 2 it
 # loses nine points.
 #
-# Where table and notebook of the authors disagree, the tables on this page take the notebook. In Table 6 that concerns:
-
-# %% tags=["nbval-check-output"]
-errata = kgpc.paper.published("errata")
-errata = errata[
-    errata["what"].str.contains("EfficientNet-B0|kEffNet-B0") & (errata["paper"] == "grouped-pointwise-2022")
-]
-plots.table(
-    errata[["what", "table_value", "raw_value"]]
-    .rename(columns={"what": "where", "table_value": "printed", "raw_value": "authors' notebooks"})
-    .reset_index(drop=True),
-    "Table 7. Errata.",
-)
-
-# %% [markdown]
 # ### Does it hold?
 #
 # With everything equal but the pointwise convolutions, and against a network that is as small by width alone?
@@ -695,25 +643,20 @@ plots.table(
 # it is reached is a matter of the time there is. So far:
 
 # %% tags=["nbval-ignore-output", "experiment"]
-print("\n".join(kgpc.paper.family_results.sentences("EfficientNet-B0")))
-points = kgpc.paper.family_results.points("EfficientNet-B0")
-if points:
-    figure = plots.scatter(
-        points,
-        xlabel="trainable parameters (logarithmic)",
-        ylabel="test accuracy, %",
-        title="Does it hold? CIFAR-10 (JPEG copies), 24 epochs; a dot for each seed",
-        log_x=True,
-    )
-    plots.show(figure, "Test accuracy of every run of the EfficientNet family against its trainable parameters.")
+kgpc.paper.show_experiment("EfficientNet-B0", first_figure=10)
 
 # %% [markdown]
 # ## Exercises
 #
-# In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
+# Write your answer into the cell below a question and run it: it says whether you are right. The solutions are
+# collapsed.
 #
-# **1.** Squeeze-and-excite is where D6 mixes least. How large would kEffNet-B0 16ch be if squeeze-and-excite kept its
-# ordinary convolutions? Table 2 has all that is needed.
+# **1.** How many trainable parameters would kEffNet-B0 16ch have if squeeze-and-excite kept its ordinary convolutions?
+# Table 2 has all that is needed.
+
+# %%
+answer = None  # your answer: a number of parameters
+exercises.check("04.1", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 1 {display-mode: "form"}
@@ -721,11 +664,17 @@ if points:
 se = parameters.loc["squeeze-and-excite"]
 alternative = parameters.loc["all", "kEffNet-B0 16ch"] - se["kEffNet-B0 16ch"] + se["EfficientNet-B0"]
 print(f"{alternative:,.0f} parameters instead of {parameters.loc['all', 'kEffNet-B0 16ch']:,.0f}")
+exercises.check("04.1", alternative)
 
 # %% [markdown]
 # **2.** For 32×32 pixels the authors set `skip_stride_cnt=3`: the stem and the first three of the seven stages keep the
-# size of the maps, where the stem and stages 2 and 3 would have halved it. How large are the last maps then, how many
-# paper flops does it take, and which published row is this?
+# size of the maps, where the stem and stages 2 and 3 would have halved it. How many pixels have the last maps of
+# kEffNet-B0 16ch on a side then, and how many [paper flops](../docs/glossary.md#paper-flops) does it take? Which row of
+# Table 8 is this?
+
+# %%
+answer = None  # your answer: (pixels on a side, paper flops)
+exercises.check("04.2", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 2 {display-mode: "form"}
@@ -735,11 +684,18 @@ for skipped in (-1, 3):
     model = kEfficientNetB0(input_shape=(32, 32, 3), classes=10, scheme=D6(16), skip_stride_cnt=skipped)
     size = model.get_layer("k_top_conv_bn").output.shape[1]
     print(f"skip_stride_cnt={skipped:2}: last maps {size}×{size}, {kgpc.flops.paper_flops(model):,} paper flops")
-row = rows.query("dataset == 'CIFAR-10' and image_size == 32 and channels_per_group == 16")
-print(f"published, {row['label'].item()}: {row['flops'].item():,} paper flops")
+row = rows[(rows["data set"] == "CIFAR-10") & (rows["pixels"] == 32) & (rows["channels per group"] == 16)]
+print(f"published: {row['paper flops'].item():,} paper flops")
+exercises.check("04.2", (size, kgpc.flops.paper_flops(model)))
 
 # %% [markdown]
-# **3.** At prediction the top of kEffNet-B0 is one 320×10 matrix W and a constant b. Find both, and check them.
+# **3.** At prediction the top of kEffNet-B0 is one 320×10 matrix W and a constant b (10 numbers), applied to the
+# average of the last block's maps. Find both. (`top_of` is of use: what does the top make of nothing, and of a single
+# channel?)
+
+# %%
+answer = None  # your answer: (grouped, W, b), with the network that they are of
+exercises.check("04.3", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 3 {display-mode: "form"}
@@ -748,17 +704,18 @@ scores = top_of(grouped, "k_block7a__0project_conv_inter_group_add")
 b = scores(np.zeros((1, 7, 7, 320), "float32"))
 W = scores(np.broadcast_to(np.eye(320, dtype="float32")[:, None, None], (320, 7, 7, 320))) - b
 print(W.shape, np.allclose(scores(maps), averaged[:, 0, 0] @ W + b, atol=1e-5))
+exercises.check("04.3", (grouped, W, b))
 
 # %% [markdown]
 # ## Summary
 #
 # - kEffNet-B0 replaces every 1×1 convolution of EfficientNet-B0 by D6, those in squeeze-and-excite and in the top
 #   included. 15.9% of the parameters are left with 16 channels per group, and a third of the flops.
-# - In squeeze-and-excite the groups come down to one filter each: there D6 mixes little. A few small convolutions stay
-#   ordinary (Table 4).
+# - In squeeze-and-excite the groups come down to one filter each. Where excite stays ordinary that is harmless; in the
+#   last four blocks each gate depends on a third of the channels only. A few small convolutions stay ordinary
+#   (Table 4).
+# - The gates of kEffNet begin as nearly constant factors, by Keras' initial weights. SUMMARY_HELD
 # - The top has no activation, so at prediction it is a linear function of the average of the last block.
-# - Initial weights are Keras' default instead of EfficientNet's; batch normalization hides it everywhere but in
-#   squeeze-and-excite, whose gates begin as constants. Section 5 watches what training makes of them.
 # - Published, one run each: close to the original with 32 channels per group, one to two and a half points below with
 #   16 on the CIFARs.
 #
@@ -768,7 +725,7 @@ print(W.shape, np.allclose(scores(maps), averaged[:, 0, 0] @ W + b, atol=1e-5))
 #   [arXiv:1905.11946](https://arxiv.org/abs/1905.11946).
 # - J. P. Schwarz Schuler, S. Romani, M. Abdel-Nasser, H. Rashwan, D. Puig: *Grouped Pointwise Convolutions Reduce
 #   Parameters in Convolutional Neural Networks*. MENDEL 28(1), 2022.
-#   [doi:10.13164/mendel.2022.1.023](https://doi.org/10.13164/mendel.2022.1.023). kEffNet and the rows of Table 6.
+#   [doi:10.13164/mendel.2022.1.023](https://doi.org/10.13164/mendel.2022.1.023). kEffNet and the rows of Table 8.
 # - J. P. Schwarz Schuler, S. Romani, D. Puig, H. Rashwan, M. Abdel-Nasser: *An Enhanced Scheme for Reducing the
 #   Complexity of Pointwise Convolutions in CNNs for Image Classification Based on Interleaved Grouped Filters without
 #   Divisibility Constraints*. Entropy 24(9), 1264, 2022. [doi:10.3390/e24091264](https://doi.org/10.3390/e24091264).

@@ -16,14 +16,14 @@
 # %% [markdown]
 # # 05 · kDenseNet-BC
 #
-# **Half the parameters of a network that has few to begin with, and two changes besides the groups.**
+# **Half the parameters of a network that has few to begin with, and a stage that is stuck at six groups.**
 #
 # After this page you can
 #
 # - draw a stage of DenseNet-BC, and say why its 1×1 convolutions grow from unit to unit;
-# - say what kDenseNet-BC does differently: grouped convolutions, activations in another place, channels interleaved
-#   between the stages;
-# - tell why the saving ends at about a half here, and why the last stage is stuck at six groups;
+# - tell why the last stage is stuck at six groups, what would set it free, and how little that would save;
+# - say what kDenseNet-BC does differently besides: activations in another place, channels interleaved between the
+#   stages;
 # - read the authors' results, those without interleaving among them, and watch a small one learn.
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or to know what K, interleaving and L are. No GPU, no download.
@@ -72,12 +72,11 @@ import numpy as np
 import pandas as pd
 
 import kgpc
-from kgpc import D6, D6v3, datasets, plots, training
+from kgpc import D6, D6v3, exercises, inspection, plots, training
 from kgpc.applications import kDenseNetBC
-from kgpc.plots import Box
+from kgpc.plots import Box, normalization_box, pointwise_boxes
 
-if PROFILE not in ("quick", "paper"):
-    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
+training.check_profile(PROFILE)
 
 # %% [markdown]
 # ## 1. Everything is kept
@@ -94,79 +93,72 @@ networks = {
     "kDenseNet-BC 24ch": kDenseNetBC(classes=10, scheme=D6(24)),
     "kDenseNet-BC 12ch": kDenseNetBC(classes=10, scheme=D6(12)),
 }
-layers = {name: kgpc.flops.layer_table(model) for name, model in networks.items()}
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
-plates = {
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 1 {display-mode: "form"}
+places = {
     "image": ("stem_conv", ""),
     "stem": ("stem_conv", "other convolutions"),
     "stage 1\nunit 8": ("dn1_b8_concat", "other convolutions"),
     "stage 1\nunit 16": ("dn1_b16_concat", "other convolutions"),
-    "transition 1": ("dntransition1_pool", "pointwise"),
+    "transi-\ntion 1": ("dntransition1_pool", "pointwise"),
     "stage 2\nunit 8": ("dn2_b8_concat", "other convolutions"),
     "stage 2\nunit 16": ("dn2_b16_concat", "other convolutions"),
-    "transition 2": ("dntransition2_pool", "pointwise"),
+    "transi-\ntion 2": ("dntransition2_pool", "pointwise"),
     "stage 3\nunit 8": ("dn3_b8_concat", "other convolutions"),
     "stage 3\nunit 16": ("dn3_b16_concat", "other convolutions"),
     "pooling": ("last_avg_pool", ""),
     "classes": ("softmax", "classifier"),
 }
-rows = []
-for label, (name, kind) in plates.items():
-    layer = original.get_layer(name)
-    shape = layer.input.shape if label == "image" else layer.output.shape
-    rows.append({"label": label, "size": shape[1] if len(shape) == 4 else 1, "channels": shape[-1], "kind": kind})
 plots.show(
-    plots.feature_maps(pd.DataFrame(rows), title="DenseNet-BC L100"),
+    plots.feature_maps(inspection.plates(original, places)),
     "The feature maps of DenseNet-BC L100 as plates: 24 channels after the stem grow to 216 within the first stage at "
     "32×32 pixels, a transition leaves 108 at 16×16, they grow to 300, a transition leaves 150 at 8×8, they grow to "
     "342, then pooling and 10 classes.",
+    caption="Figure 1. The feature maps of DenseNet-BC L100.",
 )
 
 # %% [markdown]
-# The plates are read off the network: their height is that of the feature maps, their thickness says how many channels
-# there are. Green ones end in a 3×3 convolution, blue ones in a *pointwise* (1×1) one.
+# The plates are read off the network: the higher the larger the maps, the thicker the more channels (not to scale; the
+# numbers are exact). Green ones end in a 3×3 convolution, blue ones in a
+# [pointwise](../docs/glossary.md#pointwise-convolution) (1×1) one.
 #
 # ## 2. One unit
 #
-# If a 3×3 convolution read all of up to 330 channels, it would be expensive. So a 1×1 convolution, the *bottleneck*,
-# first makes 48 of them. Here is the third unit, with 48 channels before it (24 of the stem, 12 each of two units).
+# If a 3×3 convolution read all of up to 330 channels, it would be expensive. So a 1×1 convolution, the
+# [bottleneck](../docs/glossary.md#bottleneck), first makes 48 of them. Here is the third unit, with 48 channels before
+# it (24 of the stem, 12 each of two units).
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
-plan = D6(12).plan(48, 48)
-
-
-def normalization(text="batch normalization", changed=False):
-    """Batch normalization, or what is written instead."""
-    return Box(text, "batch normalization", changed)
-
-
-def grouped_stage(plan, letter, activation):
-    """K or L with the activation after it."""
-    stage = plan.first if letter == "K" else plan.second
-    groups = f"{letter}: {stage.groups} groups of {stage.paths[0].channels_per_group}, {activation}"
-    return Box(f"{groups}\n{stage.weights:,} weights", "pointwise", changed=True)
-
-
-growth = "3×3, 48 → 12"
-ordinary_unit = [
-    normalization("batch normalization, ReLU"),
-    Box(f"bottleneck 1×1, 48 → 48\n{plan.ordinary_weights:,} weights", "pointwise"),
-    normalization("batch normalization, ReLU"),
-    Box(f"{growth}\n{9 * 48 * 12:,} weights", "other convolutions"),
-]
-grouped_unit = [
-    normalization(changed=True),
-    grouped_stage(plan, "K", "swish"),
-    ([Box(f"interleave, step {plan.interleave_step}", changed=True), grouped_stage(plan, "L", "swish")], []),
-    Box("+"),
-    normalization(changed=True),
-    Box(f"{growth}, ReLU\n{9 * 48 * 12:,} weights", "other convolutions", changed=True),
-]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 2 {display-mode: "form"}
+ordinary = pointwise_boxes(kgpc.grouping.ordinary_plan(48, 48), "bottleneck", batch_norm=False)
+growth = f"3×3, 48 → 12\n{9 * 48 * 12:,} weights"
 figure = plots.block_diagram(
     {
-        "DenseNet-BC": [(ordinary_unit, []), Box("append: 48 + 12 = 60")],
-        "kDenseNet-BC 12ch": [(grouped_unit, []), Box("append: 48 + 12 = 60")],
+        "DenseNet-BC": [
+            (
+                [
+                    normalization_box("ReLU"),
+                    *ordinary,
+                    normalization_box("ReLU"),
+                    Box(growth, "other convolutions"),
+                ],
+                [],
+            ),
+            Box("append: 48 + 12 = 60"),
+        ],
+        "kDenseNet-BC 12ch": [
+            (
+                [
+                    normalization_box(changed=True),
+                    *pointwise_boxes(D6(12).plan(48, 48), "bottleneck", "swish", batch_norm=False),
+                    normalization_box(changed=True),
+                    Box(f"{growth}, ReLU", "other convolutions", changed=True),
+                ],
+                [],
+            ),
+            Box("append: 48 + 12 = 60"),
+        ],
     }
 )
 plots.show(
@@ -175,10 +167,11 @@ plots.show(
     "48 channels, batch normalization and ReLU, 3×3 convolution to 12 channels, appended to the unit's input. "
     "kDenseNet-BC: batch normalization, K with swish, L with swish added to K, batch normalization, 3×3 convolution "
     "with ReLU, appended.",
+    caption="Figure 2. The third unit of both networks. What differs has a reddish, thicker edge.",
 )
 
 # %% [markdown]
-# What differs has a reddish edge. Besides the groups it is the place of the **activation**. DenseNet normalizes, cuts
+# Besides the groups it is the place of the **activation**. DenseNet normalizes, cuts
 # off what is negative (ReLU), and convolves. kDenseNet normalizes, convolves, and then has the activation: swish,
 # $x/(1 + e^{-x})$, after K and L, ReLU after the 3×3 convolution. So what a unit appends, and all later units read, is
 # never negative there. A small network of each kind, fresh from its initial weights, shows it:
@@ -188,15 +181,16 @@ noise = np.random.default_rng(7).random((4, 8, 8, 3), "float32")
 for name, scheme in {"DenseNet-BC": None, "kDenseNet-BC": D6(12)}.items():
     keras.utils.set_random_seed(7)
     small = kDenseNetBC(input_shape=(8, 8, 3), depth=10, scheme=scheme)
-    appended = keras.Model(small.inputs, small.get_layer("dn1_b1_growth_conv").output)([noise])
-    negative = float(keras.ops.mean(keras.ops.cast(appended < 0, "float32")))
-    print(f"{name:13} negative values among those that the first unit appends: {negative:.0%}")
+    last = small.get_layer("dn1_b1_growth_conv").output
+    appended = np.asarray(keras.Model(small.inputs, last)([noise]))
+    share = (appended < 0).mean()
+    print(f"{name:13} negative among what the first unit appends: {share:.0%}")
 
 # %% [markdown]
-# ## 3. Groups in a unit
+# ## 3. Stuck at six
 #
-# D6 wants a number of groups that divides both sides. One side is always 48. The other grows in steps of 12, from 24 in
-# stage 1, from 108 in stage 2, and from 150 in stage 3. What does that make of the bottlenecks?
+# D6 wants a number of groups that divides both sides of a bottleneck. One side is always 48. The other grows in steps
+# of 12, from 24 in stage 1, from 108 in stage 2, and from 150 in stage 3. What does that make of the bottlenecks?
 
 # %%
 first_channels = {"stage 1": 24, "stage 2": 108, "stage 3": 150}
@@ -205,21 +199,28 @@ for stage, first in first_channels.items():
     counts = list(range(first, first + 16 * 12, 12))
     curves = {"ordinary": (counts, [48 * count for count in counts])}
     for size in (24, 12):
-        curves[f"D6({size})"] = (counts, [D6(size).plan(count, 48).weights for count in counts])
+        plans = [D6(size).plan(count, 48) for count in counts]
+        curves[f"D6({size})"] = (counts, [plan.weights for plan in plans])
     panels[stage] = curves
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 3 {display-mode: "form"}
 figure = plots.curve_panels(
     panels,
-    xlabel="channels that the unit reads",
+    xlabel="channels read",
     ylabel="weights of the bottleneck",
     title="The bottlenecks grow with what they read; K and L do so only in stage 3",
     columns=3,
     markers=True,
+    height=2.6,
 )
+figure.axes[0].set_xticks([100, 200, 300])
 plots.show(
     figure,
     "Weights of the bottlenecks against the channels they read, one panel for each stage. Ordinary ones rise in a "
     "straight line, up to nearly 16,000. With D6 they stay below 2,700 in stages 1 and 2, in a zigzag; in stage 3 both "
     "D6(24) and D6(12) rise together in a straight line, from 1,600 to 3,000.",
+    caption="Figure 3. Weights of the bottlenecks, unit by unit.",
 )
 
 # %% [markdown]
@@ -228,22 +229,26 @@ plots.show(
 # %%
 kgpc.figures.dense_units(first_channels, channels_per_group=(12, 24))
 
+# %% [markdown]
+# *Figure 4. The units of a stage, and the groups of their bottlenecks.*
+
 # %% tags=["nbval-check-output"]
-rows = []
-for stage, count in (
-    ("stage 1", 48),
-    ("stage 1", 132),
-    ("stage 1", 144),
-    ("stage 2", 288),
-    ("stage 3", 150),
-    ("stage 3", 330),
-):
-    plan = D6(12).plan(count, 48)
-    rows.append(
-        (stage, count, plan.groups, plan.channels_per_group, plan.weights, plan.weights / plan.ordinary_weights)
-    )
-table = pd.DataFrame(rows, columns=["stage", "channels", "groups", "channels per group", "weights", "left"])
-plots.table(table, "Table 1. Some bottlenecks to 48 filters with D6(12).", formats={"left": ".0%"})
+some = {
+    f"{stage}, {count} channels": D6(12).plan(count, 48)
+    for stage, counts in {
+        "stage 1": (48, 132, 144),
+        "stage 2": (288,),
+        "stage 3": (150, 330),
+    }.items()
+    for count in counts
+}
+table = inspection.plan_table(some).drop(columns=["filters", "ordinary"])
+table["channels per group"] = table["channels"] // table["groups"]
+plots.table(
+    table,
+    "Table 1. Some bottlenecks to 48 filters with D6(12).",
+    formats={"left": ".0%"},
+)
 
 # %% [markdown]
 # 12 divides both 132 and 48, but 12 groups would have only 11 channels each; so there are 6 groups of 22. 288 = 6 · 48
@@ -251,13 +256,15 @@ plots.table(table, "Table 1. Some bottlenecks to 48 filters with D6(12).", forma
 # divisor larger than 6 with 48. So **no unit of stage 3 has more than 6 groups**, whether 12 or 24 channels were asked
 # for, and the last one has 55 channels per group.
 #
-# ### Stuck at six
+# ### Why six?
 #
-# Why six? The widths before stage 3 have been halved twice. Each unit there reads an odd multiple of half the growth
+# The widths before stage 3 have been halved twice. Each unit there reads an odd multiple of half the growth
 # rate: 150 is 25 times 6, 162 is 27 times 6. The bottleneck's 48 filters are eight times 6. An odd number and 8 share
 # nothing, so half the growth rate is all that both sides have in common, and no smaller groups can be had (exercise 3).
 #
-# What would set stage 3 free? Three ideas, none of which was published for this network:
+# ### What would set it free?
+#
+# Three ideas, none of which was published for this network:
 #
 # - transition 2 leaves 144 channels instead of 150, so that all widths are multiples of 12;
 # - it leaves 160, and the growth rate is 16 from there on: multiples of 16, with 64 filters in the bottlenecks;
@@ -270,10 +277,13 @@ ideas = {
     "from 160, growth rate 16": (D6(12), 160, 16),
     "D6v3(12)": (D6v3(12), 150, 12),
 }
-stage_3 = {
-    name: [scheme.plan(count, 4 * growth) for count in range(first, first + 16 * growth, growth)]
-    for name, (scheme, first, growth) in ideas.items()
-}
+stage_3 = {}
+for name, (scheme, first, growth) in ideas.items():
+    counts = range(first, first + 16 * growth, growth)
+    stage_3[name] = [scheme.plan(count, 4 * growth) for count in counts]
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 5 {display-mode: "form"}
 figure = plots.line_chart(
     np.arange(1, 17),
     {name: [plan.groups for plan in plans] for name, plans in stage_3.items()},
@@ -285,42 +295,45 @@ plots.show(
     figure,
     "Groups of K in the sixteen bottlenecks of stage 3. As published it is 6 in all of them. From 144 channels the "
     "number jumps between 12 and 24, with growth rate 16 between 8 and 32; with D6v3 it rises steadily from 13 to 28.",
+    caption="Figure 5. Groups of K in the bottlenecks of stage 3, asked for groups of 12 channels.",
 )
 
 # %% tags=["nbval-check-output"]
-rows = [
-    (
-        name,
-        plans[0].channels_per_group,
-        plans[-1].channels_per_group,
-        sum(plan.weights for plan in plans),
-        sum(plan.weights for plan in plans) / sum(plan.ordinary_weights for plan in plans),
-    )
-    for name, plans in stage_3.items()
-]
+rows = []
+for name, plans in stage_3.items():
+    weights = sum(plan.weights for plan in plans)
+    left = weights / sum(plan.ordinary_weights for plan in plans)
+    sizes = plans[0].channels_per_group, plans[-1].channels_per_group
+    rows.append((name, *sizes, weights, left))
+columns = ["stage 3", "channels per group, unit 1", "unit 16", "weights", "left"]
 plots.table(
-    pd.DataFrame(
-        rows, columns=["stage 3", "channels per group, unit 1", "unit 16", "weights of the 16 bottlenecks", "left"]
-    ),
-    "Table 2. The bottlenecks of stage 3, for 12 channels per group.",
+    pd.DataFrame(rows, columns=columns),
+    "Table 2. The 16 bottlenecks of stage 3, asked for groups of 12 channels.",
     formats={"left": ".0%"},
 )
 
 # %% [markdown]
-# Asked for groups of 12, stage 3 gets groups of 25 to 55. And how much would be gained? Less than it seems:
+# ### How much would be gained?
+#
+# Asked for groups of 12, stage 3 gets groups of 25 to 55. Set free, it would need half the weights or less. But of the
+# whole network?
 
 # %% tags=["nbval-check-output"]
 published_12 = networks["kDenseNet-BC 12ch"]
 with keras.StatelessScope():  # counting needs no values of weights
     freed = kDenseNetBC(classes=10, scheme=D6v3(12))
 for name, model in {"D6(12)": published_12, "D6v3(12)": freed}.items():
-    print(
-        f"{name:9} {kgpc.flops.trainable_parameters(model):,} parameters, {kgpc.flops.paper_flops(model):,} paper flops"
-    )
+    parameters = kgpc.flops.trainable_parameters(model)
+    operations = kgpc.flops.paper_flops(model)
+    print(f"{name:9} {parameters:,} parameters, {operations:,} paper flops")
+for count in (kgpc.flops.trainable_parameters, kgpc.flops.paper_flops):
+    print(f"D6v3 / D6, {count.__name__}: {count(freed) / count(published_12):.3f}")
 
 # %% [markdown]
-# In the other stages D6v3 pays for its larger L what it saves here, and a scheme that frees stage 3 still cannot touch
-# the 3×3 convolutions (section 5). What six groups cost in accuracy, or gain by mixing more, has not been measured.
+# **So being stuck costs little**: freed everywhere by D6v3, the network is 4% smaller and computes 2% more. In the
+# other stages D6v3 pays for its larger L what it saves in stage 3, and no scheme for 1×1 convolutions can touch the 3×3
+# convolutions (section 5). What six groups cost in accuracy is not known. They may even help, because a filter that
+# reads 55 channels mixes more than one that reads 12; no published run tells the two apart.
 #
 # ## 4. Transitions
 #
@@ -329,33 +342,37 @@ for name, model in {"D6(12)": published_12, "D6v3(12)": freed}.items():
 # published network **interleaves first**, with step 12: the first channels of all units, then the second ones, and so
 # on.
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
-plan = D6(12).plan(216, 108)
-ordinary_transition = [
-    normalization("batch normalization, ReLU"),
-    Box(f"1×1, 216 → 108\n{plan.ordinary_weights:,} weights", "pointwise"),
-    Box("average over 2×2"),
-]
-grouped_transition = [
-    Box("interleave, step 12", changed=True),
-    normalization(changed=True),
-    grouped_stage(plan, "K", "swish"),
-    ([Box(f"interleave, step {plan.interleave_step}", changed=True), grouped_stage(plan, "L", "swish")], []),
-    Box("+"),
-    Box("average over 2×2"),
-]
-figure = plots.block_diagram({"DenseNet-BC": ordinary_transition, "kDenseNet-BC 12ch": grouped_transition})
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 6 {display-mode: "form"}
+figure = plots.block_diagram(
+    {
+        "DenseNet-BC": [
+            normalization_box("ReLU"),
+            *pointwise_boxes(kgpc.grouping.ordinary_plan(216, 108), batch_norm=False),
+            Box("average over 2×2"),
+        ],
+        "kDenseNet-BC 12ch": [
+            Box("interleave, step 12", changed=True),
+            normalization_box(changed=True),
+            *pointwise_boxes(D6(12).plan(216, 108), "", "swish", batch_norm=False),
+            Box("average over 2×2"),
+        ],
+    },
+    gap=1.0,
+)
 plots.show(
     figure,
     "The first transition of both networks. DenseNet-BC: batch normalization and ReLU, 1×1 convolution from 216 to 108 "
     "channels, average over 2×2 pixels. kDenseNet-BC: interleaving with step 12, batch normalization, K with swish, L "
     "with swish added to K, average.",
+    caption="Figure 6. The first transition of both networks.",
 )
 
 # %% [markdown]
 # What do the 18 groups of K read then? Rows are where the 216 channels come from, columns are the groups.
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 7 {display-mode: "form"}
 makers = ["stem"] * 24 + [f"unit {index}" for index in range(1, 17) for _ in range(12)]
 names = list(dict.fromkeys(makers))
 
@@ -382,6 +399,7 @@ plots.show(
     figure,
     "Two matrices of 17 sources by 18 groups. As the units left them, each group has all of its 12 channels from one "
     "source. Interleaved, each group has one channel of most units.",
+    caption="Figure 7. Whose channels the groups of K read in transition 1.",
 )
 
 # %% [markdown]
@@ -391,65 +409,33 @@ plots.show(
 # ## 5. Where the parameters are, before and after
 
 
-# %%
-PLACES = ["3×3 of the units", "bottlenecks", "transitions", "batch normalization", "classifier", "stem"]
-
-
-def place_of(layer):
-    """Place in the network of a row of `layer_table`."""
-    if layer.part in ("batch normalization", "classifier"):
-        return layer.part
-    if layer.layer.endswith("growth_conv"):
-        return "3×3 of the units"
-    if layer.layer.startswith("dntransition"):
-        return "transitions"
-    return "bottlenecks" if layer.layer.startswith("dn") else "stem"
-
-
-def sums_by_place(column):
-    """Sums of a column of the layer tables: one row for each place, one column for each network."""
-    sums = {}
-    for name, table in layers.items():
-        sums[name] = table.groupby([place_of(row) for row in table.itertuples()])[column].sum()
-    return pd.DataFrame(sums).reindex(PLACES).rename_axis("place")
-
-
 # %% tags=["nbval-check-output"]
-parameters = sums_by_place("trainable_parameters")
-parameters.loc["all"] = parameters.sum()
-parameters["12ch / original"] = parameters["kDenseNet-BC 12ch"] / parameters["DenseNet-BC L100"]
+FAMILY = "DenseNet-BC L100"
+parameters = inspection.sums_by_place(networks, FAMILY, share="12ch / original")
 plots.table(
     parameters,
     "Table 3. Trainable parameters by place, 10 classes.",
     formats={"12ch / original": ".1%"},
 )
 
-# %%
-PLACE_COLORS = {
-    "3×3 of the units": plots.LAYER_COLORS["other convolutions"],
-    "bottlenecks": plots.COLORS["blue"],
-    "transitions": plots.COLORS["vermillion"],
-    "batch normalization": plots.LAYER_COLORS["batch normalization"],
-    "classifier": plots.LAYER_COLORS["classifier"],
-    "stem": plots.COLORS["black"],
-}
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 8 {display-mode: "form"}
 figure = plots.stacked_bars(
-    parameters.loc[PLACES, list(networks)].T,
+    parameters.drop("all")[list(networks)].T,
     xlabel="trainable parameters",
     title="The green part is out of the scheme's reach",
-    colors=PLACE_COLORS,
+    **inspection.place_looks(FAMILY),
 )
 plots.show(
     figure,
     "Three horizontal bars. DenseNet-BC L100 has 769 thousand parameters, half of them in bottlenecks and a third in "
     "the 3×3 convolutions of the units. kDenseNet-BC has 384 thousand with 24 and 350 thousand with 12 channels per "
     "group, two thirds of them in the 3×3 convolutions, which are as large as before.",
+    caption="Figure 8. Trainable parameters by place.",
 )
 
 # %% tags=["nbval-check-output"]
-macs = sums_by_place("macs")
-macs.loc["all"] = macs.sum()
-macs["12ch / original"] = macs["kDenseNet-BC 12ch"] / macs["DenseNet-BC L100"].where(macs["DenseNet-BC L100"] > 0)
+macs = inspection.sums_by_place(networks, FAMILY, "macs", share="12ch / original")
 plots.table(
     macs,
     "Table 4. Multiply-accumulates by place, for one image of 32×32 pixels.",
@@ -463,40 +449,38 @@ plots.table(
 #
 # ## 6. Watch both learn
 #
-# The same images in the same order, the same optimizer and schedule, the same epochs: `kgpc.training` takes all of
-# that from one value, the *recipe* ([02 kMobileNet](02_kmobilenet.ipynb) explains each part of it). The paper profile
-# has the published recipe and L100. The quick profile cannot wait for a hundred layers on a CPU: what it trains is **a
-# demonstration with smaller networks**, L16, with 2 units in each stage instead of 16, for a few dozen steps.
+# Activations before the convolution or behind it: does that change how the network begins to learn? The paper profile
+# has the published recipe and L100. The quick profile cannot wait for a hundred layers on a CPU: what it trains is a
+# [demonstration](../docs/demonstrations.md) **with smaller networks**, L16, with 2 units in each stage instead of 16.
 
 # %%
-if PROFILE == "paper":
-    data = datasets.load("CIFAR-10")
-    recipe, depth = training.recipe("CIFAR-10", "JP33B25"), 100
-else:
-    data = datasets.fashion_mnist_sample()
-    recipe, depth = training.QUICK.replace(train_images=640, validation_fraction=0.05, monitor="last"), 16
-budget = f"{data.name}, {recipe.image_size}×{recipe.image_size} pixels, {recipe.epochs} epochs"
-chosen, for_validation = training.split(data.y_train, recipe)
-print(f'Profile "{PROFILE}": L{depth}, {budget}.')
-print(f"{len(chosen):,} images to train on, {len(for_validation):,} for validation, {len(data.x_test):,} for the test.")
+data, recipe, budget = training.lesson(
+    PROFILE,
+    "CIFAR-10",
+    published=training.recipe("CIFAR-10", "JP33B25"),
+)
+depth = 16 if PROFILE == "quick" else 100
+print(f"L{depth}")
 
 # %% tags=["nbval-ignore-output"]
 variants = {f"DenseNet-BC L{depth}": None, f"kDenseNet-BC L{depth} 12ch": D6(12)}
 results, accuracies = {}, {}
 for name, scheme in variants.items():
-    model = training.build(kDenseNetBC, recipe, classes=len(data.class_names), scheme=scheme, depth=depth)
+    options = {"scheme": scheme, "depth": depth}
+    model = training.build(kDenseNetBC, recipe, classes=10, **options)
     results[name] = training.fit(model, data, recipe, progress=name)
     accuracies[name] = training.evaluate(model, data, recipe).accuracy
 
-# %% tags=["nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 9 {display-mode: "form"}
 figure = plots.step_losses(
     {name: result.step_losses for name, result in results.items()},
-    title=f"Training loss. {budget}",
     guessing=len(data.class_names),
 )
 plots.show(
     figure,
     "Training loss of both networks against the training step, with the level of guessing.",
+    caption=f"Figure 9. Training loss. {budget}.",
 )
 
 # %% [markdown]
@@ -504,46 +488,22 @@ plots.show(
 
 # %% tags=["nbval-ignore-output"]
 for name, accuracy in accuracies.items():
-    print(f"{name:22} {accuracy:.0%} of {len(data.x_test):,} test images, one seed, {budget}")
+    print(f"{name:22} {accuracy:.0%} of {len(data.x_test):,} test images")
 
 # %% [markdown]
-# That is all there is to see. One seed, one learning rate for both and so few steps do not say which of them is the
-# better network, and neither says anything about a hundred layers.
+# That is all there is to see, and the two numbers differ
+# [from machine to machine](../docs/demonstrations.md#what-you-may-see-elsewhere) by several points: they do not say
+# which of them is the better network, and neither says anything about a hundred layers.
 #
 # ## 7. The results
 #
 # What the authors published:
 
 # %% tags=["nbval-check-output"]
-published = kgpc.paper.published().query("model in ['DenseNet-BC L100', 'kDenseNet-BC L100']")
-unlisted = kgpc.paper.published("unlisted_runs").query("model == 'kDenseNet-BC L100'")
-rows = pd.DataFrame(
-    {
-        "network": published["model"],
-        "scheme": published["scheme"].replace("none", ""),
-        "channels per group": published["channels_per_group"],
-        "trainable parameters": published["parameters"],
-        "paper flops": published["flops"],
-        "test accuracy, %": published["test_accuracy_percent"],
-        "source": "table",
-    }
-)
-more = pd.DataFrame(
-    {
-        "network": unlisted["model"],
-        "scheme": unlisted["scheme"],
-        "channels per group": unlisted["channels_per_group"],
-        "trainable parameters": unlisted["raw_parameters"],
-        "paper flops": unlisted["raw_flops"],
-        "test accuracy, %": 100 * unlisted["raw_test_accuracy"],
-        "source": "notebook only",
-    }
-)
-marks, notes = kgpc.paper.footnotes(published)
-rows["network"] += marks
+rows, notes, conditions = kgpc.paper.family_rows(FAMILY)
 plots.table(
-    pd.concat([rows, more], ignore_index=True),
-    "Table 5. The paper's results, not ours: CIFAR-10, 32×32 pixels, 50 epochs.",
+    rows,
+    f"Table 5. The paper's results, not ours: {conditions}.",
     formats={"test accuracy, %": ".2f"},
     notes=notes,
 )
@@ -561,40 +521,38 @@ plots.table(
 # network these rows do not say: they differ in activations and in the size of the groups as well.
 #
 # **What was not tested.** kDenseNet-BC keeps 45% of the parameters, and so it cannot test what becomes of a network
-# with a tenth; [our experiment](../docs/does-it-hold.md) leaves it out.
-#
-# One misprint in another family's row comes from here: the flops of the last row were printed as those of kMobileNet
-# 128ch.
-
-# %% tags=["nbval-check-output"]
-errata = kgpc.paper.published("errata")
-errata = errata[errata["comment"].str.contains("kDenseNet")]
-plots.table(
-    errata[["what", "table_value", "raw_value"]]
-    .rename(columns={"what": "where", "table_value": "printed", "raw_value": "authors' notebooks"})
-    .reset_index(drop=True),
-    "Table 6. Errata.",
-)
+# with a tenth; [our experiment](../docs/does-it-hold.md) leaves it out. (The flops of the last row were printed as
+# those of kMobileNet 128ch, a misprint that [02](02_kmobilenet.ipynb) notes.)
 
 # %% [markdown]
 # ## Exercises
 #
-# In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
+# Write your answer into the cell below a question and run it: it says whether you are right. The solutions are
+# collapsed.
 #
 # **1.** The 16 units of the first stage read 24, 36, 48, ... channels. How many weights do their ordinary bottlenecks
 # have together? Find the sum without a network, then compare.
+
+# %%
+answer = None  # your answer: a number of weights
+exercises.check("05.1", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 1 {display-mode: "form"}
 # 48 filters for each of 24 + 36 + ... + 204 channels: 16 terms with the mean 114.
 by_hand = 48 * 16 * 114
-table = layers["DenseNet-BC L100"]
+table = kgpc.flops.layer_table(original)
 counted = table[table["layer"].str.fullmatch(r"dn1_b\d+_bottleneck_conv")]["trainable_parameters"].sum()
 print(f"by hand {by_hand:,}, counted {counted:,}")
+exercises.check("05.1", by_hand)
 
 # %% [markdown]
-# **2.** Suppose that only the bottlenecks were grouped and the transitions stayed ordinary. How many parameters would
-# that cost?
+# **2.** Suppose that only the bottlenecks were grouped and the transitions stayed ordinary. How many parameters more
+# than kDenseNet-BC 12ch would that network have?
+
+# %%
+answer = None  # your answer: a number of parameters
+exercises.check("05.2", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 2 {display-mode: "form"}
@@ -603,19 +561,27 @@ both = kgpc.flops.trainable_parameters(networks["kDenseNet-BC 12ch"])
 mixed = kgpc.flops.trainable_parameters(kDenseNetBC(classes=10, scheme=D6(12), transition_scheme=None))
 by_hand = sum(plan.ordinary_weights - plan.weights for plan in (D6(12).plan(216, 108), D6(12).plan(300, 150)))
 print(f"{mixed:,} instead of {both:,}: {mixed - both:,} more; by hand {by_hand:,}")
+exercises.check("05.2", mixed - both)
 
 # %% [markdown]
 # **3.** Which growth rates from 8 to 16 leave stage 3 stuck like that? The stem has twice the growth rate of channels,
 # a stage adds 16 times the growth rate, a transition leaves half, a bottleneck has 4 times the growth rate of filters.
 # Give for each the most groups that D6(12) finds in a unit of stage 3.
 
+# %%
+answer = None  # your answer: nine numbers, for the growth rates 8, 9, ..., 16
+exercises.check("05.3", answer)
+
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 3 {display-mode: "form"}
 # Every even one: half the growth rate is the most. With an odd one halving rounds down, and less is in common.
+most = []
 for growth in range(8, 17):
     first = ((2 * growth + 16 * growth) // 2 + 16 * growth) // 2
     groups = [D6(12).plan(count, 4 * growth).groups for count in range(first, first + 16 * growth, growth)]
+    most.append(max(groups))
     print(f"growth rate {growth:2}: from {first} channels, at most {max(groups):2} groups, at least {min(groups)}")
+exercises.check("05.3", most)
 
 # %% [markdown]
 # ## Summary
@@ -624,8 +590,8 @@ for growth in range(8, 17):
 # - kDenseNet-BC computes bottlenecks and transitions with D6, moves the activation behind the convolutions, and
 #   interleaves the channels before each transition.
 # - 45% of the parameters are left with 12 channels per group, because the 3×3 convolutions stay.
-# - In stage 3 no more than six groups divide both sides. Other widths, or D6v3, would have more; the network would
-#   hardly be smaller.
+# - In stage 3 no more than six groups divide both sides: half the growth rate is all that they have in common. Other
+#   widths, or D6v3, would have more; the network would be 4% smaller.
 # - Published, one run each: with D6 one and a half to two points below the original; K alone with 64 channels per group
 #   0.4 points. The 3×3 convolution of each unit joins the groups in any case.
 #

@@ -13,6 +13,7 @@ import os
 import pathlib
 import sys
 
+import carried_networks
 import conversions
 import keras
 import numpy as np
@@ -75,6 +76,13 @@ def check_conversion():
     images = conversions.numbers(0, 4, 9, 7, 8)
     conversions.same(twin.predict(images, verbose=0), model.predict(images, verbose=0))
     print(f"conversion: {len(model.layers)} layers became {len(twin.layers)}")
+
+
+def check_warm_start():
+    """Weights carried over, with some steps of Adam for each unit, and the statistics behind them."""
+    random, warm = carried_networks.carried("residual", steps=20)
+    assert warm < 0.6 * random and warm < 1, (random, warm)
+    print(f"warm start: {random:.2f} of the original's variance becomes {warm:.2f}")
 
 
 def check_timed_steps():
@@ -145,6 +153,7 @@ def main():
         (check_step if path.stem.startswith("random-") else check_outputs)(path)
     check_training_step()
     check_conversion()
+    check_warm_start()
     check_timed_steps()
     check_timed_layer()
     if keras.backend.backend() == "jax":

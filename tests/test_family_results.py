@@ -1,12 +1,13 @@
 """What the pages show of the experiment: how far it is, and the family's figure once there are rows."""
 
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from test_verdicts import MEANS, row, table_of
 
-from kgpc import plots
+from kgpc import paper, plots
 from kgpc.paper import experiment, family_results, protocol
 
 PAGES = {
@@ -58,6 +59,31 @@ def test_one_seed_is_shown_and_decides_nothing(three_seeds):
     assert family_results.differences("MobileNet", one).empty
     lines = family_results.sentences("MobileNet", one)
     assert all("no interval, 1 seed). Sign: undecided." in line for line in lines[1:])
+
+
+def shown_by(family, table, monkeypatch):
+    """The captions and texts of the figures that `show_experiment` shows."""
+    found = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt, caption: (plt.close(figure), found.append((caption, alt))))
+    paper.show_experiment(family, first_figure=7, table=table)
+    return found
+
+
+def test_both_figures_are_shown_with_their_numbers_and_the_sentences_are_printed(three_seeds, monkeypatch, capsys):
+    (first, runs), (second, answers) = shown_by("MobileNet", three_seeds, monkeypatch)
+    assert first.startswith("Figure 7. Does it hold?") and second.startswith("Figure 8. The protocol's questions")
+    assert "grouped, 16ch 79.9% (3)" in runs
+    for value in family_results.differences("MobileNet", three_seeds)["value"]:
+        assert f"{value:+.1f} (" in answers
+    assert capsys.readouterr().out.splitlines() == family_results.sentences("MobileNet", three_seeds)
+
+
+def test_figures_without_results_are_left_out(three_seeds, monkeypatch, capsys):
+    assert [
+        caption[:9] for caption, _ in shown_by("MobileNet", three_seeds[three_seeds["seed"] == 1], monkeypatch)
+    ] == ["Figure 7."]
+    assert shown_by("EfficientNet-B0", three_seeds, monkeypatch) == []
+    assert "None of the questions about this family is answered yet." in capsys.readouterr().out
 
 
 def test_other_lengths_and_data_are_not_in_the_figure():
@@ -127,7 +153,7 @@ def test_stored_pages_say_how_far_the_experiment_is(name, root):
         for line in family_results.sentences(family, table):
             assert line in page, "write it anew: python data/store_experiment.py"
     (cell,) = (cell for cell in notebook.cells if "experiment" in cell.metadata.get("tags", []))
-    assert "family_results.sentences(" in cell.source
+    assert "show_experiment(" in cell.source or "family_results.sentences(" in cell.source
 
 
 def test_the_table_of_runs_is_counted_once():

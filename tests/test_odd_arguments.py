@@ -32,7 +32,7 @@ PACKAGE, KERAS = (Path(module.__file__).parent for module in (kgpc, keras))
 ROOMS = [
     name for name in sorted(kgpc.__all__) if inspect.ismodule(getattr(kgpc, name)) and name != "tensorflow_settings"
 ]
-ROOMS += ["conversion", "deploy", "resources", "timing"]
+ROOMS += ["conversion", "deploy", "inspection", "resources", "timing"]
 # Results that functions return and nobody makes by hand; and Keras' own layers, with more speed or more checks.
 RESULTS = {
     "cam.ClassScores",
@@ -46,6 +46,7 @@ RESULTS = {
     "paper.Run",
     "plots.CaptionedTable",
     "training.Evaluation",
+    "training.Lesson",
     "training.Progress",
     "training.TrainingResult",
     "training.Transformation",
@@ -263,13 +264,21 @@ CALLS = {
     "grouping.interleaved_order": lambda _: {"channels": 6, "step": 2},
     "grouping.largest_common_divisor": lambda _: {"first": 6, "second": 4, "at_most": 3},
     "grouping.ordinary_plan": lambda _: {"in_channels": 4, "filters": 4},
+    "inspection.connections": lambda _: {"plan": D6(2).plan(4, 4)},
+    "inspection.place_looks": lambda _: {"family": "MobileNet"},
+    "inspection.plan_table": lambda _: {"plans": {"one": D6(2).plan(4, 4)}},
+    "inspection.plates": lambda _: {"model": model(), "places": {"stem": (model().layers[1].name, "")}},
+    "inspection.pointwise_plans": lambda _: {"model": pointwise(), "family": "MobileNet", "scheme": D6(2)},
+    "inspection.sums_by_place": lambda _: {"networks": {"one": model()}, "family": "MobileNet"},
     "layers.CopyChannels": lambda _: {"channels": 2},
     "layers.GroupedPointwiseConv2D": lambda _: {"filters": 4},
     "layers.InterleaveChannels": lambda _: {"step": 2},
     "paper.arguments_of": lambda _: {"row": paper.published().iloc[0]},
+    "paper.family_rows": lambda _: {"family": "MobileNet"},
     "paper.footnotes": lambda _: {"rows": paper.published()},
     "paper.rerun": lambda folder: {"output": folder / "runs"},
     "paper.model_of": lambda _: {"row": paper.published().iloc[0]},
+    "paper.show_experiment": lambda _: {"family": "MobileNet", "first_figure": 1},
     "plots.Box": lambda _: {"text": "3×3"},
     "plots.as_html": lambda _: {"figure": plt.figure(), "alt": "Nothing."},
     "plots.block_diagram": lambda _: {"networks": {"network": [plots.Box("3×3")]}},
@@ -280,6 +289,8 @@ CALLS = {
     "plots.layer_bars": lambda _: {"frame": pd.DataFrame({"kind": ["a"], "value": [1]}), "ylabel": "parameters"},
     "plots.line_chart": lambda _: {"x": [1, 2], "curves": {"curve": [1, 2]}, **AXES},
     "plots.matrices": lambda _: {"panels": {"one": np.eye(4)}, **AXES, "colorbar": "weight"},
+    "plots.normalization_box": lambda _: {"activation": "ReLU"},
+    "plots.pointwise_boxes": lambda _: {"plan": D6(4).plan(8, 8)},
     "plots.scatter": lambda _: {"groups": {"one": POINTS}, **AXES},
     "plots.show": lambda _: {"figure": plt.figure(), "alt": "Nothing."},
     "plots.stacked_bars": lambda _: {"frame": PARTS, "xlabel": "parameters"},
@@ -299,8 +310,10 @@ CALLS = {
     "training.Batches": lambda _: {"images": data().x_train, "labels": data().y_train, "recipe": recipe()},
     "training.Recipe": lambda _: {"epochs": 1},
     "training.build": lambda _: {"constructor": applications.kMobileNet, "recipe": recipe().replace(image_size=32)},
+    "training.check_profile": lambda _: {"profile": "quick"},
     "training.evaluate": lambda _: {"model": model(), "data": data(), "recipe": recipe()},
     "training.fit": lambda _: {"model": model(), "data": data(), "recipe": recipe(), "progress": False},
+    "training.lesson": lambda _: {"profile": "quick", "dataset": "CIFAR-10", "published": recipe()},
     "training.prepare": lambda _: {"images": data().x_test, "recipe": recipe()},
     "training.recipe": lambda _: {"dataset": "CIFAR-10"},
     "training.renew_moving_averages": lambda _: {"model": model(), "data": data(), "recipe": recipe()},

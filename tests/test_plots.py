@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from kgpc import D6, D6v3, Grouped, plots
-from kgpc.grouping import interleaved_order
+from kgpc.grouping import interleaved_order, ordinary_plan
 from kgpc.plots import encoding
 from kgpc.plots.channels import columns_of
 from kgpc.plots.style import luminance, text_color
@@ -303,6 +303,37 @@ def test_words_on_any_colour_can_be_read():
     for color in [*plots.COLORS.values(), plots.GREY, "#808080", "white"]:
         ground, text = (luminance(one) + 0.05 for one in (color, text_color(color)))
         assert max(ground, text) / min(ground, text) >= 4.5, color
+
+
+def test_the_boxes_of_a_unit_are_those_of_its_plan():
+    ordinary = plots.pointwise_boxes(ordinary_plan(8, 16), "expand", "swish")
+    assert [box.text for box in ordinary] == ["expand 8 → 16\n128 weights", "batch normalization,\nswish"]
+    assert not any(box.changed for box in ordinary)
+    stays = plots.pointwise_boxes(D6(16).plan(8, 16), batch_norm=False, weights=False)
+    assert [box.text for box in stays] == ["1×1 8 → 16"] and not stays[0].changed
+    widening = plots.pointwise_boxes(D6(4).plan(8, 16), "expand", "swish")
+    assert [box.text for box in widening] == [
+        "expand K: 2 groups of 4\n64 weights",
+        "batch normalization,\nswish",
+        "interleave, step 8",
+    ]
+    assert [box.changed for box in widening] == [True, False, True]
+    k, branches, plus = plots.pointwise_boxes(D6(4).plan(8, 8), activation="swish", batch_norm=False)
+    assert k.text == "K: 2 groups of 4\n32 weights, swish" and plus.text == "+"
+    assert [box.text for box in branches[0]] == ["interleave, step 4", "L: 2 groups of 4\n32 weights, swish"]
+    assert branches[1] == []
+    plots.block_diagram({"unit": [k, branches, plus]})
+
+
+def test_hatching_tells_parts_of_one_colour_apart():
+    parts = pd.DataFrame({"a": [1.0], "b": [2.0]}, index=["network"])
+    colors = dict.fromkeys(parts, plots.LAYER_COLORS["pointwise"])
+    figure = plots.stacked_bars(parts, xlabel="parameters", colors=colors, hatches={"b": "///"})
+    assert [bar.get_hatch() for bar in figure.axes[0].patches] == [None, "///"]
+    with pytest.raises(ValueError, match="`hatches` must hold hatchings"):
+        plots.stacked_bars(parts, xlabel="parameters", hatches={"b": "striped"})
+    with pytest.raises(TypeError, match="`hatches` must be a dict"):
+        plots.stacked_bars(parts, xlabel="parameters", hatches="///")
 
 
 def test_feature_maps_become_smaller_and_thicker_from_plate_to_plate():

@@ -4,7 +4,9 @@ import math
 
 import pandas as pd
 
-from kgpc.paper import experiment, protocol, verdicts
+from kgpc import plots
+from kgpc.arguments import positive_integer, received, shown
+from kgpc.paper import experiment, protocol, run_table, verdicts
 
 
 def progress(family, table=None):
@@ -156,12 +158,59 @@ def sentences(family, table=None):
     return lines
 
 
+def show_experiment(family, first_figure, table=None):
+    """Prints the sentences about a family, and shows its figures: every run, and the protocol's differences.
+
+    A figure for which there are no results yet is left out.
+
+    Args:
+        family: see `progress`.
+        first_figure: int >= 1, the number of the first of the figures on its page.
+        table: likewise.
+
+    Raises:
+        TypeError: if `first_figure` is no integer.
+        ValueError: if the experiment does not have the family, or `first_figure` is smaller than 1.
+    """
+    number, table = positive_integer("first_figure", first_figure), _table(family, table)
+    print("\n".join(sentences(family, table)))
+    runs, answers = points(family, table), differences(family, table)
+    if runs:
+        figure = plots.scatter(runs, xlabel="trainable parameters (logarithmic)", ylabel="test accuracy, %", log_x=True)
+        means = "; ".join(f"{name} {frame['y'].mean():.1f}% ({len(frame)})" for name, frame in runs.items())
+        plots.show(
+            figure,
+            f"Test accuracy of every run of the {family} family against its trainable parameters. Means, and the "
+            f"number of seeds: {means}.",
+            caption=f"Figure {number}. Does it hold? {protocol.COPIES}, 24 epochs; a dot for each seed.",
+        )
+        number += 1
+    if len(answers):
+        figure = plots.interval_chart(
+            answers, xlabel="difference of test accuracies, points", levels={"equal": 0}, formats="+.1f"
+        )
+        lines = "; ".join(
+            f"{row.Index}: {row.value:+.1f} ({row.low:+.1f} to {row.high:+.1f})" for row in answers.itertuples()
+        )
+        plots.show(
+            figure,
+            f"Differences of the {family} family in points, with their intervals: {lines}.",
+            caption=f"Figure {number}. The protocol's questions, with simultaneous 95% intervals over seeds.",
+        )
+
+
 def _title(family, key):
     return protocol.arm(family, key).title
 
 
 def _table(family, table):
-    if family not in protocol.CONTRASTS:
+    if not isinstance(family, str) or family not in protocol.CONTRASTS:
         known = ", ".join(map(repr, protocol.CONTRASTS))
-        raise ValueError(f"`family` must be one of {known}. Received: family={family!r}.")
-    return experiment.stored() if table is None else table
+        raise ValueError(f"`family` must be one of {known}. Received: family={shown(family)}.")
+    if table is None:
+        return experiment.stored()
+    if not isinstance(table, pd.DataFrame) or set(run_table.COLUMNS) - set(table):
+        raise TypeError(
+            f"`table` must be a table of runs as `experiment.stored()` returns it. {received('table', table)}"
+        )
+    return table

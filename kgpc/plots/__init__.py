@@ -5,10 +5,11 @@ text for those who cannot see it. `table` gives a DataFrame a caption and number
 
 The files: `style` (colours and fonts), `page` (onto the page), `encoding` and `drawings` (in which format), `tables`,
 `charts`, `panels` (curves side by side), `intervals` (numbers with their uncertainty), `pictures` (matrices),
-`photographs` (images), `channels` (the sub-network, channel by channel), `diagrams` (blocks), `plates` (whole
-networks), `losses` (of training steps).
+`photographs` (images), `channels` (the sub-network, channel by channel), `diagrams` (blocks), `boxes` (a pointwise
+convolution in them), `plates` (whole networks), `losses` (of training steps).
 """
 
+from kgpc.plots.boxes import normalization_box, pointwise_boxes
 from kgpc.plots.channels import subnetwork
 from kgpc.plots.charts import layer_bars, line_chart, scatter, stacked_bars
 from kgpc.plots.diagrams import Box, block_diagram
@@ -37,6 +38,8 @@ __all__ = [
     "layer_bars",
     "line_chart",
     "matrices",
+    "normalization_box",
+    "pointwise_boxes",
     "scatter",
     "show",
     "stacked_bars",

@@ -145,6 +145,23 @@ def colors(name, value):
     return value
 
 
+def hatches(name, value):
+    """Returns given hatchings as a dict; None has none.
+
+    Raises:
+        TypeError: if it is not a dict.
+        ValueError: if one is no hatching of Matplotlib.
+    """
+    if value is None or value == {}:
+        return {}
+    if not isinstance(value, dict):
+        raise TypeError(f"`{name}` must be a dict from names to hatchings, or None. {received(name, value)}")
+    for key, hatch in value.items():
+        if not isinstance(hatch, str) or set(hatch) - set("/\\|-+xoO.*"):
+            raise ValueError(f'`{name}` must hold hatchings such as "///" or "". Received: {key!r}: {shown(hatch)}.')
+    return value
+
+
 def drawable(name, names, given=None):
     """Checks that there is a colour for everything that is to be told apart."""
     given = given or {}

@@ -9,7 +9,7 @@ from kgpc.plots.style import GREY, HALO, LINE_STYLES, MARKERS, color_list, in_st
 
 
 @in_style
-def stacked_bars(frame, xlabel, title=None, colors=None, totals=True, percent=False):
+def stacked_bars(frame, xlabel, title=None, colors=None, totals=True, percent=False, hatches=None):
     """Horizontal bars, each divided into parts: how a whole is made up, and how wholes compare.
 
     Args:
@@ -20,6 +20,8 @@ def stacked_bars(frame, xlabel, title=None, colors=None, totals=True, percent=Fa
         colors: dict or None, colour of some columns.
         totals: bool, whether to write the total at the end of each bar.
         percent: bool, whether the numbers are fractions to be written as percentages.
+        hatches: dict or None, Matplotlib's hatching of some columns, such as "///", which tells parts of one colour
+            apart.
 
     Returns:
         `matplotlib.figure.Figure`.
@@ -27,12 +29,12 @@ def stacked_bars(frame, xlabel, title=None, colors=None, totals=True, percent=Fa
     Raises:
         TypeError: if an argument is of another type, or a column holds no numbers.
         ValueError: if `frame` is empty, holds negative numbers, NaN or infinity, or has more than eight columns without
-            a colour of their own.
+            a colour of their own, or `hatches` holds something else.
     """
     arguments.frame("frame", frame)
     arguments.labels(title, xlabel=xlabel)
     totals, percent = boolean("totals", totals), boolean("percent", percent)
-    colors = arguments.colors("colors", colors)
+    colors, hatches = arguments.colors("colors", colors), arguments.hatches("hatches", hatches)
     arguments.drawable("frame", frame.columns, colors)
     parts = {name: arguments.column("frame", frame, name) for name in frame.columns}
     for name, values in parts.items():
@@ -42,11 +44,14 @@ def stacked_bars(frame, xlabel, title=None, colors=None, totals=True, percent=Fa
     left, longest = np.zeros(len(frame)), whole.max() or 1.0
     rows = np.arange(len(frame))
     for (name, values), color in zip(parts.items(), color_list(frame.columns, colors), strict=True):
-        axes.barh(rows, values, 0.62, left, color=color, edgecolor="white", linewidth=0.5, label=str(name))
+        look = {"color": color, "edgecolor": "white", "linewidth": 0.5, "hatch": hatches.get(name)}
+        axes.barh(rows, values, 0.62, left, label=str(name), **look)
         shares = values / np.where(whole == 0, 1.0, whole)
         for row in np.flatnonzero(values > 0.06 * longest):
-            position = left[row] + values[row] / 2
-            axes.text(position, row, f"{shares[row]:.0%}", ha="center", va="center", color=text_color(color))
+            number = {"ha": "center", "va": "center", "color": text_color(color)}
+            if hatches.get(name):
+                number["bbox"] = {"facecolor": color, "edgecolor": "none", "pad": 1.5}
+            axes.text(left[row] + values[row] / 2, row, f"{shares[row]:.0%}", **number)
         left += values
     if totals:
         for row, total in enumerate(left):
@@ -187,7 +192,7 @@ def _distance(curves, end, height):
 
 
 @in_style
-def scatter(groups, xlabel, ylabel, title=None, log_x=False, size=(7.5, 3.8)):
+def scatter(groups, xlabel, ylabel, title=None, log_x=False, size=(7.5, 3.8), colors=None):
     """Points in groups, told apart by colour and marker.
 
     Args:
@@ -199,6 +204,7 @@ def scatter(groups, xlabel, ylabel, title=None, log_x=False, size=(7.5, 3.8)):
         title: str or None.
         log_x: bool, whether the horizontal axis is logarithmic; all `x` must then be above 0.
         size: (float, float), width and height in inches, at most 200.
+        colors: dict or None, colour of some groups.
 
     Returns:
         `matplotlib.figure.Figure`.
@@ -211,7 +217,8 @@ def scatter(groups, xlabel, ylabel, title=None, log_x=False, size=(7.5, 3.8)):
     log_x = boolean("log_x", log_x)
     arguments.labels(title, xlabel=xlabel, ylabel=ylabel)
     mapping("groups", groups, "DataFrames")
-    arguments.drawable("groups", groups)
+    colors = arguments.colors("colors", colors)
+    arguments.drawable("groups", groups, colors)
     for name, points in groups.items():
         group = f"groups[{name!r}]"
         arguments.frame(group, points, ("x", "y"), rows=None)
@@ -224,7 +231,7 @@ def scatter(groups, xlabel, ylabel, title=None, log_x=False, size=(7.5, 3.8)):
         raise TypeError(f"`size` must be a pair of numbers, width and height in inches. {received('size', size)}")
     size = [arguments.inches("size", side) for side in size]
     figure, axes = new_figure(*size)
-    for index, (name, color) in enumerate(zip(groups, color_list(groups, None), strict=True)):
+    for index, (name, color) in enumerate(zip(groups, color_list(groups, colors), strict=True)):
         points, marker = groups[name], MARKERS[index % len(MARKERS)]
         if "label" not in points:
             axes.scatter(points["x"], points["y"], s=14, color=color, marker=marker, alpha=0.8, label=name)

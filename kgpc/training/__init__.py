@@ -8,8 +8,8 @@
     result = training.fit(model, data, recipe, folder="runs/kmobilenet-16ch")
     print(training.evaluate(model, data, recipe))
 
-`recipe("CIFAR-10")` is a published recipe; `QUICK` is for a few minutes on a processor. With a `folder`, a run that was
-interrupted goes on when the same lines are executed again.
+`recipe("CIFAR-10")` is a published recipe; `QUICK` is for a few minutes on a processor, `DEMONSTRATION` for one. With a
+`folder`, a run that was interrupted goes on when the same lines are executed again.
 """
 
 from kgpc.training.augmentation import Augmentation, Transformation, sample_generator
@@ -19,12 +19,14 @@ from kgpc.training.checkpoints import DamagedCheckpoint, FolderBusy
 from kgpc.training.compilation import set_batch_norm_momentum
 from kgpc.training.evaluation import Evaluation, evaluate
 from kgpc.training.fitting import TrainingResult, build, fit
+from kgpc.training.lessons import DEMONSTRATION, Lesson, check_profile, lesson
 from kgpc.training.progress import Progress
 from kgpc.training.recipes import QUICK, Recipe, recipe
 from kgpc.training.schedules import Cyclical, Exponential, OneCycle
 from kgpc.training.training_loop import NonFiniteLoss
 
 __all__ = [
+    "DEMONSTRATION",
     "QUICK",
     "Augmentation",
     "Batches",
@@ -33,6 +35,7 @@ __all__ = [
     "Evaluation",
     "Exponential",
     "FolderBusy",
+    "Lesson",
     "NonFiniteLoss",
     "OneCycle",
     "Progress",
@@ -40,8 +43,10 @@ __all__ = [
     "TrainingResult",
     "Transformation",
     "build",
+    "check_profile",
     "evaluate",
     "fit",
+    "lesson",
     "prepare",
     "recipe",
     "renew_moving_averages",
