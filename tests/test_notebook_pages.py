@@ -22,7 +22,7 @@ def code(cells):
 
 def test_shown_code_fits_on_the_page(cells):
     for cell, tags in code(cells):
-        if not tags & (FOLDED | {"experiment"}):  # the cell of the experiment is rewritten when it has more runs
+        if not tags & FOLDED:
             lines = cell.source.splitlines()
             assert len(lines) <= LINES, cell.source
             assert [line for line in lines if len(line) > COLUMNS] == []
