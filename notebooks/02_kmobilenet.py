@@ -649,8 +649,8 @@ plots.table(
 
 # %% [markdown]
 # **What you may see elsewhere:** in the quick profile the first column stays at guessing, 10%, or a few points beside
-# it. The second may differ by 20 points: the same training, with the same seed, gave 66% and 53% on one processor and
-# 56% and 34% on another, because rounding differs and so short a training has not settled.
+# it. The second was the same in every run on one kind of processor; on another, where rounding differs, take ten points
+# more or less for the same: so short a training has not settled.
 #
 # In a published training of hundreds of steps an epoch the averages keep up. But remember this figure when a curve of
 # validation begins with a flat piece: [03 kMobileNet V3](03_kmobilenet_v3.ipynb) comes back to it.
@@ -675,8 +675,8 @@ plots.table(
 )
 
 # %% [markdown]
-# **What you may see elsewhere:** other seconds, and in the quick profile accuracies that differ by up to 20 points (61%
-# and 52% on one processor, 51% and 32% on another).
+# **What you may see elsewhere:** other seconds, and in the quick profile accuracies that, on another kind of processor,
+# may be ten points higher or lower.
 #
 # Which of the networks is the better one, this table cannot say. One seed, a few dozen steps and one learning rate for
 # all: each of the three can turn the order around. So no difference is computed here.
