@@ -899,7 +899,7 @@ for epoch, share in enumerate(history.history["accuracy"], start=1):
 print(f"{accuracy:.1%} of the 1,000 test images right")
 
 # %% [markdown]
-# **What you may see elsewhere:** other last digits. With five seeds this training ended between 80% and 83% of the test
+# **What you may see elsewhere:** other last digits. With five seeds this training ended between 77% and 82% of the test
 # images; another machine may leave that range by a few points.
 #
 # **Look at it.** A *class activation map* says where in an image the network finds its evidence for a class
