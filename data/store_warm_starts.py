@@ -41,10 +41,8 @@ TAIL = """## How far this goes
 The trainings are short: few images and few steps, as two processor cores allow that do much else besides. They say how
 fast a network recovers, and nothing of where it would end: with enough epochs a random start may catch up, and it might
 learn faster at a higher rate than this one, which is one for fine-tuning. The test images are those that the curve
-shows; no epoch was chosen by them. Where there is one seed there is no interval, and no verdict.
-
-The stored trainings were made before the last changes of the fit (a smaller ridge, statistics renewed without changing
-what a fitted unit computes, another search for the order of channels), so a rerun gives somewhat other numbers.
+shows; no epoch was chosen by them. The intervals are of the seeds, each of which has other training images; they are
+wide where there are few, and say nothing of other networks or data.
 
 ## Rerun it
 

@@ -11,8 +11,6 @@ A folder that is there already is replaced only where this command made it, whic
 """
 
 import argparse
-import ast
-import functools
 import html
 import io
 import re
@@ -23,6 +21,7 @@ from pathlib import Path
 
 import nbformat
 import notebook_content
+import reference
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -39,79 +38,9 @@ SOURCES = (
 )
 THUMBNAIL_PIXELS = 480
 THUMBNAIL_COLORS = 48  # enough for a card, at a third of the size
+MOST_CHARACTERS_OF_A_THUMBNAIL = 15_000  # of a drawing; pixels take fewer where it has more
 MARKER = ".made-by-kgpc-build-site"  # in every folder that may be deleted
 FORM_TITLE = re.compile(r"^# @title (.*?)(?: \{display-mode.*\})?\n")
-
-
-# The reference
-
-
-def parsed(path):
-    """Returns the syntax tree of a module; nothing is imported."""
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@functools.cache
-def modules():
-    """Returns the paths of all public modules of the package by dotted name, in alphabetical order."""
-    found = {}
-    for path in (ROOT / "kgpc").rglob("*.py"):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        parts = parts[:-1] if parts[-1] == "__init__" else parts
-        if not any(part.startswith("_") for part in parts):
-            found[".".join(parts)] = path
-    return dict(sorted(found.items()))
-
-
-def exported(tree):
-    """Returns where the names that a package exports are defined, as pairs (module, name); modules are left out.
-
-    Args:
-        tree: `ast.Module` of an `__init__.py`.
-    """
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module.startswith("kgpc")]
-    pairs = [(node.module, alias.name) for node in imports for alias in node.names]
-    return [(module, name) for module, name in pairs if f"{module}.{name}" not in modules()]
-
-
-def summary(tree):
-    """Returns the first paragraph of the docstring of a module, class or function in one line."""
-    return " ".join((ast.get_docstring(tree) or "").partition("\n\n")[0].split())
-
-
-def list_table(rows):
-    """Returns a table of two columns in reStructuredText."""
-    lines = "".join(f"   * - {left}\n     - {right}\n" for left, right in rows)
-    return f".. list-table::\n   :widths: 30 70\n\n{lines}\n"
-
-
-def reference_page(name, path):
-    """Returns the page of a module in reStructuredText; a package lists what it exports, with links."""
-    tree = parsed(path)
-    page = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n   :ignore-module-all:\n\n"
-    rows = []
-    for module, exported_name in exported(tree) if path.name == "__init__.py" else []:
-        found = [node for node in parsed(modules()[module]).body if getattr(node, "name", None) == exported_name]
-        rows.append((f":py:obj:`{exported_name} <{module}.{exported_name}>`", summary(found[0]) if found else ""))
-    return page + (f"What `{name}` offers directly:\n\n{list_table(rows)}" if rows else "")
-
-
-def reference_index():
-    """Returns the page that lists all modules with the first line of their docstrings."""
-    package = {name: path for name, path in modules().items() if name != "kgpc"}
-    page = reference_page("kgpc", modules()["kgpc"]).replace("kgpc\n====\n", "Reference\n=========\n", 1)
-    page += f"Modules:\n\n{list_table((f':doc:`{name}`', summary(parsed(path))) for name, path in package.items())}"
-    names = "".join(f"   {name.removeprefix('kgpc.')} <{name}>\n" for name in package)
-    return f"{page}.. toctree::\n   :hidden:\n\n{names}"
-
-
-def write_reference(folder):
-    """Writes the pages of the reference into a new folder."""
-    folder.mkdir()
-    for name, path in modules().items():
-        if name != "kgpc":
-            (folder / f"{name}.rst").write_text(reference_page(name, path), encoding="utf-8")
-    (folder / "index.rst").write_text(reference_index(), encoding="utf-8")
 
 
 # The notebooks
@@ -132,11 +61,14 @@ def name_folded_cells(notebook):
 
 
 def thumbnail(notebook, pictures):
-    """Returns the first figure of a notebook as a small HTML image, or an empty text where it has none."""
+    """Returns the first figure of a notebook as small HTML images, or an empty text where it has none."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                picture = notebook_content.png(output.data["image/png"]).convert("RGB")
+            data = output.get("data", {})
+            if len(data.get("image/svg+xml", "")) in range(1, MOST_CHARACTERS_OF_A_THUMBNAIL):
+                return pictures.drawing(data["image/svg+xml"], "")
+            if "image/png" in data:
+                picture = notebook_content.png(data["image/png"]).convert("RGB")
                 picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
                 picture = picture.quantize(THUMBNAIL_COLORS)
                 stored = io.BytesIO()
@@ -275,7 +207,7 @@ def lay_out(folder, pictures):
         elif path != DOCS / "index.md":
             shutil.copy(path, target)
     (folder / "index.md").write_text(landing_page(notebooks, pictures), encoding="utf-8")
-    write_reference(folder / "reference")
+    reference.write(folder / "reference")
 
 
 def build(folder):
@@ -304,6 +236,8 @@ def build(folder):
     code = build_main([*options, "--doctree-dir", str(work / "doctrees"), str(sources), str(pages)])
     if code == 0:
         shutil.copytree(pictures.folder, pages / site_figures.FOLDER)
+        for path in ROOT.glob("notebooks/*.ipynb"):
+            shutil.copy(path, pages / "notebooks")  # what a reader can take along
         renew(folder)
         shutil.copytree(pages, folder, dirs_exist_ok=True)
     return code

@@ -17,7 +17,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
-    "sphinx-mathjax-offline",
+    "formulas",
     "sphinx_copybutton",
 ]
 default_role = "py:obj"  # a name in single backticks becomes a link where the site documents it
@@ -26,6 +26,8 @@ smartquotes = False  # would make one dash of the two before an option
 # Notebooks are shown with their stored outputs; nothing is executed.
 nb_execution_mode = "off"
 nb_merge_streams = True
+# The line in place of a folded cell that has no title of its own.
+nb_code_prompt_show = nb_code_prompt_hide = "Code of the figure"
 nb_ipywidgets_js = {}  # these scripts would come from elsewhere; a cell with a widget stores a figure beside it
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 myst_heading_anchors = 4
@@ -38,6 +40,9 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 python_maximum_signature_line_length = 88
 
+html_math_renderer = "mathml"
+html_search_scorer = "search_scores.js"
+html_show_search_summary = False  # for each result a whole page would be fetched
 html_theme = "furo"
 html_title = "kgpc"
 html_static_path = ["_static"]
@@ -45,6 +50,14 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 copybutton_selector = "div.cell_input pre, div.highlight-python pre, div.highlight-none pre"
+
+
+def offer_notebook(app, page, template, context, doctree):
+    """Puts a link to the notebook itself below the title of its page."""
+    folder, _, name = page.rpartition("/")
+    if folder == "notebooks" and (Path(app.srcdir) / f"{page}.ipynb").is_file():
+        link = f'<p class="notebook-file"><a href="{name}.ipynb" download>Notebook file ({name}.ipynb)</a></p>'
+        context["body"] = context["body"].replace("</h1>", f"</h1>\n{link}", 1)
 
 
 def sign_layers(app, what, name, obj, options, signature, return_annotation):
@@ -78,8 +91,17 @@ def refuse_files_from_outside(app, env):
         raise ExtensionError(f"These files lie outside the sources and are not put onto the site: {'; '.join(outside)}")
 
 
+def add_what_filters_tables(app, pagename, templatename, context, doctree):
+    """Gives pages with a table that can be filtered what does it, and no other page."""
+    if 'class="filterable"' in context.get("body", ""):
+        app.add_js_file("filter_tables.js", loading_method="defer")
+        app.add_css_file("filter_tables.css")
+
+
 def setup(app):
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", mark_examples, priority=1)  # before napoleon
     app.connect("autodoc-process-signature", sign_layers)
+    app.connect("html-page-context", add_what_filters_tables)
+    app.connect("html-page-context", offer_notebook)
     app.connect("env-check-consistency", refuse_files_from_outside)

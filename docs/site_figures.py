@@ -151,7 +151,7 @@ def published_results(model):
     rows = paper.published().query("paper == 'grouped-pointwise-2022' and dataset == 'CIFAR-10' and image_size == 224")
     rows = rows[rows["model"].isin([model, f"k{model}"])]
     sizes = rows["channels_per_group"]
-    names = [f"k{model} {size:.0f}ch" if size == size else model for size in sizes]  # the original's size is NaN
+    names = [f"k{model} {size}ch" if pd.notna(size) else model for size in sizes]
     return pd.DataFrame(
         {
             "network": names,

@@ -23,7 +23,7 @@ def _module(name):
 
 
 convert_command, files, notebooks = _module("convert_command"), _module("files"), _module("notebooks")
-export_command = _module("export_command")
+export_command, handout_command = _module("export_command"), _module("handout_command")
 
 
 def parser():
@@ -38,6 +38,7 @@ def parser():
     _add_papers_notebooks(commands)
     convert_command.add(commands)
     export_command.add(commands, export)
+    handout_command.add(commands)
     return parser
 
 

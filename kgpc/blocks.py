@@ -13,7 +13,7 @@ def pointwise(
     scheme,
     *,
     name,
-    activation=None,
+    activation,
     batch_norm=True,
     batch_norm_scale=True,
     use_bias=False,
@@ -26,7 +26,8 @@ def pointwise(
 
     With more than one group: grouped convolution K, its channels interleaved, and, where the scheme has it, a second
     grouped convolution L on the interleaved channels whose output is added to K's. With one group: an ordinary
-    convolution.
+    convolution. Nothing follows the sum: the activation stands after K and after L, where the paper has it, and an
+    activation that is called on the output would be another network.
 
     Args:
         x: Keras tensor (batch, height, width, channels).
@@ -34,10 +35,12 @@ def pointwise(
         scheme: a scheme such as `kgpc.D6(16)`, or None for an ordinary convolution.
         name: str, name of the unit. Its layers are `<name>_conv`, `<name>_bn` and `<name>` (the activation), with the
             scheme's suffixes, for example `<name>_group_interleaved`.
-        activation: name of a Keras activation or callable, or None for no activation.
+        activation: name of a Keras activation or callable that follows K and L each, such as "swish"; or None, and the
+            unit is linear: right for the projection of an inverted residual, and elsewhere a mistake that nothing
+            reports. So there is no default.
         batch_norm: bool, whether each convolution is followed by batch normalization.
         batch_norm_scale: bool, whether that has a scale (gamma).
-        use_bias: bool, whether each convolution has a bias.
+        use_bias: bool, whether each convolution has a bias. Batch normalization brings one; without it, ask for this.
         kernel_initializer: initializer of all kernels.
         kernel_regularizer: regularizer of all kernels, or None.
         momentum: float in [0, 1], momentum of the moving statistics.
@@ -50,7 +53,15 @@ def pointwise(
 
     Raises:
         ValueError: if an argument is out of its range, `scheme` is not a scheme, or the channels of `x` are not known.
-        TypeError: if a number is not one, `filters` not an integer, `name` not a str, or a bool anything else.
+        TypeError: if a number is not one, `filters` not an integer, `name` not a str, or a bool anything else; or if
+            `activation` is left out.
+
+    Example:
+
+    >>> inputs = keras.Input((14, 14, 64))
+    >>> outputs = pointwise(inputs, 128, kgpc.D6(16), name="mix", activation="swish")
+    >>> [layer.name for layer in keras.Model(inputs, outputs).layers[1:]]
+    ['mix_conv', 'mix_bn', 'mix', 'mix_group_interleaved']
 
     Reference: Schwarz Schuler et al. 2022, section 3, doi:10.13164/mendel.2022.1.023; for the enhanced scheme
     doi:10.3390/e24091264.

@@ -6,8 +6,13 @@ What it needs of the package it imports itself: `kgpc/__main__.py` reads this fi
 import argparse
 import re
 
-from . import files
+from . import files, option_names
 
+# Arguments of `kgpc.convert`, and what stands for them here.
+_OPTIONS = {
+    name: f"--{name.replace('_', '-')}" for name in ("scheme", "layers", "min_channels", "activation", "budget")
+}
+_OPTIONS["model"] = "MODEL.keras"
 # Texts are looked up here, and nothing in them is evaluated.
 _SCHEMES = ("D6", "D6v3", "D6WithoutL", "D6WithoutInterleaving", "Grouped", "GroupedV3")
 _SCHEME = re.compile(rf"({'|'.join(_SCHEMES)})\(([0-9]{{1,9}})\)")
@@ -74,6 +79,10 @@ def convert(options):
         raise files.FileError(
             f'--output must end with ".keras", the format in which it is written, not {output.name!r}.'
         )
+    for name, path in (("--output", output), ("--csv", table_file)):
+        option_names.check_other_file(name, path, options.model)
+    if output is not None and output == table_file:
+        raise files.FileError(f"--csv must be another file than --output, {str(output)!r}.")
     arguments = _arguments(options)
 
     from . import conversion, model_files
@@ -87,7 +96,7 @@ def convert(options):
         if output is not None:
             converted.check()
     except (TypeError, ValueError) as error:
-        raise files.FileError(_as_options(error)) from error
+        raise files.FileError(option_names.as_options(error, _OPTIONS)) from error
     if output is not None:
         model_files.save(output, converted.model)
     if table_file is not None:
@@ -171,14 +180,6 @@ def _budget(text):
         return int(text) if text.isdecimal() else float(text)
     except ValueError as error:
         raise files.FileError(f"--budget must be a number, such as 250000 or 0.25. Received: {text!r}.") from error
-
-
-def _as_options(error):
-    """A message about arguments as one about options, in one line."""
-    text = " ".join(str(error).split())
-    for name in ("scheme", "layers", "min_channels", "activation", "budget"):
-        text = text.replace(f"`{name}`", f"--{name.replace('_', '-')}")
-    return text
 
 
 def _as_text(table):

@@ -4,6 +4,7 @@ Nothing is copied to or from the host but one number at the end, which is what a
 checks the arguments and takes the time.
 """
 
+import concurrent.futures
 import os
 import pathlib
 import platform
@@ -48,7 +49,8 @@ def layer_steps(layer, inputs, training=False):
 
     Returns:
         dict of "forward" and "forward + backward" -> function without arguments that runs it and waits for its end. The
-        gradients are those of the sum of all outputs, by the inputs and all trainable weights.
+        latter computes the outputs, which the next layer would read, and the gradients with respect to the inputs and
+        all trainable weights of what would come back from there: ones.
     """
     if not layer.built:
         layer.build(inputs.shape)
@@ -121,18 +123,21 @@ def _tensorflow_layer(layer, inputs, training):
     batch = tf.cast(inputs, layer.compute_dtype)
     weights = [variable.value for variable in layer.trainable_variables]
 
-    def with_gradient(x):
+    def with_gradient(x, upstream):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            loss = tf.reduce_sum(tf.cast(layer(x, **training), "float32"))
-        return tape.gradient(loss, [x, *weights])
+            outputs = layer(x, **training)
+        # The outputs too: TensorFlow leaves out of a function what nobody reads.
+        return outputs, *tape.gradient(outputs, [x, *weights], output_gradients=upstream)
 
     forward = tf.function(lambda x: layer(x), autograph=False)
     both = tf.function(with_gradient, autograph=False)
-    return {
-        "forward": lambda: forward(batch)[0, 0, 0].numpy(),
-        "forward + backward": lambda: [tf.reshape(gradient, [-1])[0].numpy() for gradient in both(batch)],
-    }
+    upstream = tf.ones_like(layer(batch))
+
+    def wait(*tensors):
+        return [tf.reshape(tensor, [-1])[0].numpy() for tensor in tensors]
+
+    return {"forward": lambda: wait(forward(batch)), "forward + backward": lambda: wait(*both(batch, upstream))}
 
 
 def _tensorflow_gpu():
@@ -187,6 +192,18 @@ class JaxStep:
         return jax.block_until_ready(self.start())
 
 
+def compile_side_by_side(steps):
+    """Compiles those steps of JAX that are not compiled yet, several at a time; other functions are left alone.
+
+    Args:
+        steps: iterable of functions.
+    """
+    waiting = [step for step in steps if isinstance(step, JaxStep)]
+    if waiting:
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(JaxStep.compile, waiting))
+
+
 def _jax_train(model, images, labels):
     import jax
 
@@ -224,12 +241,16 @@ def _jax_layer(layer, inputs, training):
     def forward(batch, weights, others):
         return layer.stateless_call(weights, others, batch)[0]
 
-    def total(batch, weights, others):
-        return layer.stateless_call(weights, others, batch, **training)[0].astype("float32").sum()
+    def both(batch, weights, others, upstream):
+        outputs, pull = jax.vjp(
+            lambda batch, weights: layer.stateless_call(weights, others, batch, **training)[0], batch, weights
+        )
+        return outputs, pull(upstream)
 
+    upstream = jnp.ones_like(forward(batch, *state))
     return {
         "forward": JaxStep(forward, (batch, *state)),
-        "forward + backward": JaxStep(jax.grad(total, argnums=(0, 1)), (batch, *state)),
+        "forward + backward": JaxStep(both, (batch, *state, upstream)),
     }
 
 
@@ -288,8 +309,11 @@ def _torch_layer(layer, inputs, training):
     def both():
         x = batch.detach().requires_grad_(True)
         weights = [variable.value for variable in layer.trainable_variables]
-        return wait(*torch.autograd.grad(layer(x, **training).float().sum(), [x, *weights]))
+        outputs = layer(x, **training)
+        return wait(outputs, *torch.autograd.grad(outputs, [x, *weights], upstream))
 
+    with torch.no_grad():
+        upstream = torch.ones_like(layer(batch))
     return {"forward": forward, "forward + backward": both}
 
 

@@ -1,7 +1,10 @@
 """The command `export` of the command line. It imports the package around it only when it runs."""
 
 import argparse
+import math
 import sys
+
+from . import option_names
 
 _EXAMPLES = """examples:
   python -m kgpc export clothes.keras --to litert --images photographs/ --output clothes.tflite
@@ -13,6 +16,12 @@ the order of their names, as `kgpc.datasets.image_folder` has them, and the accu
 """
 _SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
 _MOST_IMAGES = 500
+# Arguments of `kgpc.deploy.export`, and what stands for them here.
+_OPTIONS = {
+    **{"model": "MODEL", "path": "--output", "format": "--to", "images": "--images", "representative": "--images"},
+    **{"batch": "--batch", "integer_io": "--integer-io", "grouped": "--grouped"},
+    "precision": "what --float16, --dynamic and --int8 ask for",
+}
 
 
 def add(commands, function):
@@ -80,6 +89,10 @@ def run(options, path_of, error):
         output = source.with_suffix(_SUFFIXES[options.to])
     else:
         output = path_of("--output", options.output)
+    option_names.check_other_file("--output", output, source)
+    for name in ("scale", "offset"):
+        if not math.isfinite(getattr(options, name)):
+            raise error(f"--{name} must be a finite number. Received: {getattr(options, name)}.")
     if options.batch != "any" and not (options.batch.isascii() and options.batch.isdigit()):
         raise error(f'--batch must be a number of images or "any". Received: {options.batch}.')
     batch = None if options.batch == "any" else int(options.batch)
@@ -109,7 +122,7 @@ def run(options, path_of, error):
             grouped=options.grouped,
         )
     except (ModuleNotFoundError, TypeError, ValueError) as found:
-        raise error(" ".join(str(found).split())) from found
+        raise error(option_names.as_options(found, _OPTIONS)) from found
     print(exported.series().dropna().to_string())
     return 0
 

@@ -17,6 +17,7 @@ from kgpc.arguments import integer, mapping, number, positive_integer, received,
 
 # More than this is no measurement but a machine without memory.
 _MOST_BYTES = 2**34
+_MOST_PASSES = 1_000_000
 
 
 def _bytes(name, value, used):
@@ -123,6 +124,7 @@ def seconds_in_turns(steps, rounds=7, warmup=2):
             raise TypeError(f"`steps` must hold functions. {received(f'steps[{name!r}]', step)}")
     rounds, warmup = positive_integer("rounds", rounds), integer("warmup", warmup, smallest=0)
     seconds = {name: [] for name in steps}
+    device_steps.compile_side_by_side(steps.values())
     for step in steps.values():
         for _ in range(warmup):
             step()
@@ -186,6 +188,11 @@ def _compiled(function):
     return function
 
 
+def _repeated(function, passes):
+    """A compiled function that applies another one `passes` times, each to the result of the one before."""
+    return _compiled(lambda x: keras.ops.fori_loop(0, passes, lambda _, values: function(values), x))
+
+
 def memory_bandwidth(megabytes=256, rounds=7):
     """How fast a feature map that fits no cache is read and written: what an activation or an addition can reach.
 
@@ -229,3 +236,58 @@ def matrix_product_rate(size=2048, rounds=7):
     matrix = keras.ops.ones((size, size), "float32")
     step = _compiled(lambda x: keras.ops.matmul(x, x))
     return 2 * size**3 / _fastest(lambda: keras.ops.convert_to_numpy(step(matrix)[:1]), rounds)
+
+
+def cache_bandwidth(kilobytes=1024, rounds=7, passes=100):
+    """How fast a feature map is read and written that the processor's caches, or those of a GPU, hold.
+
+    Args:
+        kilobytes: int >= 1, size of the array in units of 2**10 bytes; less than half of what the caches hold.
+        rounds: int >= 1, timed runs, of which the fastest counts.
+        passes: int in [1, 1000000], how often the array is read and written in a run; many, so that starting it hardly
+            counts.
+
+    Returns:
+        Bytes per second, read and written bytes together.
+
+    Raises:
+        TypeError: if a number is not an integer.
+        ValueError: if a number is out of range, or `kilobytes` above 16777216.
+    """
+    positive_integer("rounds", rounds)
+    kilobytes, passes = positive_integer("kilobytes", kilobytes), integer("passes", passes, 1, _MOST_PASSES)
+    _bytes("kilobytes", kilobytes, kilobytes * 2**10)
+    values = keras.ops.ones((kilobytes, 256), "float32")
+    step = _repeated(lambda x: x + 1.0, passes)
+    seconds = _fastest(lambda: keras.ops.convert_to_numpy(step(values)[:1]), rounds)
+    return 2 * kilobytes * 2**10 * passes / seconds
+
+
+def narrow_product_rate(channels=16, rows=8192, rounds=7, passes=100):
+    """How fast rows of few channels are multiplied by a small matrix: what the arithmetic of narrow groups can reach.
+
+    Each group of a grouped pointwise convolution is such a product. The rows stay in the cache.
+
+    Args:
+        channels: int >= 1, columns of the rows, and rows and columns of the matrix.
+        rows: int >= 1.
+        rounds: int >= 1, timed runs, of which the fastest counts.
+        passes: int in [1, 1000000], products in a run, each of the result of the one before.
+
+    Returns:
+        Floating point operations per second; a multiplication and the addition after it are two.
+
+    Raises:
+        TypeError: if a number is not an integer.
+        ValueError: if a number is out of range, or the rows take more than 16 GiB.
+    """
+    positive_integer("rounds", rounds)
+    channels, rows = positive_integer("channels", channels), positive_integer("rows", rows)
+    passes = integer("passes", passes, 1, _MOST_PASSES)
+    _bytes("channels", channels, 4 * channels**2)
+    _bytes("rows", rows, 4 * rows * channels)
+    # Its products stay as large as what is multiplied.
+    matrix = keras.ops.full((channels, channels), 1 / channels, "float32")
+    step = _repeated(lambda x: keras.ops.matmul(x, matrix), passes)
+    values = keras.ops.ones((rows, channels), "float32")
+    return 2 * rows * channels**2 * passes / _fastest(lambda: keras.ops.convert_to_numpy(step(values)[:1]), rounds)

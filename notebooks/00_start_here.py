@@ -24,8 +24,11 @@
 # - count what they hold and what they compute, and say which unit a count is in;
 # - choose the notebook to read next, and the profile to run it in.
 #
-# **You need** a little Python, and to have met a convolution before. No GPU, no download.
+# **You need** a little Python, and to have met a convolution before. No GPU, no download. Words that are not explained
+# here are in the [glossary](../docs/glossary.md).
 # **Running time:** about 20 seconds on two CPU cores; the same in both profiles.
+#
+# All numbers of this page are counts or published results: you see the same ones on any machine.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Setup (the same in every notebook: installs kgpc where it is missing) {display-mode: "form"}
@@ -68,10 +71,13 @@ import keras
 import pandas as pd
 
 import kgpc
-from kgpc import plots
+from kgpc import exercises, plots
+from kgpc.applications import kMobileNet
 
 if PROFILE not in ("quick", "paper"):
-    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
+    raise ValueError(
+        f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.',
+    )
 
 # %% [markdown]
 # ## The idea
@@ -100,13 +106,14 @@ print(f"{plan.weights:,} weights instead of {plan.ordinary_weights:,}")
 #
 # `MobileNet` comes with Keras. `kMobileNet` takes the usual arguments and, besides, the *scheme* that replaces the
 # pointwise convolutions. `D6(16)` is the paper's scheme with at least 16 channels in each group, "16ch" for short.
-# (One thing else differs, as in the paper: the activation after these convolutions is swish instead of ReLU6.)
+# (One thing else differs, as in the paper: the activation after these convolutions is
+# [swish](../docs/glossary.md#swish) instead of [ReLU6](../docs/glossary.md#relu6).)
 
 # %%
-shape, classes = (224, 224, 3), 10
+images = {"input_shape": (224, 224, 3), "classes": 10}
 
-mobilenet = keras.applications.MobileNet(input_shape=shape, classes=classes, weights=None)
-kmobilenet = kgpc.applications.kMobileNet(input_shape=shape, classes=classes, scheme=kgpc.D6(16))
+mobilenet = keras.applications.MobileNet(weights=None, **images)
+kmobilenet = kMobileNet(scheme=kgpc.D6(16), **images)
 
 # %% [markdown]
 # ## Count
@@ -135,13 +142,20 @@ counts = pd.DataFrame(
 )
 counts["left"] = counts["kMobileNet 16ch"] / counts["MobileNet"]
 
-plots.table(counts, "Table 1. Both networks for 224×224 images and 10 classes.", formats={"left": ".1%"})
+plots.table(
+    counts,
+    "Table 1. Both networks for 224×224 images and 10 classes.",
+    formats={"left": ".1%"},
+)
 
 # %% tags=["nbval-check-output"]
 for name, model in {"MobileNet": mobilenet, "kMobileNet 16ch": kmobilenet}.items():
-    flops, beyond = kgpc.flops.paper_flops(model), kgpc.flops.beyond_macs(model)
-    parts = ", ".join(f"{number:,.0f} for {what}" for what, number in beyond.items() if number)
-    print(f"{name}: {sum(beyond.values()) / flops:.2%} of the paper flops are no MACs: {parts}")
+    beyond = kgpc.flops.beyond_macs(model)
+    share = sum(beyond.values()) / kgpc.flops.paper_flops(model)
+    print(f"{name}: {share:.2%} of the paper flops are no MACs:")
+    for what, number in beyond.items():
+        if number:
+            print(f"    {number:,.0f} for {what}")
 
 # %% [markdown]
 # 7.6% of the parameters are left, and 16% of the arithmetic. The flops beyond the MACs weigh more in kMobileNet,
@@ -154,11 +168,11 @@ def part_of(layer):
     """Part of the network that a row of `layer_table` belongs to."""
     if layer.kind == "BatchNormalization":
         return "batch normalization"
-    prefixes = {"conv_dw": "depthwise", "conv_pw": "pointwise", "conv_preds": "classifier"}
-    for prefix, part in prefixes.items():
-        if layer.layer.startswith(prefix):
-            return part
-    return "other convolutions"
+    if layer.layer.startswith("conv_dw"):
+        return "depthwise"
+    if layer.layer.startswith("conv_pw"):
+        return "pointwise"
+    return "classifier" if layer.layer == "conv_preds" else "other convolutions"
 
 
 def parameters_by_part(model):
@@ -174,7 +188,8 @@ by_part = {
 }
 parts = pd.DataFrame(by_part).T[list(plots.LAYER_COLORS)]
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 1: the parameters of both networks {display-mode: "form"}
 figure = plots.stacked_bars(
     parts,
     xlabel="trainable parameters",
@@ -185,6 +200,7 @@ plots.show(
     figure,
     "Two horizontal bars of trainable parameters. MobileNet has 3.2 million, nearly all in "
     "pointwise convolutions. kMobileNet with 16 channels per group has 0.24 million.",
+    caption="Figure 1. Trainable parameters by part of the network, for 10 classes.",
 )
 
 # %% [markdown]
@@ -202,23 +218,24 @@ published = kgpc.paper.published().query(
     "paper == 'grouped-pointwise-2022' and dataset == 'CIFAR-10' and image_size == 224"
 )
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
+# @title Figure 2: accuracy and parameters as published {display-mode: "form"}
+# What the paper's table prints otherwise is marked, and said below the figure.
+found, notes = kgpc.paper.footnotes(published)
+marks = dict(zip(published.index, found, strict=True))
+
 
 def published_family(name):
     """Published results of an original network and its k versions, from small to large."""
     rows = published[published["model"].isin([name, f"k{name}", name.replace("Efficient", "kEff")])]
     rows = rows.sort_values("parameters")
-    sizes = [f"{size}ch" if pd.notna(size) else "" for size in rows["channels_per_group"]]
+    sizes = [f"{size}ch" if pd.notna(size) else "original" for size in rows["channels_per_group"]]
     labels = [size + marks[index] for index, size in zip(rows.index, sizes, strict=True)]
     return pd.DataFrame({"x": rows["parameters"], "y": rows["test_accuracy_percent"], "label": labels})
 
 
-# What the paper's table prints otherwise is marked, and said below the figure.
-found, notes = kgpc.paper.footnotes(published)
-marks = dict(zip(published.index, found, strict=True))
 names = ["MobileNet", "EfficientNet-B0", "MobileNet V3 Large"]
 families = {name: published_family(name) for name in names}
-
-# %% tags=["nbval-check-output"]
 figure = plots.scatter(
     families,
     xlabel="trainable parameters (logarithmic)",
@@ -231,6 +248,7 @@ plots.show(
     "Published test accuracy against trainable parameters for three families. MobileNet falls from "
     "93.2% to 89.8% as its parameters shrink from 3.2 million to 0.24 million; with 32 channels per "
     "group EfficientNet-B0 and MobileNet V3 Large are slightly above their originals.",
+    caption="Figure 2. Test accuracy on CIFAR-10 against trainable parameters, as the authors published them.",
 )
 print("\n".join(notes))
 
@@ -250,7 +268,7 @@ print("\n".join(notes))
 # | notebook | the question it answers |
 # |---|---|
 # | 00 Start here | What is the idea, and what does it save? |
-# | [01 Theory](01_theory.ipynb) | Why can so many weights go, and what can groups alone not do? |
+# | [01 Theory](01_theory.ipynb) | Why can so many weights go, and what can groups not do? A network of your own |
 # | [02 kMobileNet](02_kmobilenet.ipynb) | How is the plainest of the networks built, and what does it learn? |
 # | [03 kMobileNet V3](03_kmobilenet_v3.ipynb) | What do groups do to inverted residuals and squeeze-and-excite? |
 # | [04 kEffNet](04_keffnet.ipynb) | EfficientNet with a sixth of the parameters: where did they go? |
@@ -263,6 +281,8 @@ print("\n".join(notes))
 # | [11 The enhanced scheme](11_enhanced_scheme.ipynb) | What does divisibility cost, and how can one do without it? |
 # | [12 Light and chroma](12_light_chroma_branches.ipynb) | Should brightness and colour go separate ways? |
 # | [13 Your own images](13_your_own_images.ipynb) | How do I get from a folder of pictures to a trained network? |
+# | [14 Group your own model](14_group_your_own_model.ipynb) | How does a trained network become a grouped one? |
+# | [15 To a phone](15_to_a_phone.ipynb) | How does a grouped network get onto a phone, and how fast is it there? |
 #
 # You need not read them in this order.
 #
@@ -270,8 +290,9 @@ print("\n".join(notes))
 # - **I want to train on my own data:** 13, which begins with a folder of images; 07 for a GPU; 08 to see what the
 #   network looks at.
 # - **I want to rerun the paper:** 09 for the numbers, 07 for a training by the paper's recipe.
-# - **I want to use it in a network of my own:** section 4 of 01, then the documentation of `kgpc.blocks.pointwise`; 10
-#   for what it costs in seconds.
+# - **I want to use it in a network of my own:** section 4 of [01](01_theory.ipynb) for what a block is, then its
+#   section 7, where a small network is grouped by hand, with activations, counted, trained, looked at and saved. 14
+#   groups a whole model that exists already; 10 says what it costs in seconds.
 #
 # ## Profiles and results
 #
@@ -287,38 +308,53 @@ print("\n".join(notes))
 # %% [markdown]
 # ## Exercises
 #
-# In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
+# Write your answer into the cell below a question and run it: it says whether the answer is right. The solution is
+# folded away in the cell after that.
 #
 # **1.** How many parameters does kMobileNet have with 32 channels per group? Does your count agree with the published
 # one?
 
+# %%
+answer_1 = None  # your answer
+exercises.check("00.1", answer_1)
+
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 1 {display-mode: "form"}
-kmobilenet_32 = kgpc.applications.kMobileNet(input_shape=shape, classes=classes, scheme=kgpc.D6(32))
+kmobilenet_32 = kMobileNet(scheme=kgpc.D6(32), **images)
 published_32 = published.query("model == 'kMobileNet' and channels_per_group == 32")
 
 print(f"counted:   {kgpc.flops.trainable_parameters(kmobilenet_32):,}")
 print(f"published: {published_32['parameters'].item():,}")
 
 # %% [markdown]
-# **2.** Build kMobileNet 16ch for 1000 classes. Which part holds most parameters now, and why?
+# **2.** Build kMobileNet 16ch for 1000 classes. Which part holds most parameters now, and why? (The parts are those of
+# Figure 1; answer with one of its five names.)
+
+# %%
+answer_2 = None  # for example "depthwise"
+exercises.check("00.2", answer_2)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 2 {display-mode: "form"}
 # The classifier: it joins each of the last 1024 channels to each of the 1000 classes, and the
 # paper does not group it.
-thousand = kgpc.applications.kMobileNet(input_shape=shape, classes=1000, scheme=kgpc.D6(16))
+thousand = kMobileNet(scheme=kgpc.D6(16), input_shape=(224, 224, 3), classes=1000)
 shares = parameters_by_part(thousand) / kgpc.flops.trainable_parameters(thousand)
 print(shares.map("{:.1%}".format).to_string())
 
 # %% [markdown]
-# **3.** Which of the three counts change when the images have 160×160 pixels? Guess before you count.
+# **3.** Which of the three counts of Table 1 change when the images have 160×160 pixels? Guess for each of them what
+# share of kMobileNet's count is left, 1 for all of it; then count. A guess within 2% is right.
+
+# %%
+answer_3 = None  # three shares, in the order of Table 1, for example [1, 1, 0.5]
+exercises.check("00.3", answer_3)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 3 {display-mode: "form"}
 # The weights do not know how large the image is. The arithmetic is repeated at each pixel, so it
 # shrinks with the area.
-smaller = kgpc.applications.kMobileNet(input_shape=(160, 160, 3), classes=classes, scheme=kgpc.D6(16))
+smaller = kMobileNet(scheme=kgpc.D6(16), input_shape=(160, 160, 3), classes=10)
 for name, function in count.items():
     print(f"{name:35} {function(smaller) / function(kmobilenet):.3f} of that at 224×224")
 print(f"{'(area)':35} {160**2 / 224**2:.3f}")

@@ -25,9 +25,13 @@
 # - watch a network and its grouped twin learn, and see how moving averages can hide what was learned;
 # - load the authors' released weights the right way, and say how far our own experiment is.
 #
-# **You need** [01 Theory](01_theory.ipynb), or at least an idea of what D6 does. No GPU, no download.
+# **You need** [01 Theory](01_theory.ipynb), or at least an idea of what D6 does. No GPU, no download. Words that are
+# not explained here are in the [glossary](../docs/glossary.md).
 # **Running time:** a minute or two on two CPU cores in the quick profile. The paper profile downloads CIFAR-10 and
 # trains four networks for 50 epochs at 224×224 pixels: many hours, even with a GPU.
+#
+# **What you may see elsewhere:** counts and published numbers are the same on any machine. What sections 7 to 9 train
+# is not; they say how far its numbers may differ.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Setup (the same in every notebook: installs kgpc where it is missing) {display-mode: "form"}
@@ -71,12 +75,14 @@ import numpy as np
 import pandas as pd
 
 import kgpc
-from kgpc import D6, comparison, datasets, plots, training
+from kgpc import D6, comparison, datasets, exercises, plots, training
 from kgpc.applications import kMobileNet
 from kgpc.plots import Box
 
 if PROFILE not in ("quick", "paper"):
-    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
+    raise ValueError(
+        f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.',
+    )
 
 # %% [markdown]
 # ## 1. From MobileNet to kMobileNet
@@ -97,11 +103,12 @@ plan = D6(16).plan(in_channels=512, filters=512)
 
 print(f"pointwise convolution: {plan.ordinary_weights:,} weights")
 for name, stage in {"K": plan.first, "L": plan.second}.items():
-    width = stage.paths[0].channels_per_group
-    print(f"{name}: {stage.groups} groups of {width} channels, {stage.weights:,} weights")
+    groups = f"{stage.groups} groups of {stage.paths[0].channels_per_group} channels"
+    print(f"{name}: {groups}, {stage.weights:,} weights")
 print(f"interleaving: every {plan.interleave_step}th channel")
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 1: block 7 of both networks {display-mode: "form"}
 depthwise = 3 * 3 * 512
 ordinary_block = [
     Box(f"depthwise 3×3\n{depthwise:,} weights", "depthwise"),
@@ -133,11 +140,12 @@ plots.show(
     "Block 7 of both networks as columns of boxes. MobileNet: depthwise convolution with 4,608 weights, "
     "pointwise convolution with 262,144. kMobileNet: the same depthwise convolution, then K in 32 groups "
     "of 16 with 8,192 weights, interleaving, L with 8,192 weights; at the end K is added to L.",
+    caption="Figure 1. Block 7 of MobileNet and of kMobileNet 16ch. What is new has a red frame.",
 )
 
 # %% [markdown]
 # K and L have batch normalization and an activation of their own. That activation is *swish*, $x/(1 + e^{-x})$,
-# while stem and depthwise convolutions keep MobileNet's ReLU6.
+# while stem and depthwise convolutions keep MobileNet's [ReLU6](../docs/glossary.md#relu6).
 #
 # ## 2. Block by block
 #
@@ -158,17 +166,13 @@ for block, (filters, stride) in enumerate(kgpc.applications.mobilenet.BLOCKS, st
             "pointwise": plan.ordinary_weights,
             "K": plan.first.weights,
             "L": plan.second.weights if plan.second else 0,
+            "left": plan.weights / plan.ordinary_weights,
         }
     )
     channels = filters
 blocks = pd.DataFrame(rows)
-blocks["left"] = (blocks["K"] + blocks["L"]) / blocks["pointwise"]
-
-plots.table(
-    blocks,
-    "Table 1. Weights of MobileNet's pointwise convolutions, and of the K and L that replace them.",
-    formats={"left": ".1%"},
-)
+what = "Table 1. Weights of MobileNet's pointwise convolutions, and of K and L instead."
+plots.table(blocks, what, formats={"left": ".1%"})
 
 # %% [markdown]
 # The first block saves half: 32 channels make only two groups. The last one keeps 3%. That is how the method works:
@@ -182,9 +186,6 @@ plots.table(
 
 
 # %%
-PARTS = ["stem", "depthwise", "pointwise or K", "L", "batch normalization", "classifier"]
-
-
 def part_of(layer):
     """Part of the network that a row of `layer_table` belongs to."""
     if layer.kind == "BatchNormalization":
@@ -205,13 +206,20 @@ def block_of(layer):
     return "classifier" if layer.layer.startswith("conv_preds") else "stem"
 
 
+# %%
+PARTS = ["stem", "depthwise", "pointwise or K", "L"]
+PARTS += ["batch normalization", "classifier"]
+
+
 def parameters_of(model):
-    """Trainable parameters of a network, one row for each block and one column for each part."""
+    """Trainable parameters: a row for each block, a column for each part."""
     layers = kgpc.flops.layer_table(model)
     layers = layers[layers["trainable_parameters"] > 0]
-    keys = [[function(layer) for layer in layers.itertuples()] for function in (block_of, part_of)]
-    table = layers.groupby(keys, sort=False)["trainable_parameters"].sum().unstack(fill_value=0)
-    return table.reindex(columns=PARTS, fill_value=0).rename_axis(index=None, columns=None)
+    blocks = [block_of(layer) for layer in layers.itertuples()]
+    parts = [part_of(layer) for layer in layers.itertuples()]
+    groups = layers.groupby([blocks, parts], sort=False)["trainable_parameters"]
+    table = groups.sum().unstack(fill_value=0)
+    return table.reindex(columns=PARTS, fill_value=0).rename_axis(None)
 
 
 published_size = {"input_shape": (224, 224, 3), "classes": 10}
@@ -224,7 +232,8 @@ by_block = {
 # %% tags=["nbval-check-output"]
 parts = pd.DataFrame({name: table.sum() for name, table in by_block.items()})
 parts.loc["all"] = parts.sum()
-parts["16ch / MobileNet"] = parts["kMobileNet 16ch"] / parts["MobileNet"].where(parts["MobileNet"] > 0)
+ordinary = parts["MobileNet"].where(parts["MobileNet"] > 0)  # MobileNet has no L
+parts["16ch / MobileNet"] = parts["kMobileNet 16ch"] / ordinary
 plots.table(
     parts.rename_axis("part"),
     "Table 2. Trainable parameters of each part of the networks, 10 classes.",
@@ -236,18 +245,25 @@ plots.table(
 # depthwise kernels are as many as before, and batch normalization has grown, because L brings its own. Here are its
 # thirteen blocks one by one.
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 2: the thirteen blocks {display-mode: "form"}
 thirteen = by_block["kMobileNet 16ch"].filter(like="block", axis=0)
+of_k_and_l = plots.LAYER_COLORS["pointwise"]
 figure = plots.stacked_bars(
-    thirteen[["depthwise", "pointwise or K", "L", "batch normalization"]].rename(columns={"pointwise or K": "K"}),
+    thirteen[["depthwise", "pointwise or K", "L", "batch normalization"]].rename(
+        columns={"pointwise or K": "K", "L": "L, right of K"}
+    ),
     xlabel="trainable parameters",
     title="kMobileNet 16ch: the parameters of its thirteen blocks",
-    colors=plots.LAYER_COLORS | {"K": plots.LAYER_COLORS["pointwise"], "L": plots.COLORS["green"]},
+    colors=plots.LAYER_COLORS
+    | {"K": of_k_and_l, "L, right of K": of_k_and_l},  # both are pointwise; a white line parts them
 )
 plots.show(
     figure,
     "Thirteen horizontal bars, one for each block. They grow with the channels, from 1,504 parameters in "
     "block 1 to 48,128 in block 13. K and L have a third each in most of them.",
+    caption="Figure 2. Trainable parameters of kMobileNet 16ch, block by block. Where a bar has two dark blue pieces, "
+    "the first is K and the second L.",
 )
 
 # %% tags=["nbval-check-output"]
@@ -277,13 +293,16 @@ print(f"In MobileNet the last bar would be {ratio:.0f} times as long.")
 
 # %%
 def narrow_parameters(alpha, classes=10):
-    """Trainable parameters of a MobileNet of width `alpha`, from its table of blocks."""
+    """Trainable parameters of a MobileNet of width `alpha`, from its table of blocks.
+
+    Each convolution is followed by batch normalization, with 2 for each channel.
+    """
     channels = int(32 * alpha)
-    count = 3 * 3 * 3 * channels + 2 * channels  # stem, with its batch normalization
+    count = 3 * 3 * 3 * channels + 2 * channels  # stem
     for filters, _ in kgpc.applications.mobilenet.BLOCKS:
         filters = int(filters * alpha)
-        count += 3 * 3 * channels + 2 * channels  # depthwise, with its batch normalization
-        count += channels * filters + 2 * filters  # pointwise, with its batch normalization
+        count += 3 * 3 * channels + 2 * channels  # depthwise
+        count += channels * filters + 2 * filters  # pointwise
         channels = filters
     return count + (channels + 1) * classes
 
@@ -293,7 +312,8 @@ alphas = np.arange(200, 351) / 1000
 counts = np.array([narrow_parameters(alpha) for alpha in alphas])
 narrow = float(alphas[np.abs(counts - target).argmin()])
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 3: how narrow {display-mode: "form"}
 figure = plots.line_chart(
     alphas,
     {"narrow MobileNet": counts},
@@ -308,6 +328,7 @@ plots.show(
     figure,
     "Trainable parameters of MobileNet against its width, rising from 140 thousand at 0.2 to 410 thousand "
     "at 0.35. The curve crosses the level of kMobileNet 16ch between 0.26 and 0.27.",
+    caption="Figure 3. Trainable parameters of MobileNet against its width, for 10 classes.",
 )
 
 # %% tags=["nbval-check-output"]
@@ -315,7 +336,7 @@ control = kMobileNet(scheme=None, alpha=narrow, **published_size)
 built = kgpc.flops.trainable_parameters(control)
 
 print(f"kMobileNet 16ch:    {target:,} trainable parameters")
-print(f"narrow MobileNet:   {built:,}, {built / target - 1:+.2%}, with alpha = {narrow}")
+print(f"narrow MobileNet:   {built:,} ({built / target - 1:+.2%}), alpha = {narrow}")
 print(f"counted by formula: {narrow_parameters(narrow):,}")
 
 # %% [markdown]
@@ -342,16 +363,18 @@ else:
     recipe = DEMONSTRATION
 
 chosen, for_validation = training.split(data.y_train, recipe)
-budget = (
-    f"{data.name}, {len(chosen):,} training images, {recipe.image_size}×{recipe.image_size} pixels, "
-    f"{recipe.epochs} epochs"
-)
+size, tested = recipe.image_size, len(data.x_test)
+images = f"{data.name}, {len(chosen):,} training images, {size}×{size} pixels"
+budget = f"{images}, {recipe.epochs} epochs"
 print(f'Profile "{PROFILE}": {budget}.')
-print(f"{len(for_validation):,} images for validation, {len(data.x_test):,} for the test.")
+print(f"{len(for_validation):,} images for validation, {tested:,} for the test.")
 
-# %% tags=["nbval-check-output"]
+# %%
 published_recipe = training.recipe("CIFAR-10", "JP35B14")
 quick_recipe = DEMONSTRATION
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
+# @title Table 3: the two recipes {display-mode: "form"}
 names = {
     "optimizer": "optimizer",
     "batch_size": "images in a batch",
@@ -389,14 +412,19 @@ plots.table(recipes, "Table 3. The recipes of the two profiles.")
 # stay untouched until the end. Look at the data before you train on it: some classes are easy, like trousers; shirt,
 # pullover and coat are not.
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 4: training images {display-mode: "form"}
 figure, axes = plt.subplots(4, len(data.class_names), figsize=(7.5, 3.2), layout="constrained")
 for label, column in enumerate(axes.T):
     for axis, position in zip(column, chosen[data.y_train[chosen] == label], strict=False):
         axis.imshow(data.x_train[position], cmap="gray", vmin=0, vmax=255)
         axis.axis("off")
-    column[0].set_title(data.class_names[label], fontsize=8)
-plots.show(figure, "Four training images of each of the ten classes, one column for each class.")
+    column[0].set_title(data.class_names[label], fontsize=9, rotation=30, ha="left", x=0.2)
+plots.show(
+    figure,
+    "Four training images of each of the ten classes, one column for each class.",
+    caption="Figure 4. Training images, four of each class.",
+)
 
 # %% [markdown]
 # The networks take square images with three channels and values in [0, 1]. `training.prepare` pads 28×28 to 32×32 with
@@ -407,7 +435,8 @@ plots.show(figure, "Four training images of each of the ten classes, one column 
 # that sees each image four times has no time to learn it by heart, so the quick profile goes without. This is what
 # augmentation does:
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 5: augmentation {display-mode: "form"}
 augmentation = training.recipe("CIFAR-10", "JP35B14").augmentation
 (example,) = training.prepare(data.x_train[chosen[:1]], recipe)
 samples = [
@@ -420,7 +449,11 @@ for axis, image in zip(axes, [example, *samples], strict=True):
     axis.axis("off")
 axes[0].set_title("original", fontsize=9)
 axes[1].set_title("augmented", fontsize=9)
-plots.show(figure, "A training image, and seven random transformations of it.")
+plots.show(
+    figure,
+    "A training image, and seven random transformations of it.",
+    caption="Figure 5. A training image, and what the paper's augmentation makes of it.",
+)
 
 # %% [markdown]
 # ### Strides
@@ -431,13 +464,17 @@ plots.show(figure, "A training image, and seven random transformations of it.")
 
 # %% tags=["nbval-check-output"]
 rows = []
+small = {"input_shape": (32, 32, 3), "classes": 10, "scheme": D6(16)}
 for skipped in (-1, 0, 1, 2):
-    model = kMobileNet(input_shape=(32, 32, 3), classes=10, scheme=D6(16), skip_stride_cnt=skipped)
+    model = kMobileNet(skip_stride_cnt=skipped, **small)
     maps = model.get_layer("conv_dw_13_relu").output.shape
     count = kgpc.flops.trainable_parameters(model), kgpc.flops.paper_flops(model)
     rows.append((skipped, f"{maps[1]}×{maps[2]}", *count))
-strides = pd.DataFrame(rows, columns=["skip_stride_cnt", "last maps", "trainable parameters", "paper flops"])
-plots.table(strides, "Table 4. kMobileNet 16ch for images of 32×32 pixels.")
+columns = ["skip_stride_cnt", "last maps", "trainable parameters", "paper flops"]
+plots.table(
+    pd.DataFrame(rows, columns=columns),
+    "Table 4. kMobileNet 16ch for images of 32×32 pixels.",
+)
 
 # %% [markdown]
 # The parameters stay, the arithmetic multiplies. Both profiles use -1, so they have the published strides; in the quick
@@ -452,7 +489,9 @@ variants = {
     "kMobileNet 16ch": {"scheme": D6(16)},
     "narrow MobileNet": {"scheme": None, "alpha": narrow},
 }
-trained_here = list(variants) if PROFILE == "paper" else ["MobileNet", "kMobileNet 16ch"]
+trained_here = ["MobileNet", "kMobileNet 16ch"]
+if PROFILE == "paper":
+    trained_here = list(variants)
 
 # %% [markdown]
 # ## 6. The same conditions for all
@@ -466,7 +505,8 @@ trained_here = list(variants) if PROFILE == "paper" else ["MobileNet", "kMobileN
 # TensorFlow.)
 
 # %% tags=["nbval-check-output"]
-batches = training.Batches(data.x_train, data.y_train, quick_recipe, indices=np.arange(100))
+hundred = {"indices": np.arange(100)}
+batches = training.Batches(data.x_train, data.y_train, quick_recipe, **hundred)
 for epoch in (0, 1, 0):
     print(f"epoch {epoch}: images {', '.join(map(str, batches.order(epoch)[:8]))}, ...")
 
@@ -475,7 +515,8 @@ for epoch in (0, 1, 0):
 # from 0.001 to 0.004 and then falls by 15% an epoch; after 25 epochs it starts over. The quick profile has one cycle
 # with half that peak: up during the first fifth of the training, then down along a cosine.
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 6: learning rates {display-mode: "form"}
 figures = {}
 for name, value in {"published": published_recipe, "quick": quick_recipe}.items():
     times = np.linspace(0, value.epochs, 801)[:-1]
@@ -497,6 +538,7 @@ plots.show(
     figure,
     "Learning rate against the share of the training. Published: two cycles, each up to 0.004 in steps and down again. "
     "Quick: one cycle, up to 0.002 within a fifth of the training and down along a cosine.",
+    caption="Figure 6. The learning rate of the two recipes.",
 )
 
 # %% [markdown]
@@ -519,7 +561,8 @@ print(f"Quick profile: {steps} steps of {quick_recipe.batch_size} images.")
 models, results = {}, {}
 progress = training.Progress(runs=len(trained_here))
 for progress.title in trained_here:
-    model = training.build(kMobileNet, recipe, classes=len(data.class_names), **variants[progress.title])
+    options = {"classes": len(data.class_names), **variants[progress.title]}
+    model = training.build(kMobileNet, recipe, **options)
     results[progress.title] = training.fit(model, data, recipe, progress=progress)
     models[progress.title] = model
 
@@ -531,7 +574,8 @@ for progress.title in trained_here:
 # probability: ln 10 ≈ 2.3. What to watch: both networks get below it within the first epoch and go on falling, so the
 # training stops long before they are done.
 
-# %% tags=["nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 7: training losses {display-mode: "form"}
 figure = plots.step_losses(
     {name: result.step_losses for name, result in results.items()},
     title=f"Training loss. {budget}",
@@ -540,32 +584,42 @@ figure = plots.step_losses(
 plots.show(
     figure,
     "Training loss of the networks against the training step, with the level of guessing.",
+    caption="Figure 7. Training loss of a demonstration, one seed; each point is the mean of a fifteenth of it.",
 )
 
 # %% [markdown]
 # Then the accuracy after each epoch, on training images while they are learned from and on the validation images. **In
 # the quick profile this figure deceives.** Training goes up; in validation the networks seem to learn nothing.
 
-# %% tags=["nbval-ignore-output"]
-curves = {}
-for name, result in results.items():
-    curves[f"{name}, training"] = result.history["accuracy"]
-    curves[f"{name}, validation"] = result.history["val_accuracy"]
-figure = plots.line_chart(
-    np.arange(1, recipe.epochs + 1),
-    curves,
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 8: accuracy after each epoch {display-mode: "form"}
+epochs = np.arange(1, recipe.epochs + 1)
+panels = {
+    name: {
+        "training images": (epochs, 100 * np.asarray(result.history["accuracy"])),
+        "validation images": (epochs, 100 * np.asarray(result.history["val_accuracy"])),
+        "guessing": (epochs, np.full(recipe.epochs, 100 / len(data.class_names))),
+    }
+    for name, result in results.items()
+}
+figure = plots.curve_panels(
+    panels,
     xlabel="epoch",
-    ylabel="accuracy",
+    ylabel="accuracy, %",
     title=f"Accuracy after each epoch. {data.name}, {len(chosen):,} training images",
-    levels={"guessing": 1 / len(data.class_names)},
-    percent=True,
+    columns=2,
+    markers=True,
+    share_y=True,
+    height=2.8,
 )
-figure.axes[0].set_ylim(0, 1)
-figure.axes[0].set_xticks(np.unique(np.linspace(1, recipe.epochs, 10).round()))
+for axes in figure.axes:
+    axes.set_ylim(0, 100)
+    axes.set_xticks(np.unique(np.linspace(1, recipe.epochs, 5).round()))
 plots.show(
     figure,
     "Accuracy of the networks on training and validation images after each epoch, with the level of guessing at 10%. "
     "In the quick profile that on training images rises and that on validation images stays at guessing.",
+    caption="Figure 8. Accuracy after each epoch; in the quick profile that on validation images deceives.",
 )
 
 # %% [markdown]
@@ -573,22 +627,29 @@ plots.show(
 # training: they are those of weights that are gone. `training.renew_moving_averages` replaces them by plain averages
 # over training images. **Not one trained weight changes**, and look what the same weights can do:
 
+
 # %% tags=["nbval-ignore-output"]
-averages = {}
+def validated(model):
+    """Accuracy on the validation images, in percent."""
+    return 100 * training.evaluate(model, data, recipe, part="validation").accuracy
+
+
+averages = {"moving averages, %": {}, "averages taken anew, %": {}}
 for name, model in models.items():
-    before = training.evaluate(model, data, recipe, part="validation").accuracy
+    averages["moving averages, %"][name] = validated(model)
     if PROFILE == "quick":
         training.renew_moving_averages(model, data, recipe)
-    after = training.evaluate(model, data, recipe, part="validation").accuracy
-    averages[name] = {"moving averages, %": 100 * before, "averages taken anew, %": 100 * after}
+    averages["averages taken anew, %"][name] = validated(model)
 plots.table(
-    pd.DataFrame.from_dict(averages, orient="index").rename_axis("network"),
-    f"Table 5. Accuracy on {len(for_validation):,} validation images, the same weights with two kinds of averages. "
-    f"{budget}.",
-    formats=dict.fromkeys(["moving averages, %", "averages taken anew, %"], ".1f"),
+    pd.DataFrame(averages).rename_axis("network"),
+    f"Table 5. Accuracy on {len(for_validation):,} validation images, the same weights "
+    f"with two kinds of averages. {budget}.",
+    formats=dict.fromkeys(averages, ".1f"),
 )
 
 # %% [markdown]
+# **What you may see elsewhere:** BAND02A
+#
 # In a published training of hundreds of steps an epoch the averages keep up. But remember this figure when a curve of
 # validation begins with a flat piece: [03 kMobileNet V3](03_kmobilenet_v3.ipynb) comes back to it.
 #
@@ -599,16 +660,21 @@ plots.table(
 # (Wilson's interval), and nothing of another seed or a longer training.
 
 # %% tags=["nbval-ignore-output"]
-evaluations = {name: training.evaluate(model, data, recipe) for name, model in models.items()}
+evaluations = {}
+for name, model in models.items():
+    evaluations[name] = training.evaluate(model, data, recipe)
 seconds = {name: result.seconds for name, result in results.items()}
 runs = comparison.of_runs(models, evaluations, seconds)
+what = "A demonstration" if PROFILE == "quick" else "Our run"
 plots.table(
     runs,
-    f"Table 6. {'A demonstration' if PROFILE == 'quick' else 'Our run'}, one seed. {budget}.",
+    f"Table 6. {what}, one seed. {budget}.",
     formats={"accuracy, %": ".1f", "training, s": ".0f"},
 )
 
 # %% [markdown]
+# **What you may see elsewhere:** other seconds, and BAND02B
+#
 # Which of the networks is the better one, this table cannot say. One seed, a few dozen steps and one learning rate for
 # all: each of the three can turn the order around. So no difference is computed here.
 #
@@ -616,17 +682,18 @@ plots.table(
 #
 # CIFAR-10 at 224×224 pixels, 50 epochs, one run each:
 
-# %% tags=["nbval-check-output"]
-rows = kgpc.paper.published().query("dataset == 'CIFAR-10' and model in ['MobileNet', 'kMobileNet']")
+# %%
+rows = kgpc.paper.published().query("dataset == 'CIFAR-10'")
+rows = rows[rows["model"].isin(["MobileNet", "kMobileNet"])]
 marks, notes = kgpc.paper.footnotes(rows)
-published_runs = kgpc.paper.published("recipes").set_index("notebook")
-groups = rows["channels_per_group"].map(" {}ch".format, na_action="ignore").fillna("")
+recipes = kgpc.paper.published("recipes").set_index("notebook")
+groups = rows["channels_per_group"].map(" {}ch".format, na_action="ignore")
 published = pd.DataFrame(
     {
-        "model": rows["model"] + groups,
+        "model": rows["model"] + groups.fillna(""),
         "origin": "published",
         "dataset": rows["dataset"],
-        "train_images": rows["raw_notebook"].map(published_runs["train_images"]),
+        "train_images": rows["raw_notebook"].map(recipes["train_images"]),
         "image_px": rows["image_size"],
         "epochs": rows["epochs"],
         "trainable_params": rows["parameters"],
@@ -634,6 +701,9 @@ published = pd.DataFrame(
         "test_acc_pct": rows["test_accuracy_percent"],
     }
 )
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
+# @title Table 7: as published {display-mode: "form"}
 headings = {
     "model": "network",
     "dataset": "data set",
@@ -664,7 +734,8 @@ plots.table(
 #
 # `python -m kgpc measure-released` measures them and stores what came out. These are its stored results:
 
-# %% tags=["nbval-check-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
+# @title Table 8: the released weights, measured {display-mode: "form"}
 measured_again = kgpc.paper.released_accuracy.stored().query("model == 'kMobileNet'")
 shown = measured_again[["scheme", "activations", "data", "test_images", "accuracy_pct", "low_pct", "high_pct"]]
 plots.table(
@@ -722,7 +793,8 @@ measured = pd.DataFrame(
         "train_seconds": runs["training, s"].round(1),
     }
 )
-table = pd.concat([measured, published[published["model"].isin(variants)]], ignore_index=True)
+of_paper = published[published["model"].isin(variants)]
+table = pd.concat([measured, of_paper], ignore_index=True)
 folder = Path(os.environ.get("KGPC_RESULTS", "results"))
 folder.mkdir(parents=True, exist_ok=True)
 table.to_csv(folder / "comparison.csv.part", index=False)
@@ -731,10 +803,15 @@ os.replace(folder / "comparison.csv.part", folder / "comparison.csv")
 # %% [markdown]
 # ## Exercises
 #
-# In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
+# Write your answer into the cell below a question and run it: it says whether the answer is right. The solution is
+# folded away in the cell after that.
 #
 # **1.** Block 13 has 1024 channels in and out. How many weights do K and L have together with 8, 16, 32, 64 and 128
 # channels per group? Find the formula before you ask `plan`.
+
+# %%
+answer_1 = None  # five numbers, from 8 to 128 channels per group
+exercises.check("02.1", answer_1)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 1 {display-mode: "form"}
@@ -745,34 +822,53 @@ for size in (8, 16, 32, 64, 128):
     print(f"{size:3}ch: {plan.weights:7,} weights ({plan.weights / plan.ordinary_weights:4.1%}), formula {formula:7,}")
 
 # %% [markdown]
-# **2.** Suppose that only the last six blocks of MobileNet were grouped. How much of the saving in Table 1 would
+# **2.** Suppose that only the last six blocks of MobileNet were grouped. What share of the saving in Table 1 would
 # remain?
+
+# %%
+answer_2 = None  # a share between 0 and 1
+exercises.check("02.2", answer_2)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 2 {display-mode: "form"}
-# Five sixths: most weights sit in the late, wide blocks.
+# 84%: most weights sit in the late, wide blocks.
 saved = blocks["pointwise"] - blocks["K"] - blocks["L"]
 late = saved[blocks["block"] >= 8].sum()
 print(f"all thirteen blocks save {saved.sum():,} weights, the last six {late:,}: {late / saved.sum():.0%}")
 
 # %% [markdown]
-# **3.** On which classes do MobileNet and kMobileNet 16ch differ most? All that is needed is in `evaluations` and
-# `data.y_test`.
+# **3.** The share of the images of a class that a network recognizes is called its *recall*. Write a function that
+# computes it for every class, then use it: on which classes do MobileNet and kMobileNet 16ch differ most? All that is
+# needed is in `evaluations[name].correct` and `data.y_test`. (The check tries your function with other numbers.)
+
+
+# %%
+def recall(correct, labels, classes):
+    """Recall of each of `classes` classes; `correct` says which images were right."""
+    return None  # your answer
+
+
+exercises.check("02.3", recall)
+
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-ignore-output"]
 # @title Solution 3 {display-mode: "form"}
-# The share of the images of a class that a network recognizes is called its recall.
-recall = pd.DataFrame(
+def recall_of_each_class(correct, labels, classes):
+    """Recall of each class."""
+    return [correct[labels == label].mean() for label in range(classes)]
+
+
+recalls = pd.DataFrame(
     {
-        name: [100 * evaluations[name].correct[data.y_test == label].mean() for label in range(len(data.class_names))]
+        name: 100 * np.array(recall_of_each_class(evaluations[name].correct, data.y_test, len(data.class_names)))
         for name in ("MobileNet", "kMobileNet 16ch")
     },
     index=pd.Index(data.class_names, name="class"),
 )
-recall["difference"] = recall["kMobileNet 16ch"] - recall["MobileNet"]
-recall = recall.sort_values("difference")
+recalls["difference"] = recalls["kMobileNet 16ch"] - recalls["MobileNet"]
+recalls = recalls.sort_values("difference")
 plots.table(
-    recall,
+    recalls,
     f"Recall of each class, in percent of its {(data.y_test == 0).sum()} test images.",
     formats={"MobileNet": ".1f", "kMobileNet 16ch": ".1f", "difference": "+.1f"},
 )

@@ -295,7 +295,7 @@ print(f"Grouping them too would save {extra:,} weights, {share:.2%} of the netwo
 one_by_one = np.eye(192, dtype="float32").reshape(192, 1, 1, 192)
 for scheme in (Grouped(16), D6(16)):
     inputs = keras.Input((1, 1, 192))
-    options = {"batch_norm": False, "kernel_initializer": "ones"}
+    options = {"activation": None, "batch_norm": False, "kernel_initializer": "ones"}
     outputs = kgpc.blocks.pointwise(inputs, 64, scheme, name="block", **options)
     paths = np.asarray(keras.Model(inputs, outputs)(one_by_one)).reshape(192, 64)
     planned = inspection.connections(scheme.plan(192, 64))

@@ -25,9 +25,13 @@
 # - count a network under any scheme without building it;
 # - choose between the two schemes for a network of your own, and know where D6v3 is the dearer one.
 #
-# **You need** [01 Theory](01_theory.ipynb), which explains D6, K, L and interleaving. No GPU, no download.
+# **You need** [01 Theory](01_theory.ipynb), which explains D6, K, L and interleaving. No GPU, no download. Words that
+# are not explained here are in the [glossary](../docs/glossary.md).
 # **Running time:** a minute or two on two CPU cores in the quick profile; the paper profile trains on all of
 # Fashion-MNIST with three seeds instead of one, and takes most of an hour.
+#
+# **What you may see elsewhere:** all counts are the same on any machine; only section 7, which trains, is not, and says
+# how far its numbers may differ.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Setup (the same in every notebook: installs kgpc where it is missing) {display-mode: "form"}
@@ -73,11 +77,13 @@ import numpy as np
 import pandas as pd
 
 import kgpc
-from kgpc import D6, D6v3, GroupedV3, plots, seeds, training
+from kgpc import D6, D6v3, GroupedV3, exercises, plots, seeds, training
 from kgpc.applications import kEfficientNetB0, kMobileNet
 
 if PROFILE not in ("quick", "paper"):
-    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
+    raise ValueError(
+        f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.',
+    )
 
 # %% [markdown]
 # ## 1. What divisibility costs
@@ -94,14 +100,19 @@ SIZES = np.arange(1, 129)
 
 
 def shares_left(scheme, sizes):
-    """Weights under a scheme as a fraction of the ordinary ones, for all C (rows) and F (columns) of `sizes`."""
-    plans = [[scheme.plan(int(c), int(f)) for f in sizes] for c in sizes]
-    return np.array([[plan.weights / plan.ordinary_weights for plan in row] for row in plans])
+    """Weights left, as a fraction, for all C (rows) and F (columns) of `sizes`."""
+    shares = np.empty((len(sizes), len(sizes)))
+    for row, channels in enumerate(sizes):
+        for column, filters in enumerate(sizes):
+            plan = scheme.plan(channels, filters)
+            shares[row, column] = plan.weights / plan.ordinary_weights
+    return shares
 
 
 shares = {str(scheme): shares_left(scheme, SIZES) for scheme in (D6(16), D6v3(16))}
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 1: all pairs of channels and filters {display-mode: "form"}
 figure = plots.matrices(
     shares,
     xlabel="filters F",
@@ -110,12 +121,13 @@ figure = plots.matrices(
     title="D6 saves at few pairs, D6v3 nearly everywhere",
 )
 for axes in figure.axes[:2]:  # the first row and column are 1, not 0
-    axes.set_xticks([15, 31, 63, 95, 127], [16, 32, 64, 96, 128])
+    axes.set_xticks([31, 63, 95, 127], [32, 64, 96, 128])
     axes.set_yticks([15, 31, 63, 95, 127], [16, 32, 64, 96, 128])
 plots.show(
     figure,
     "Two pictures of 128 by 128 pixels. For D6 most of the picture is dark, with light dots and lines where channels "
     "and filters have large common divisors. For D6v3 all is light but a dark margin at few channels or few filters.",
+    caption="Figure 1. Share of the weights left, for all C and F from 1 to 128, with M = 16.",
 )
 
 # %% [markdown]
@@ -124,14 +136,23 @@ plots.show(
 
 # %% tags=["nbval-check-output"]
 rows = []
-for name, step in {"all": 1, "multiples of 4": 4, "multiples of 8": 8, "multiples of 16": 16}.items():
-    d6, d6v3 = (share[step - 1 :: step, step - 1 :: step] for share in shares.values())
-    rows.append((name, d6.size, (d6 == 1).mean(), d6.mean(), d6v3.mean(), (d6v3 > d6).mean()))
-columns = ["C and F", "pairs", "left alone by D6", "weights left, D6", "weights left, D6v3", "D6v3 dearer"]
+for step in (1, 4, 8, 16):
+    every = slice(step - 1, None, step)
+    d6, d6v3 = (share[every, every] for share in shares.values())
+    rows.append(
+        {
+            "C and F": "all" if step == 1 else f"multiples of {step}",
+            "pairs": d6.size,
+            "left alone by D6": (d6 == 1).mean(),
+            "weights left, D6": d6.mean(),
+            "weights left, D6v3": d6v3.mean(),
+            "D6v3 dearer": (d6v3 > d6).mean(),
+        }
+    )
 plots.table(
-    pd.DataFrame(rows, columns=columns),
-    "Table 1. Pairs of channels and filters up to 128, M = 16. Weights left: mean of the shares.",
-    formats=dict.fromkeys(columns[2:], ".0%"),
+    pd.DataFrame(rows),
+    "Table 1. Pairs up to 128, M = 16. Weights left: mean of the shares.",
+    formats=dict.fromkeys(list(rows[0])[2:], ".0%"),
 )
 
 # %% [markdown]
@@ -147,11 +168,13 @@ plots.table(
 # **The channels do not fill the last group.** There are G = ⌈C/M⌉ groups, so G·M channels are needed. Copies of the
 # first channels fill the gap. Here 10 channels make three groups of four, and channels 0 and 1 are read twice.
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 2: copies {display-mode: "form"}
 plots.show(
     plots.subnetwork(GroupedV3(4).plan(in_channels=10, filters=9), title="Copies fill the last group"),
     "Diagram of a convolution from 10 channels to 9 filters in three groups of four channels; the last two channels "
     "of the third group are copies of channels 0 and 1.",
+    caption="Figure 2. K of D6v3(4) from 10 channels to 9 filters. Copies have dashed frames.",
 )
 
 # %% [markdown]
@@ -159,11 +182,13 @@ plots.show(
 # left over. It goes into a *second path*: a convolution over the first channels again, with one filter for each group.
 # Its output is appended.
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 3: a second path {display-mode: "form"}
 plots.show(
     plots.subnetwork(GroupedV3(4).plan(in_channels=12, filters=7), title="A second path for the filter left over"),
     "Diagram of a convolution from 12 channels to 7 filters. Six filters are computed in three groups, the seventh "
     "reads the first four channels once more.",
+    caption="Figure 3. K of D6v3(4) from 12 channels to 7 filters.",
 )
 
 # %% [markdown]
@@ -179,11 +204,13 @@ print(kgpc.grouping.interleaved_order(channels=10, step=10 // 4))
 # Now all of it together, from 10 channels to 10 filters: K with copies and a second path, interleaved, then L with
 # copies and a second path of its own, and the sum K + L.
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 4: all of D6v3 {display-mode: "form"}
 plots.show(
     plots.subnetwork(D6v3(4).plan(in_channels=10, filters=10), title="D6v3 with M = 4, from 10 channels to 10 filters"),
     "Diagram of D6v3: 10 channels and two copies, convolution K with ten filters in two paths, interleaving with step "
     "2, two copies again, convolution L with ten filters in two paths, and the sum of both.",
+    caption="Figure 4. D6v3(4) from 10 channels to 10 filters. The colours are the groups that a channel depends on.",
 )
 
 # %% [markdown]
@@ -210,7 +237,10 @@ for in_channels, filters in [(10, 10), (12, 7), (9, 9), (7, 14), (14, 3), (8, 8)
             "ordinary weights": plan.ordinary_weights,
         }
     )
-plots.table(pd.DataFrame(rows), "Table 2. Plans of D6v3 with M = 4, beside what D6 makes of the same layers.")
+plots.table(
+    pd.DataFrame(rows),
+    "Table 2. Plans of D6v3 with M = 4, beside what D6 makes of the same layers.",
+)
 
 # %% [markdown]
 # The last two rows are the exceptions. From 14 channels to 3 filters there would be four groups, more than filters. So
@@ -221,23 +251,33 @@ plots.table(pd.DataFrame(rows), "Table 2. Plans of D6v3 with M = 4, beside what 
 #
 # A block that is built must have the planned weights, and it must let channels meet. We ask a real block, as in
 # notebook 01: with all weights 1 and one input channel after the other, its output counts the paths from each input
-# channel to each output channel. 19 is prime, so nothing divides.
+# channel to each output channel. 19 is prime, so nothing divides. (To count paths the block must be linear:
+# `activation=None`. A network that learns gets an activation there, as in section 7 of notebook 01.)
 
 
 # %%
 def count_paths(scheme, channels):
-    """Paths from each input channel (rows) to each output channel (columns) of a block, and its weights."""
+    """Paths from each input channel (rows) to each output channel, and the weights."""
     inputs = keras.Input((1, 1, channels))
-    outputs = kgpc.blocks.pointwise(inputs, channels, scheme, name="block", batch_norm=False, kernel_initializer="ones")
+    outputs = kgpc.blocks.pointwise(
+        inputs,
+        channels,
+        scheme,
+        name="block",
+        activation=None,
+        batch_norm=False,
+        kernel_initializer="ones",
+    )
     block = keras.Model(inputs, outputs)
-    one_channel_each = np.eye(channels, dtype="float32").reshape(channels, 1, 1, channels)
-    paths = block.predict_on_batch(one_channel_each).reshape(channels, channels)
+    one_each = np.eye(channels, dtype="float32").reshape(channels, 1, 1, channels)
+    paths = block.predict_on_batch(one_each).reshape(channels, channels)
     return paths, kgpc.flops.trainable_parameters(block)
 
 
 paths = {str(scheme): count_paths(scheme, 19) for scheme in (GroupedV3(4), D6v3(4))}
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 5: paths between channels {display-mode: "form"}
 figure = plots.matrices(
     {f"{name}: {weights} weights": matrix for name, (matrix, weights) in paths.items()},
     xlabel="output channel",
@@ -245,20 +285,20 @@ figure = plots.matrices(
     colorbar="paths",
     title="19 channels: K alone, and all of D6v3",
 )
+figure.axes[-1].set_yticks(range(1 + int(paths["D6v3(4)"][0].max())))  # paths are whole numbers
 plots.show(
     figure,
     "Two 19 by 19 matrices that count paths between channels. K alone fills five blocks along the diagonal and a part "
     "of a second diagonal. D6v3 fills most of the matrix.",
+    caption="Figure 5. How many paths lead from a channel of the input to a channel of the output.",
 )
 
 # %% tags=["nbval-check-output"]
 for scheme in (GroupedV3(4), D6v3(4)):
     matrix, weights = paths[str(scheme)]
-    planned = scheme.plan(19, 19).weights
-    print(
-        f"{scheme}: {weights} weights, planned {planned}, ordinary {19 * 19}; {(matrix > 0).mean():.0%} of pairs meet"
-    )
-print(f"{D6(4)}: {D6(4).plan(19, 19).weights} weights")
+    planned, meet = scheme.plan(19, 19).weights, (matrix > 0).mean()
+    print(f"{scheme}: {weights} weights, planned {planned}; {meet:.0%} of pairs meet")
+print(f"{D6(4)}: {D6(4).plan(19, 19).weights} weights, those of an ordinary one")
 
 # %% [markdown]
 # As planned. One block lets most pairs of channels meet; the rest meet in the next block, for its K reads L's output
@@ -275,7 +315,8 @@ print(f"{D6(4)}: {D6(4).plan(19, 19).weights} weights")
 # In a layer that compresses 4 to 1, D6v3 has 1.6 times the weights of D6. Those are not wasted, for the small groups
 # of D6's L mix little. But they must be counted. Here are all numbers of filters for C = 256.
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 6: from 256 channels {display-mode: "form"}
 filters = np.arange(16, 513)
 points = {
     str(scheme): pd.DataFrame({"x": filters, "y": [scheme.plan(256, int(f)).weights / 256 / f * 100 for f in filters]})
@@ -292,6 +333,7 @@ plots.show(
     "Share of the weights left against the number of filters, from 256 channels. D6 lies at 100% for odd numbers, "
     "lower at even ones and close to 7% at multiples of 16. D6v3 stays at 12.5% below 256 filters and at 6 to 7% "
     "above.",
+    caption="Figure 6. Weights left for every number of filters from 16 to 512, with M = 16.",
 )
 
 # %% [markdown]
@@ -306,23 +348,21 @@ plots.show(
 
 # %%
 def pointwise_units(model):
-    """(C, F, has a bias, is followed by batch normalization) of each pointwise convolution of a network."""
-    layers = model.layers
-    normalized = {
-        node.operation.name
-        for layer in layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-        for node in layer._inbound_nodes[0].parent_nodes  # the layer that the normalization reads
-    }
+    """(C, F, has a bias, is normalized) of each pointwise convolution of a network."""
+    normalized = set()
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            read = layer._inbound_nodes[0].parent_nodes  # the layers that it reads
+            normalized |= {node.operation.name for node in read}
     return [
         (layer.input.shape[-1], layer.filters, layer.use_bias, layer.name in normalized)
-        for layer in layers
+        for layer in model.layers
         if isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (1, 1)
     ]
 
 
 def counted(units, total, scheme):
-    """Trainable parameters of a network whose pointwise convolutions are replaced under a scheme."""
+    """Parameters of a network whose pointwise convolutions are replaced."""
     for c, f, bias, normalized in units:
         kind = {"use_bias": bias, "batch_norm": normalized}
         total -= kgpc.grouping.ordinary_plan(c, f).parameters(**kind)
@@ -330,51 +370,73 @@ def counted(units, total, scheme):
     return total
 
 
+# %% tags=["nbval-check-output"]
 original = kEfficientNetB0(input_shape=(224, 224, 3), classes=10, scheme=None)
-units, original_count = pointwise_units(original), kgpc.flops.trainable_parameters(original)
-print(f"EfficientNet-B0: {original_count:,} parameters, {len(units)} pointwise convolutions")
+units = pointwise_units(original)
+original_count = kgpc.flops.trainable_parameters(original)
+print(f"EfficientNet-B0: {original_count:,} parameters")
+print(f"{len(units)} pointwise convolutions")
 
 # %% [markdown]
 # Does the arithmetic agree with the networks that the authors built and published?
 
-# %% tags=["nbval-check-output"]
+# %%
 results = kgpc.paper.published()
-published = results.query("dataset == 'CIFAR-10' and model == 'kEffNet-B0'")
-published = published.drop_duplicates(["scheme", "channels_per_group"])[["scheme", "channels_per_group", "parameters"]]
 schemes = {"D6": D6, "D6v3": D6v3}
-published["counted here"] = [
-    counted(units, original_count, schemes[row.scheme](row.channels_per_group)) for row in published.itertuples()
-]
-published["of EfficientNet-B0"] = published["parameters"].astype(float) / original_count
-published = published.sort_values(["scheme", "channels_per_group"]).reset_index(drop=True)
+
+published = results.query("dataset == 'CIFAR-10' and model == 'kEffNet-B0'")
+published = published.drop_duplicates(["scheme", "channels_per_group"])
+published = published.sort_values(["scheme", "channels_per_group"])
+
+# %% tags=["nbval-check-output"]
+rows = []
+for row in published.itertuples():
+    scheme = schemes[row.scheme](row.channels_per_group)
+    rows.append(
+        {
+            "scheme": row.scheme,
+            "channels per group": row.channels_per_group,
+            "published parameters": row.parameters,
+            "counted here": counted(units, original_count, scheme),
+            "of EfficientNet-B0": row.parameters / original_count,
+        }
+    )
 plots.table(
-    published.rename(columns={"channels_per_group": "channels per group", "parameters": "published parameters"}),
-    "Table 3. kEffNet-B0 for 10 classes: published parameters, and ours from plans alone.",
+    pd.DataFrame(rows),
+    "Table 3. kEffNet-B0, 10 classes: published parameters, and ours from plans.",
     formats={"of EfficientNet-B0": ".1%"},
 )
 
 # %% [markdown]
 # To the last digit. So we can trust the curve between the published points:
 
-# %%
-sizes = [2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64]
-curves = {name: [counted(units, original_count, scheme(size)) for size in sizes] for name, scheme in schemes.items()}
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 7: kEffNet-B0 with groups of any size {display-mode: "form"}
+sizes = range(2, 65)
+curves = {
+    name: [counted(units, original_count, scheme(size)) / original_count for size in sizes]
+    for name, scheme in schemes.items()
+}
 figure = plots.line_chart(
     sizes,
     curves,
-    xlabel="channels per group M (logarithmic)",
-    ylabel="trainable parameters (logarithmic)",
+    xlabel="channels per group M",
+    ylabel="parameters left, % of EfficientNet-B0",
     title="kEffNet-B0: D6v3 needs fewer parameters at every size of groups",
-    levels={"EfficientNet-B0": original_count},
-    log=True,
+    percent=True,
+    markers=False,
 )
-ticks = {3e5: "0.3 M", 6e5: "0.6 M", 1e6: "1 M", 2e6: "2 M", 4e6: "4 M"}
-figure.axes[0].set_yticks(list(ticks), ticks.values())
-figure.axes[0].set_yticks([], minor=True)
+figure.axes[0].set_xticks([2, 8, 16, 24, 32, 40, 48, 56, 64])
+figure.axes[0].set_ylim(0)
+for line in figure.axes[0].lines:
+    line.set_drawstyle("steps-mid")  # sizes are whole numbers: nothing lies between two of them
+fewer = all(new < old for old, new in zip(curves["D6"], curves["D6v3"], strict=True))
+print("D6v3 has fewer parameters at every size:", fewer)
 plots.show(
     figure,
-    "Trainable parameters of kEffNet-B0 against the channels per group, both logarithmic. D6v3 rises smoothly from "
-    "0.31 million at 2 to 1.4 million at 64. D6 lies a little above it everywhere.",
+    f"Trainable parameters of kEffNet-B0 as a share of those of EfficientNet-B0, against the channels per group. D6v3 "
+    f"rises from {curves['D6v3'][0]:.0%} at 2 to {curves['D6v3'][-1]:.0%} at 64. D6 lies a little above it.",
+    caption="Figure 7. Trainable parameters of kEffNet-B0 for 10 classes, for all sizes of groups.",
 )
 
 # %% [markdown]
@@ -386,18 +448,30 @@ plots.show(
 
 
 # %%
+BLOCKS = kgpc.applications.mobilenet.BLOCKS
+
+
+def mobilenet_widths(alpha):
+    """Channels of a MobileNet of width `alpha`: of its stem and of each block."""
+    filters = [32, *(filters for filters, _ in BLOCKS)]
+    return [int(count * alpha) for count in filters]
+
+
 def mobilenet_plans(alpha, scheme):
     """Plans of the thirteen pointwise convolutions of a MobileNet of width `alpha`."""
-    widths = [int(32 * alpha), *(int(f * alpha) for f, _ in kgpc.applications.mobilenet.BLOCKS)]
+    widths = mobilenet_widths(alpha)
     return [scheme.plan(c, f) for c, f in zip(widths[:-1], widths[1:], strict=True)]
 
 
 def percent_left(alpha, scheme):
     """Weights left in all pointwise convolutions, in percent of the ordinary ones."""
     plans = mobilenet_plans(alpha, scheme)
-    return 100 * sum(plan.weights for plan in plans) / sum(plan.ordinary_weights for plan in plans)
+    ordinary = sum(plan.ordinary_weights for plan in plans)
+    return 100 * sum(plan.weights for plan in plans) / ordinary
 
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 8: MobileNet of other widths {display-mode: "form"}
 alphas = np.arange(200, 1001, 4) / 1000
 left = {
     str(scheme): pd.DataFrame({"x": alphas, "y": [percent_left(alpha, scheme) for alpha in alphas]})
@@ -413,6 +487,7 @@ plots.show(
     figure,
     "Share of the pointwise weights left against the width of MobileNet. For D6 the dots lie anywhere between 5% and "
     "100%; those of D6v3 form a curve that falls from 25% to 5%.",
+    caption="Figure 8. Pointwise weights left in MobileNets of 201 widths, with M = 16.",
 )
 
 # %% [markdown]
@@ -420,7 +495,8 @@ plots.show(
 #
 # V2, the paper of D6v3, trains kEffNet-B0 on three data sets, with groups down to two channels. One point is one run.
 
-# %% tags=["nbval-check-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
+# @title Figure 9: published accuracies {display-mode: "form"}
 rows = results.query("paper == 'enhanced-scheme-2022' and forward_passes == 1 and epochs != 180")
 rows = rows.drop_duplicates(["dataset", "label", "model", "scheme", "channels_per_group"])
 panels = {}
@@ -443,12 +519,15 @@ figure = plots.curve_panels(
     share_y=False,
     height=2.6,
 )
-for axes in figure.axes:
+for number, axes in enumerate(figure.axes):
     axes.set_xticks([0.3e6, 1e6, 4e6], ["0.3 M", "1 M", "4 M"])  # a logarithmic axis
+    if number != 1:
+        axes.set_xlabel("")  # one name, in the middle, for all three
 plots.show(
     figure,
     "Published test accuracy of kEffNet-B0 against its parameters in three panels. On CIFAR-10 it rises from 84% to "
     "94% with larger groups; on colorectal histology and malaria it varies within one point.",
+    caption="Figure 9. Published test accuracies, one run each; the vertical axes differ.",
 )
 marks, notes = kgpc.paper.footnotes(rows)
 for mark, (_, row) in zip(marks, rows.iterrows(), strict=True):
@@ -468,34 +547,33 @@ print("\n".join(notes))
 # interval is the 95% interval for two shares of 10,000 test images: difference ± 1.96 times the square root of the sum
 # of $p(1-p)/n$. It says nothing of other seeds.
 
-# %% tags=["nbval-check-output"]
+# %%
+pairs = results.query("paper == 'enhanced-scheme-2022' and dataset == 'CIFAR-10'")
+pairs = pairs.query("epochs == 50 and forward_passes == 1")
+pairs = pairs.query("channels_per_group in (16, 32)")
 rows = []
-for size in (16, 32):
-    pair = (
-        results.query(
-            "paper == 'enhanced-scheme-2022' and epochs == 50 and channels_per_group == @size and forward_passes == 1 "
-            "and dataset == 'CIFAR-10'"
-        )
-        .drop_duplicates("scheme")
-        .set_index("scheme")
-    )
-    accuracy = pair["test_accuracy_percent"]
-    error = 1.96 * math.sqrt(sum(p * (100 - p) / 10_000 for p in accuracy[["D6", "D6v3"]]))
+for size, pair in pairs.groupby("channels_per_group"):
+    pair = pair.drop_duplicates("scheme").set_index("scheme")
+    count, accuracy = pair["parameters"], pair["test_accuracy_percent"]
+    variances = [p * (100 - p) / 10_000 for p in accuracy[["D6", "D6v3"]]]
     rows.append(
         {
             "channels per group": size,
-            "D6, parameters": pair.loc["D6", "parameters"],
-            "D6v3, parameters": pair.loc["D6v3", "parameters"],
+            "D6, parameters": count["D6"],
+            "D6v3, parameters": count["D6v3"],
             "D6, %": accuracy["D6"],
             "D6v3, %": accuracy["D6v3"],
             "D6v3 − D6, points": accuracy["D6v3"] - accuracy["D6"],
-            "± (95%)": error,
+            "± (95%)": 1.96 * math.sqrt(sum(variances)),
         }
     )
+
+# %% tags=["nbval-check-output"]
+formats = dict.fromkeys(["D6, %", "D6v3, %", "± (95%)"], ".2f")
 plots.table(
     pd.DataFrame(rows),
-    "Table 4. kEffNet-B0 on CIFAR-10 at 32×32, 50 epochs, as published: D6 against D6v3.",
-    formats={"D6, %": ".2f", "D6v3, %": ".2f", "D6v3 − D6, points": "+.2f", "± (95%)": ".2f"},
+    "Table 4. kEffNet-B0 on CIFAR-10 at 32×32, 50 epochs, as published.",
+    formats=formats | {"D6v3 − D6, points": "+.2f"},
 )
 
 # %% [markdown]
@@ -515,37 +593,45 @@ plots.table(
 # | D6v3(16), `alpha` 0.339 | the same widths, grouped |
 # | narrow | the control: as many parameters as the second, with ordinary convolutions and a smaller `alpha` |
 
-# %% tags=["nbval-check-output"]
+# %%
 UNLUCKY = 0.339
-
-
-def built(scheme, alpha, **options):
-    """kMobileNet for 32×32 images and 10 classes."""
-    return kMobileNet(scheme=scheme, alpha=alpha, input_shape=(32, 32, 3), classes=10, **options)
+NOTHING_GROUPED = D6(4096)  # no layer is that wide, so all of them stay ordinary
 
 
 def parameters(alpha, scheme):
-    """Trainable parameters of kMobileNet of a width, from plans alone."""
-    widths = [int(32 * alpha), *(int(f * alpha) for f, _ in kgpc.applications.mobilenet.BLOCKS)]
-    depthwise = sum(11 * width for width in widths[:-1])  # 3×3 weights, scale and offset of batch normalization
+    """Trainable parameters of kMobileNet for 10 classes, from its widths and plans."""
+    widths = mobilenet_widths(alpha)
+    stem = (3 * 3 * 3 + 2) * widths[0]  # 2: scale and offset of batch normalization
+    depthwise = sum((3 * 3 + 2) * width for width in widths[:-1])
     pointwise = sum(plan.parameters() for plan in mobilenet_plans(alpha, scheme))
-    return 27 * widths[0] + 2 * widths[0] + depthwise + pointwise + 10 * (widths[-1] + 1)
+    return stem + depthwise + pointwise + 10 * (widths[-1] + 1)
 
 
-NOTHING_GROUPED = D6(4096)  # no layer is that wide, so this scheme leaves all of them alone
-target = parameters(UNLUCKY, D6v3(16))
-narrow = float(min(np.arange(50, 340) / 1000, key=lambda alpha: abs(parameters(alpha, NOTHING_GROUPED) - target)))
+def distance(alpha):
+    """How far an ordinary MobileNet is from the grouped one, in parameters."""
+    grouped = parameters(UNLUCKY, D6v3(16))
+    return abs(parameters(alpha, NOTHING_GROUPED) - grouped)
+
+
+narrow = float(min(np.arange(50, 340) / 1000, key=distance))
 variants = {
     f"D6(16), {UNLUCKY}": (D6(16), UNLUCKY),
     f"D6v3(16), {UNLUCKY}": (D6v3(16), UNLUCKY),
     f"narrow, {narrow}": (NOTHING_GROUPED, narrow),
 }
+
+# %% tags=["nbval-check-output"]
+rows = []
 for name, (scheme, alpha) in variants.items():
-    model = built(scheme, alpha)
-    print(
-        f"{name:17} {kgpc.flops.trainable_parameters(model):8,} parameters, by formula {parameters(alpha, scheme):8,}, "
-        f"{kgpc.flops.macs(model):9,} multiply-accumulates"
-    )
+    options = {"input_shape": (32, 32, 3), "classes": 10}
+    model = kMobileNet(scheme=scheme, alpha=alpha, **options)
+    built = kgpc.flops.trainable_parameters(model)
+    rows.append((name, built, parameters(alpha, scheme), kgpc.flops.macs(model)))
+columns = ["network", "parameters", "by formula", "multiply-accumulates"]
+plots.table(
+    pd.DataFrame(rows, columns=columns),
+    "Table 5. The three networks, for 32×32 images and 10 classes.",
+)
 
 # %% [markdown]
 # All are trained by the same recipe on the same images in the same order, with a validation part that chooses the best
@@ -553,39 +639,43 @@ for name, (scheme, alpha) in variants.items():
 # one for each network.)
 
 # %%
-BUDGETS = {
-    "quick": {"images": 960, "epochs": 4, "seeds": [7], "dataset": kgpc.datasets.fashion_mnist_sample},
-    "paper": {"images": None, "epochs": 12, "seeds": [7, 8, 9], "dataset": kgpc.datasets.fashion_mnist},
-}
-budget = BUDGETS[PROFILE]
-data = budget["dataset"]()
-recipe = training.QUICK.replace(
-    epochs=budget["epochs"], train_images=budget["images"], learning_rate=training.OneCycle(peak=0.002)
-)
+rate = training.OneCycle(peak=0.002)
+if PROFILE == "paper":
+    chosen_seeds, data = [7, 8, 9], kgpc.datasets.fashion_mnist()
+    recipe = training.QUICK.replace(epochs=12, learning_rate=rate)
+else:
+    chosen_seeds, data = [7], kgpc.datasets.fashion_mnist_sample()
+    recipe = training.QUICK.replace(epochs=4, learning_rate=rate, train_images=960)
 label = (
-    f"{data.name}, {budget['images'] or 'all'} training images, 32×32 pixels, {recipe.epochs} epochs, "
-    f"{len(budget['seeds'])} seed(s)"
+    f"{data.name}, {recipe.train_images or 'all'} training images, 32×32 pixels, "
+    f"{recipe.epochs} epochs, {len(chosen_seeds)} seed(s)"
 )
 print(f'Profile "{PROFILE}": {label}.')
 
 # %% tags=["nbval-ignore-output"]
-outcomes, histories, losses = ({name: [] for name in variants} for _ in range(3))
-for seed in budget["seeds"]:
+outcomes, seconds, losses = ({name: [] for name in variants} for _ in range(3))
+for seed in chosen_seeds:
     seeded = recipe.replace(seed=seed)
     for name, (scheme, alpha) in variants.items():
-        model = training.build(kMobileNet, seeded, classes=10, scheme=scheme, alpha=alpha)
+        options = {"classes": 10, "scheme": scheme, "alpha": alpha}
+        model = training.build(kMobileNet, seeded, **options)
         result = training.fit(model, data, seeded, progress=name)
         outcomes[name].append(training.evaluate(model, data, seeded))
-        histories[name].append(result.history)
+        seconds[name].append(result.history["seconds"].sum())
         losses[name].append(result.step_losses)
 
-# %% tags=["nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 10: training losses {display-mode: "form"}
 figure = plots.step_losses(
     {name: runs[0] for name, runs in losses.items()},
     title=f"Training loss of the first seed. {data.name}, {recipe.epochs} epochs",
     guessing=len(data.class_names),
 )
-plots.show(figure, "Training loss of the three networks against the training step, with the level of guessing.")
+plots.show(
+    figure,
+    "Training loss of the three networks against the training step, with the level of guessing.",
+    caption="Figure 10. Training loss of the first seed; each point is the mean of a fifteenth of the training.",
+)
 
 # %% [markdown]
 # What to watch: the two networks with few parameters begin slowly. D6v3 has two convolutions, two normalizations and
@@ -595,19 +685,21 @@ plots.show(figure, "Training loss of the three networks against the training ste
 
 # %% tags=["nbval-ignore-output"]
 accuracies = pd.DataFrame(
-    {name: [100 * outcome.accuracy for outcome in outcomes[name]] for name in variants}, index=budget["seeds"]
+    {name: [100 * one.accuracy for one in runs] for name, runs in outcomes.items()},
+    index=[f"seed {seed}, %" for seed in chosen_seeds],
 )
-rows = []
-for name, (scheme, alpha) in variants.items():
-    seconds = np.mean([history["seconds"].sum() for history in histories[name]])
-    by_seed = {f"seed {seed}, %": accuracies.loc[seed, name] for seed in budget["seeds"]}
-    rows.append({"network": name, "parameters": parameters(alpha, scheme), **by_seed, "seconds": seconds})
-shown = pd.DataFrame(rows)
+shown = accuracies.T.rename_axis("network")
+shown["training, s"] = [np.mean(seconds[name]) for name in shown.index]
+what = "A demonstration" if PROFILE == "quick" else "Our runs"
 plots.table(
     shown,
-    f"Table 5. {'A demonstration' if PROFILE == 'quick' else 'Our runs'}: {label}. Test accuracy of each seed.",
-    formats={"seconds": ".0f"} | {column: ".1f" for column in shown if column.startswith("seed ")},
+    f"Table 6. {what}: {label}. Test accuracy of each seed.",
+    formats=dict.fromkeys(accuracies.index, ".1f") | {"training, s": ".0f"},
 )
+
+# %% [markdown]
+# **What you may see elsewhere:** other seconds, and other accuracies. Trained with five seeds for a test of this page,
+# BAND11. A table that differs by less than that from yours is the same table.
 
 # %% [markdown]
 # Networks of one seed see the same images in the same order, so differences are taken within a seed. Their interval is
@@ -617,11 +709,13 @@ plots.table(
 # %% tags=["nbval-ignore-output"]
 ordinary, enhanced, control = variants
 for other in (ordinary, control):
-    difference, low, high = seeds.mean_interval(accuracies[enhanced] - accuracies[other])
-    if len(budget["seeds"]) > 1:
-        print(f"{enhanced} minus {other}: {difference:+.1f} points, 95% interval {low:+.1f} to {high:+.1f}")
+    differences = accuracies[enhanced] - accuracies[other]
+    difference, low, high = seeds.mean_interval(differences)
+    print(f"{enhanced} minus {other}:", end=" ")
+    if len(chosen_seeds) > 1:
+        print(f"{difference:+.1f} points, 95% from {low:+.1f} to {high:+.1f}")
     else:
-        print(f"{enhanced} minus {other}: one seed, nothing to conclude")
+        print("one seed, nothing to conclude")
 
 # %% [markdown]
 # Also in the paper profile, read it with care: small networks on small grey images, and one rate for all. Mind the
@@ -631,10 +725,15 @@ for other in (ordinary, control):
 #
 # ## Exercises
 #
-# In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
+# Write your answer into the cell below a question and run it: it says whether the answer is right. The solution is
+# folded away in the cell after that.
 #
 # **1.** By hand: what does D6v3(16) make of a layer from 100 channels to 66 filters? How many groups, copies and
 # filters in the second path has K, and how many weights do K and L have?
+
+# %%
+answer_1 = None  # five numbers, in the order of the question
+exercises.check("11.1", answer_1)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 1 {display-mode: "form"}
@@ -647,7 +746,12 @@ assert plan.weights == 2 * 66 * 16
 
 # %% [markdown]
 # **2.** You design a layer with about 100 input channels and 100 filters. Which widths from 96 to 104 give D6(16) the
-# smallest share of weights (take C = F)? And D6v3(16)?
+# smallest share of the ordinary weights (take C = F), and which gives D6v3(16) the smallest? Answer with the smallest
+# share of D6(16), that of D6v3(16), and the width of the latter.
+
+# %%
+answer_2 = None  # two shares between 0 and 1, and a width
+exercises.check("11.2", answer_2)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 2 {display-mode: "form"}
@@ -659,7 +763,11 @@ for width in range(96, 105):
 
 # %% [markdown]
 # **3.** Among the layers that D6v3(16) groups, find the pair (C, F) up to 128 at which it has the most weights compared
-# with D6(16). Does the formula of section 4 agree?
+# with D6(16). What is the ratio there, and does the formula of section 4 agree?
+
+# %%
+answer_3 = None  # C, F, and the ratio
+exercises.check("11.3", answer_3)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 3 {display-mode: "form"}

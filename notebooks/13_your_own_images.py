@@ -16,19 +16,54 @@
 # %% [markdown]
 # # 13 · Your own images
 #
-# **From a folder of pictures to a network that names them: trained from scratch, and from weights that you have.**
+# **From a folder of pictures to a network that names them: from a network that has learned already, and from scratch.**
 #
 # After this page you can
 #
 # - load a folder of your own images, one sub-folder for each class, and see whether it is fit for training;
-# - train a grouped network on it, and say how far its accuracy can be trusted;
-# - start from saved weights of a network with other classes, with the body frozen or not, and compare fairly;
-# - look at what the network looked at, save it, and use it on one picture.
+# - begin with a network that has learned other classes, its body frozen or not, and compare that fairly with one from
+#   scratch;
+# - say what more images would bring, and what to do where one class has many and another few;
+# - look at mistakes by their file names, and at what the network looked at; save it, and use it on one picture.
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or at least an idea of what a training is. No GPU, no download, and
 # no pictures: in the quick profile this page makes a small folder from photographs that come with kgpc.
 # **Running time:** a minute or two on two CPU cores in the quick profile. To use your own pictures, set `FOLDER` below.
-# The paper profile without `FOLDER` takes Oxford-IIIT Pet, downloads released weights, and wants a GPU.
+# The paper profile trains at 224×224 pixels and wants a GPU; without `FOLDER` it takes Oxford-IIIT Pet (774 MB).
+#
+# **Status:** the quick profile runs with every change of kgpc. The paper profile has *never* been run as a whole: it
+# downloads ([what was not run](../docs/not-run-here.md)).
+
+# %% tags=["parameters"]
+PROFILE = "quick"  # @param ["quick", "paper"]
+FOLDER = ""  # @param {type: "string"} path of your own folder of images
+PICTURE = ""  # @param {type: "string"} path of a picture that is not in it, for the end
+DRIVE_FOLDER = "kgpc"  # @param {type: "string"} on Colab, a folder of your Drive; "" uses none
+
+# %% [markdown]
+# On Colab, pictures and results have to lie on Google Drive, or they vanish with the runtime; a folder of yours there
+# is `FOLDER = "/content/drive/MyDrive/flowers"`. [Notebook 07](07_train_on_colab_gpu.ipynb), section 1, says what the
+# next cell does, and what to do after a lost runtime: run all cells again.
+
+# %%
+import importlib.util
+import shutil
+from pathlib import Path
+
+in_colab = importlib.util.find_spec("google") and importlib.util.find_spec("google.colab")
+drive_folder = None
+if in_colab and DRIVE_FOLDER:
+    from google.colab import drive
+
+    drive.mount("/content/drive")
+    drive_folder = Path("/content/drive/MyDrive") / DRIVE_FOLDER
+    drive_folder.mkdir(parents=True, exist_ok=True)
+    for wheel in drive_folder.glob("kgpc-*.whl"):
+        shutil.copy(wheel, Path.cwd())
+    names = sorted(path.name for path in drive_folder.iterdir())
+    print("On Drive:", ", ".join(names) or f"nothing in {DRIVE_FOLDER!r} yet")
+else:
+    print("No Drive: all files stay beside this notebook.")
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Setup (the same in every notebook: installs kgpc where it is missing) {display-mode: "form"}
@@ -63,12 +98,8 @@ if importlib.util.find_spec("kgpc") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
     importlib.invalidate_caches()
 
-# %% tags=["parameters"]
-PROFILE = "quick"  # @param ["quick", "paper"]
-FOLDER = ""  # path of your own folder of images; empty: made here (quick) or Oxford-IIIT Pet (paper)
-
 # %%
-import shutil
+import dataclasses
 import warnings
 
 import cv2
@@ -77,20 +108,95 @@ import numpy as np
 import pandas as pd
 
 import kgpc
-from kgpc import D6, cam, comparison, datasets, plots, training
+from kgpc import D6, cam, comparison, datasets, exercises, plots, training
 from kgpc.applications import kMobileNet
 
 if PROFILE not in ("quick", "paper"):
     raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
-
-results = Path(os.environ.get("KGPC_RESULTS", "results")) / "13_your_own_images"
+if drive_folder:
+    results = drive_folder / "results" / "13_your_own_images"
+else:
+    results = Path(os.environ.get("KGPC_RESULTS", "results")) / "13_your_own_images"
 results.mkdir(parents=True, exist_ok=True)
 
 # %% [markdown]
-# ## 1. A folder of images
+# ## 1. A network that has learned already
+#
+# A few hundred images are little to learn edges, textures and shapes from. Another network may know them already, even
+# if its classes are others. **Fine-tuning** takes over the weights of its body and trains on. So the first question is:
+# which network do we begin with?
+#
+# - Where a trained kMobileNet **comes along** with kgpc, the quick profile begins with it. `kgpc.included.cards()`
+#   lists what comes along, with what each was trained on and how accurate it is.
+# - Where none does, this page **trains one for a moment** on what comes along: pictures of clothes, 28×28, grey. That
+#   is far from most photographs, and not much of a training: do not expect wonders.
+# - The paper profile begins with the **authors' released weights** for CIFAR-10.
+#
+# **ImageNet weights of grouped networks do not exist**: nobody has trained or published them. For ordinary networks
+# they do, and they are the usual starting point. Section 4 therefore sets an ordinary MobileNet with ImageNet weights
+# beside ours where it can be downloaded. [Notebook 14](14_group_your_own_model.ipynb) goes the other way: from an
+# ordinary trained network to its grouped twin.
+
+# %% tags=["nbval-ignore-output"]
+wanted = ("kMobileNet", "D6(16)", "RGB, [0,1]")
+cards = kgpc.included.cards()
+fitting = [card for card in cards if (card.family, card.scheme, card.images) == wanted]
+card = max(fitting, key=lambda card: card.test_accuracy, default=None)
+
+IMAGE_SIZE = 224 if PROFILE == "paper" else 32
+network = {"scheme": D6(16)}
+if PROFILE == "paper":
+    print("It begins with the authors' released weights for CIFAR-10.")
+elif card:
+    IMAGE_SIZE = int(card.image_size.partition("x")[0])
+    network |= card.arguments
+    print(f"It begins with weights that come along: {card}")
+else:
+    # A quarter of the width, and one stride left out, for images of 32x32 pixels.
+    network |= {"alpha": 0.25, "skip_stride_cnt": 1}
+    print("No trained kMobileNet comes along: it begins with a moment on clothes.")
+
+# %% [markdown]
+# A **recipe** holds everything that decides a training, apart from the network and the images. `training.QUICK` is one
+# for small images on a processor. We change some of its fields. A small data set needs more epochs and smaller batches,
+# so that there are enough steps. It gains from **augmentation**: each time an image is used it is mirrored, shifted and
+# zoomed a little at random, so the network never sees exactly the same picture twice. And `class_weight="balanced"`
+# lets each class count as much as any other, however many images it has (section 7).
+
+# %%
+if PROFILE == "quick":
+    a_little = training.Augmentation(rotation=0, width_shift=0.1, height_shift=0.1, shear=0, zoom=0.1)
+    recipe = training.QUICK.replace(epochs=6, batch_size=16, image_size=IMAGE_SIZE, augmentation=a_little)
+else:
+    recipe = training.recipe("Oxford-IIIT Pet")
+recipe = recipe.replace(class_weight="balanced")
+SEEDS = (7, 8) if PROFILE == "quick" else (7,)
+
+
+def new_network(classes, own=recipe, weights=None):
+    """A kMobileNet for this number of classes."""
+    return training.build(kMobileNet, own, weights=weights, classes=classes, **network)
+
+
+# %% tags=["nbval-ignore-output"]
+if PROFILE == "paper":
+    first = new_network(10, weights="cifar10")
+elif card:
+    first = new_network(card.classes, weights=card.name)
+else:
+    clothes = datasets.fashion_mnist_sample()
+    moment = training.QUICK.replace(epochs=2, train_images=1280, validation_fraction=0.05)
+    first = new_network(classes=10, own=moment)
+    result = training.fit(first, clothes, moment, progress="clothes")
+    share = result.history["val_accuracy"].max()
+    print(f"clothes: {share:.0%} of the validation images recognized")
+first.save_weights(results / "first.weights.h5")
+
+# %% [markdown]
+# ## 2. A folder of images
 #
 # The form is the simplest there is: one sub-folder for each class, named after it, with the pictures of that class as
-# JPEG, PNG, WebP, TIFF, GIF or BMP files of any size. If you have none at hand, the next cell makes some: small JPEG
+# JPEG, PNG, WebP, TIFF, GIF or BMP files of any size. If you have none at hand, the next cells make some: small JPEG
 # files cut from six photographs, the class being the photograph. So the question of this page is "from which picture is
 # this piece?", which is easier than most real ones. There are only 48 pieces of each, as in a first collection of one's
 # own. Another 60 of each, cut from other parts of the same photographs, are for the final test.
@@ -103,7 +209,8 @@ def write_images(folder, images, labels, class_names):
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         path = folder / class_names[label] / f"{number:04}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
+        blue_first = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(path), blue_first, [cv2.IMWRITE_JPEG_QUALITY, 95])
 
 
 folder, test_folder = Path(FOLDER) if FOLDER else results / "images", None
@@ -112,149 +219,128 @@ if PROFILE == "quick" and not FOLDER:
     pieces = datasets.photo_patches(size=40, train_per_photograph=48, test_per_photograph=60)
     write_images(folder, pieces.x_train, pieces.y_train, pieces.class_names)
     write_images(test_folder, pieces.x_test, pieces.y_test, pieces.class_names)
-    (folder / "cat" / "broken.jpg").write_bytes(b"not a picture")  # a file as every real collection has one
+
+# %% [markdown]
+# Real collections are not as tidy. So we add what they all have: a file that is damaged, a picture straight from a
+# telephone in a format that is not read, and one that was copied to where it must not be.
+
+# %%
+if test_folder:
+    (folder / "cat" / "broken.jpg").write_bytes(b"not a picture")
+    heic = b"\0\0\0\x18ftypheic" + bytes(100)  # how such a file begins
+    (folder / "cat" / "IMG_0815.HEIC").write_bytes(heic)
+    copied = test_folder / "coffee" / "copied.jpg"
+    shutil.copy(sorted((folder / "coffee").iterdir())[0], copied)
 
 # %% [markdown]
 # Loading takes one line. It decodes every image once, makes it square (by default with black borders, so that nothing
-# is lost and nothing distorted), and resizes it. What cannot be decoded is left out, with a warning that names the
-# file. Without a folder of test images, a fifth of each class, drawn at random, is set aside for testing.
+# is lost and nothing distorted), and resizes it. Without a folder of test images, a fifth of each class, drawn at
+# random, is set aside for testing. What is odd comes as a warning, which this function collects:
+
 
 # %%
-IMAGE_SIZE = 32 if PROFILE == "quick" else 224
-
-if PROFILE == "paper" and not FOLDER:
-    data = datasets.load("Oxford-IIIT Pet", image_size=IMAGE_SIZE)
-else:
+def load():
+    """The images of the folder, and what was odd about them as a list of sentences."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        data = datasets.image_folder(folder, image_size=IMAGE_SIZE, test_path=test_folder, name="my images")
-    print(f"left out: {len(caught)}", *(str(warning.message).split(str(folder))[-1] for warning in caught), sep="\n  ")
+        if PROFILE == "paper" and not FOLDER:
+            kept = drive_folder and drive_folder / "tensorflow_datasets"
+            loaded = datasets.load("Oxford-IIIT Pet", IMAGE_SIZE, data_dir=kept)
+        else:
+            loaded = datasets.image_folder(folder, IMAGE_SIZE, test_path=test_folder, name="my images")
+    here = str(results) + os.sep
+    return loaded, [str(warning.message).replace(here, "") for warning in caught]
+
+
+data, odd = load()
 print(data)
+print(*odd, sep="\n")
 
 # %% [markdown]
-# ## 2. Look before you train
+# Three sentences, and each wants something of you.
+#
+# - *Passed over*: a format that is not read. Pictures of telephones are often HEIC: save them as JPEG or PNG, or set
+#   the telephone to do so. AVIF, JPEG XL, raw camera files and others are named in the same way.
+# - *Left out*: a damaged file. Copy it again, or do without.
+# - *In the training part as well*: the serious one. **An image that is in both parts is a question whose answer has
+#   been learned by heart**, and counts as right in the test. Remove it from one of them. Only copies that are equal in
+#   every pixel are noticed. The same picture in another size, or the next one of a series, is not: keep such pictures
+#   together yourself.
+
+# %%
+if test_folder:
+    copied.unlink()
+    (folder / "cat" / "broken.jpg").unlink()
+    (folder / "cat" / "IMG_0815.HEIC").unlink()
+    data, odd = load()
+print(data, f"odd: {len(odd)}", sep="\n")
+
+# %% [markdown]
+# ## 3. Look before you train
 #
 # Ten minutes of looking save hours of training. Do the pictures belong to their classes? Is anything cut off, turned
 # or upside down? Could *you* tell the classes apart at this size?
 
-# %%
-examples = [
-    image for label in range(min(6, len(data.class_names))) for image in data.x_train[data.y_train == label][:6]
-]
-titles = [data.class_names[label] for label in range(min(6, len(data.class_names))) for _ in range(6)]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 1 {display-mode: "form"}
+first_classes = range(min(6, len(data.class_names)))
+examples = [image for label in first_classes for image in data.x_train[np.flatnonzero(data.y_train == label)[:6]]]
+titles = [data.class_names[label] for label in first_classes for _ in range(min(6, np.sum(data.y_train == label)))]
 plots.show(
-    plots.images(examples, titles, columns=6, title="Six training images of each class"),
+    plots.images(examples, titles, columns=6),
     f"A grid of small training images, one row for each of the classes {', '.join(dict.fromkeys(titles))}.",
+    caption="Figure 1. Six training images of each class.",
 )
 
 # %% [markdown]
 # And how many are there of each class? A class with ten times the images of another is learned better, and a network
-# that always guesses the largest class looks better than it is. `class_weight="balanced"` in the recipe helps with the
-# first; for the second, look at each class by itself (section 5).
+# that always guesses the largest class looks better than it is.
 
 # %% tags=["nbval-check-output"]
+classes = len(data.class_names)
 counts = pd.DataFrame(
     {
         "class": data.class_names,
-        "training images": np.bincount(data.y_train, minlength=len(data.class_names)),
-        "test images": np.bincount(data.y_test, minlength=len(data.class_names)),
+        "training images": np.bincount(data.y_train, minlength=classes),
+        "test images": np.bincount(data.y_test, minlength=classes),
     }
 )
 plots.table(counts, "Table 1. Images of each class.")
 
 # %% [markdown]
-# ## 3. A recipe, and a network from scratch
-#
-# A recipe holds everything that decides a training, apart from the network and the images. `training.QUICK` is one for
-# small images on a processor. We change three of its fields. A small data set needs more epochs and smaller batches, so
-# that there are enough steps. And it gains from **augmentation**: each time an image is used it is mirrored, shifted
-# and zoomed a little at random, so the network never sees exactly the same picture twice. A tenth of the training
-# images is set aside for **validation**: after each epoch they tell how the network does on images it does not learn
-# from, and the weights of the best epoch are kept. The test images stay out of sight until the end.
-
-# %%
-if PROFILE == "quick":
-    recipe = training.QUICK.replace(
-        epochs=6,
-        batch_size=16,
-        augmentation=training.Augmentation(
-            rotation=0, width_shift=0.1, height_shift=0.1, shear=0, zoom=0.1, horizontal_flip=True
-        ),
-    )
-    # A quarter of the width, and strides left out, so that the last maps have 3x3 positions.
-    network = {"scheme": D6(16), "alpha": 0.25, "skip_stride_cnt": 1}
-else:
-    recipe = training.recipe("Oxford-IIIT Pet")
-    network = {"scheme": D6(16)}
-
-shown = ["epochs", "image_size", "batch_size", "optimizer", "learning_rate", "validation_fraction", "monitor", "seed"]
-fields = pd.DataFrame({"field": shown, "value": [str(getattr(recipe, field)) for field in shown]})
-plots.table(fields, "Table 2. The recipe, in part.")
-
-# %% [markdown]
 # Is the augmentation what we want? It must not change what the picture is. This is one training image as it is, and as
 # the network sees it in the first seven epochs.
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 2 {display-mode: "form"}
 seen = [training.prepare(data.x_train[:1], recipe)[0]]
 for epoch in range(7):
     transformation = recipe.augmentation.sample(seen[0].shape, training.sample_generator(recipe.seed, epoch, 0))
     seen.append(transformation.apply(seen[0]))
 plots.show(
-    plots.images(seen, ["as it is"] + [f"epoch {epoch + 1}" for epoch in range(7)], columns=8),
+    plots.images(
+        [picture / recipe.pixel_maximum for picture in seen],
+        ["as it is"] + [f"epoch {epoch + 1}" for epoch in range(7)],
+        columns=8,
+    ),
     "One training image as it is, and seven versions of it that are mirrored, shifted and zoomed at random.",
+    caption="Figure 2. A training image, and how the network sees it.",
 )
 
 # %% [markdown]
-# Now the network: kMobileNet with 16 channels per group. `training.build` gives it the image size and the seed of the
-# recipe, so it starts from the same random weights each time. `training.fit` trains it. With `folder=` it would also
-# write checkpoints, and go on from there after an interruption.
-
-
-# %% tags=["nbval-ignore-output"]
-def new_network(classes):
-    """An untrained network for this number of classes."""
-    return training.build(kMobileNet, recipe, weights=None, classes=classes, **network)
-
-
-scratch = new_network(len(data.class_names))
-trained = {"from scratch": training.fit(scratch, data, recipe, progress="from scratch")}
-networks = {"from scratch": scratch}
-print(f"{kgpc.flops.trainable_parameters(scratch):,} parameters; best epoch: {trained['from scratch'].best_epoch}")
-
-# %% [markdown]
-# ## 4. Start from saved weights instead
+# ## 4. Frozen, everything, or from scratch
 #
-# A few hundred images are little to learn edges, textures and shapes from. Another network may know them already, even
-# if its classes are others. **Fine-tuning** takes over the weights of its body and trains on. Any weights will do that
-# fit the architecture: your own from last month, or the released ones of the authors
-# (`kMobileNet(weights="cifar10", classes=10)`, which the paper profile uses). For the quick profile we first make some:
-# the same network, trained for a moment on Fashion-MNIST, 28×28 grey pictures of clothes. That is far from our
-# pictures, and not much of a training: do not expect wonders.
-
-# %% tags=["nbval-ignore-output"]
-if PROFILE == "quick":
-    clothes = datasets.fashion_mnist_sample()
-    first_recipe = training.QUICK.replace(epochs=2, train_images=1280, validation_fraction=0.05)
-    first = new_network(classes=10)
-    result = training.fit(first, clothes, first_recipe, progress="clothes")
-    print(f"clothes: {result.history['val_accuracy'].max():.0%} of the validation images recognized")
-else:
-    first = training.build(kMobileNet, recipe, weights="cifar10", classes=10, **network)
-first.save_weights(results / "first.weights.h5")
-
-# %% [markdown]
-# The saved network has ten classes, ours another number. So its last layer, the classifier, cannot be used.
-# `skip_mismatch=True` loads all layers that fit and leaves the others as they are, with a warning. We look whether just
-# the classifier is new.
+# The saved network has other classes than ours. So its last layer, the classifier, cannot be used. `skip_mismatch=True`
+# loads all layers that fit and leaves the others as they are, with a warning. We look whether just the classifier is
+# new.
 
 
 # %% tags=["nbval-check-output"]
-def from_saved():
+def from_saved(own=recipe):
     """A network for our classes, its body with the saved weights, its classifier new."""
-    model = new_network(len(data.class_names))
+    model = new_network(classes, own)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the classifier does not fit is what we expect
+        warnings.simplefilter("ignore")  # that the classifier does not fit is expected
         model.load_weights(results / "first.weights.h5", skip_mismatch=True)
     return model
 
@@ -265,45 +351,103 @@ def same(one, other):
     return all(a.shape == b.shape and np.array_equal(a, b) for a, b in pairs)
 
 
-model = from_saved()
-with_weights = [layer for layer in model.layers if layer.weights]
-taken = [layer.name for layer in with_weights if same(layer, first.get_layer(layer.name))]
-print(f"{len(taken)} of {len(with_weights)} layers are taken over")
-print("new:", ", ".join(layer.name for layer in with_weights if layer.name not in taken))
+layers = [layer for layer in from_saved().layers if layer.weights]
+new = [layer.name for layer in layers if not same(layer, first.get_layer(layer.name))]
+print(f"{len(layers) - len(new)} of {len(layers)} layers are taken over")
+print("new:", ", ".join(new))
 
 # %% [markdown]
-# Two ways to go on from here.
+# Three ways to go on from here.
 #
-# - **Frozen body.** Only the classifier learns; `layer.trainable = False` keeps everything else as it is, the moving
-#   averages of batch normalization included. Fast, and safe with few images. But the body sees the new pictures with
-#   the eyes of the old task.
-# - **Everything.** All weights go on learning, from a better starting point than chance. The body can adapt, and can
+# - **Body frozen.** Only the classifier learns; `layer.trainable = False` keeps everything else as it is, the moving
+#   averages of [batch normalization](../docs/glossary.md#batch-normalization) included. Fast, and safe with few images.
+#   But the body sees the new pictures with the eyes of the old task.
+# - **All trained.** All weights go on learning, from a better starting point than chance. The body can adapt, and can
 #   also forget.
+# - **From scratch**, to compare with: the same network with random weights.
 #
-# Both get the same recipe as the network from scratch, so the same images, batches, augmentation and number of steps.
+# A fourth and a fifth are MobileNet with ImageNet weights, frozen or not. They are no contest between equals: it has
+# more parameters, and has seen a million photographs.
+
+
+# %%
+def frozen(model):
+    """The network with a body that no longer learns."""
+    for layer in model.layers:
+        layer.trainable = layer.name == "conv_preds"
+    return model
+
+
+def imagenet(own=recipe):
+    """An ordinary MobileNet with ImageNet weights and a new classifier."""
+    shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
+    body = keras.applications.MobileNet(shape, include_top=False, weights="imagenet")
+    keras.utils.set_random_seed(own.seed)
+    inputs = keras.Input(shape)
+    x = keras.layers.Rescaling(2 / own.pixel_maximum, offset=-1.0)(inputs)  # to [-1, 1]
+    x = keras.layers.GlobalAveragePooling2D()(body(x))
+    x = keras.layers.Dense(classes, activation="softmax", name="conv_preds")(x)
+    return keras.Model(inputs, x)
+
+
+ways = {
+    "from scratch": lambda own: new_network(classes, own),
+    "saved, body frozen": lambda own: frozen(from_saved(own)),
+    "saved, all trained": from_saved,
+}
+
+# %% tags=["nbval-check-output"]
+left_out = "the quick profile downloads nothing" if PROFILE == "quick" else None
+try:
+    bodies = {"saved body": first} | ({} if left_out else {"ImageNet body": imagenet()})
+except Exception as error:  # Keras raises a plain one where it cannot download
+    left_out, bodies = f"it cannot be downloaded here ({error})", {"saved body": first}
+if left_out:
+    print("MobileNet with ImageNet weights is left out:", left_out)
+else:
+    ways["ImageNet, body frozen"] = lambda own: frozen(imagenet(own))
+    ways["ImageNet, all trained"] = imagenet
+
+# %% [markdown]
+# All of them get the same recipe, so the same images, batches, augmentation and number of steps. A tenth of the
+# training images is set aside for **validation**: after each epoch they tell how the network does on images it does not
+# learn from, and the weights of the best epoch are kept. The test images stay out of sight until the end.
+#
+# In the paper profile a training takes long, so each has a folder: after an interruption, run all cells again, and
+# each goes on after its last complete epoch; one that is complete is not repeated.
+
+
+# %%
+def train(name, seed, make, images=None, **changes):
+    """A trained network, and how its training went."""
+    own = recipe.replace(seed=seed, **changes)
+    model, title = make(own), f"{name}, seed {seed}"
+    place = results / "runs" / (images or data).name / title
+    kept = place if PROFILE == "paper" else None
+    return model, training.fit(model, images or data, own, folder=kept, progress=title)
+
 
 # %% tags=["nbval-ignore-output"]
-networks["saved, body frozen"] = from_saved()
-for layer in networks["saved, body frozen"].layers:
-    layer.trainable = layer.name == "conv_preds"
-networks["saved, all trained"] = from_saved()
+models, runs = {}, {}
+for name, make in ways.items():
+    for seed in SEEDS:
+        models[name, seed], runs[name, seed] = train(name, seed, make)
 
-for name in ("saved, body frozen", "saved, all trained"):
-    trained[name] = training.fit(networks[name], data, recipe, progress=name)
-
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-curves = {name: result.history["val_accuracy"].tolist() for name, result in trained.items()}
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 3 {display-mode: "form"}
 _, for_validation = training.split(data.y_train, recipe)
+curves = {name: np.array([runs[name, seed].history["val_accuracy"] for seed in SEEDS]) for name in ways}
 plots.show(
     plots.line_chart(
         list(range(1, recipe.epochs + 1)),
         curves,
         xlabel="epoch",
-        ylabel=f"accuracy on {len(for_validation)} validation images",
-        title=f"Validation. {data.name}, {PROFILE} profile",
+        ylabel=f"accuracy, {len(for_validation)} validation images",
         percent=True,
     ),
-    "Validation accuracy after each epoch, one curve each for the network from scratch and the two from saved weights.",
+    "Validation accuracy after each epoch, one curve each for the network from scratch and those from saved weights.",
+    caption=f"Figure 3. Validation accuracy. Lines: mean of {len(SEEDS)} seeds; bands: from the lowest to the highest. "
+    f"{data.name}, {PROFILE} profile.",
 )
 
 # %% [markdown]
@@ -313,123 +457,351 @@ plots.show(
 #
 # ## 5. The test
 #
-# Now, once, the test images. An accuracy on a few hundred images is uncertain, so each has its 95% interval. The three
-# networks are tested on the same images; so the *difference* to the network from scratch has an interval of its own,
-# which is narrower than the two others suggest.
+# Now, once, the test images. Two things make an accuracy uncertain. **Which images** were in the test: that is what the
+# 95% intervals cover. All networks are tested on the same images, so the *difference* to the network from scratch has
+# an interval of its own, narrower than those of two accuracies suggest. And **which seed** decided the first weights
+# and the order: that is what the columns of the second seed are for, where there is one.
 
 # %% tags=["nbval-ignore-output"]
-tests = {name: training.evaluate(model, data, recipe) for name, model in networks.items()}
+tests = {key: training.evaluate(model, data, recipe) for key, model in models.items()}
+
+
+def percent(interval, sign=""):
+    """An interval in percent, as text."""
+    value, low, high = (format(100 * number, sign + ".1f") for number in interval)
+    return f"{value} ({low} to {high})"
+
+
 rows = []
-for name, test in tests.items():
-    accuracy = comparison.accuracy(test.correct)
-    row = {
-        "network": name,
-        "weights that learn": sum(int(np.prod(weight.shape)) for weight in networks[name].trainable_weights),
-        "seconds": trained[name].seconds,
-        "accuracy, %": 100 * accuracy.value,
-        "95% interval": f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}",
-    }
-    if name != "from scratch":
-        difference = comparison.accuracy_difference(test.correct, tests["from scratch"].correct)
-        row["minus scratch, points"] = (
-            f"{100 * difference.value:+.1f} ({100 * difference.low:+.1f} to {100 * difference.high:+.1f})"
-        )
+for name in ways:
+    learning = models[name, SEEDS[0]].trainable_weights
+    row = {"network": name, "weights that learn": sum(map(np.size, learning))}
+    for seed in SEEDS:
+        own, scratch = tests[name, seed].correct, tests["from scratch", seed].correct
+        row[f"accuracy, %, seed {seed}"] = percent(comparison.accuracy(own))
+        difference = comparison.accuracy_difference(own, scratch)
+        if name != "from scratch":
+            row[f"minus scratch, points, seed {seed}"] = percent(difference, "+")
+    row["seconds"] = sum(runs[name, seed].seconds for seed in SEEDS) / len(SEEDS)
     rows.append(row)
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Table 2 {display-mode: "form"}
 plots.table(
     pd.DataFrame(rows).fillna(""),
-    f"Table 3. {data.name}: {len(data.y_train)} training images, {len(for_validation)} of them for validation, and "
-    f"{len(data.y_test)} test images; {recipe.epochs} epochs, one seed, {PROFILE} profile.",
-    formats={"accuracy, %": ".1f", "seconds": ".1f"},
+    f"Table 2. {data.name}: {len(data.y_train)} training images, {len(for_validation)} of them for validation, and "
+    f"{len(data.y_test)} test images; {recipe.epochs} epochs, {PROFILE} profile. In brackets 95% intervals.",
+    formats={"seconds": ".1f"},
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-for name in ("saved, body frozen", "saved, all trained"):
-    difference = comparison.accuracy_difference(tests[name].correct, tests["from scratch"].correct)
-    verdict = "no clear difference" if difference.includes_zero else "better" if difference.value > 0 else "worse"
-    print(f"{name}, against from scratch: {verdict} on these test images")
-
 # %% [markdown]
-# These verdicts are for *this* run. It has one seed, a small task, and weights from a task that has little in common
-# with ours. What can be said in general: a frozen body is as good as what it learned before, so weights from a similar
-# task, trained for long, make it strong, and a moment's training on grey clothes does not. And a fair comparison counts
-# the whole bill: the time of the first training belongs to it if you had to do it yourself.
+# *What you may see elsewhere:* another kind of processor rounds differently, which changes as much as another seed
+# does: compare the columns of the two seeds. Seconds differ by several times.
 #
-# Which classes are confused? Each row of the table is a class, each column what one of the three networks said. We take
-# the one that was best in validation, because a choice by the test images would flatter it.
+# One or two seeds are no verdict on the three ways. What can be said in general: a frozen body is as good as what it
+# learned before, so weights from a similar task, trained for long, make it strong, and a moment's training on grey
+# clothes does not. And a fair comparison counts the whole bill: the time of the first training belongs to it if you had
+# to do it yourself.
+#
+# ## 6. What would more images bring?
+#
+# Before you take another hundred photographs: a **learning curve** shows what the last hundred brought. Train with 50,
+# 100 and 200 of the images that you have, and look whether the curve still rises. A single training at each size would
+# mislead, because which images were drawn matters more than fifty images more or less. Ten draws at each size are dear,
+# unless only the classifier learns: then the body's answers to each image are computed once, and what is left to train
+# is one layer.
+
+
+# %%
+def features(network, images, at_once=128):
+    """What the body of a network says of images: a row of numbers for each."""
+    body = keras.Model(network.input, network.get_layer("conv_preds").input)
+    rows = []
+    for start in range(0, len(images), at_once):
+        prepared = training.prepare(images[start : start + at_once], recipe)
+        rows.append(body.predict(prepared, verbose=0))
+    rows = np.concatenate(rows)
+    return rows.reshape(len(rows), -1)
+
+
+def fit_classifier(rows, labels, image_weights=None, steps=400):
+    """A linear classifier, fitted by gradient descent; returns a function of rows."""
+    mean, scale = rows.mean(axis=0), (rows.std(axis=0) + 1e-6) * rows.shape[1] ** 0.5
+    x, targets = (rows - mean) / scale, np.eye(classes)[labels]
+    shares = np.ones(len(x)) if image_weights is None else image_weights
+    shares = shares[:, None] / shares.sum()
+    weights, bias, momentum = np.zeros((x.shape[1], classes)), np.zeros(classes), 0
+    for _ in range(steps):
+        scores = np.exp(x @ weights + bias)
+        error = shares * (scores / scores.sum(axis=1, keepdims=True) - targets)
+        momentum = 0.9 * momentum + x.T @ error + 1e-4 * weights
+        weights = weights - 4.0 * momentum
+        bias = bias - 0.5 * error.sum(axis=0)
+    return lambda others: (((others - mean) / scale) @ weights + bias).argmax(axis=1)
+
 
 # %% tags=["nbval-ignore-output"]
-best = max(trained, key=lambda name: trained[name].history["val_accuracy"].max())
-confusion = pd.crosstab(
-    pd.Categorical.from_codes(data.y_test, data.class_names),
-    pd.Categorical.from_codes(tests[best].predictions, data.class_names),
-    dropna=False,
+fewest = np.bincount(data.y_train).min()
+per_class = sorted({max(2, min(round(size / classes), fewest)) for size in (50, 100, 200)})
+told = {name: [features(body, images) for images in (data.x_train, data.x_test)] for name, body in bodies.items()}
+draws = {name: np.zeros((10, len(per_class))) for name in told}
+for name, (known, asked) in told.items():
+    for draw, index in np.ndindex(draws[name].shape):
+        chosen = datasets.stratified_indices(data.y_train, int(per_class[index]), draw)
+        answer_for = fit_classifier(known[chosen], data.y_train[chosen])
+        draws[name][draw, index] = np.mean(answer_for(asked) == data.y_test)
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 4 {display-mode: "form"}
+sizes = [classes * count for count in per_class]
+figure = plots.line_chart(
+    sizes,
+    {f"{name}, classifier only": values for name, values in draws.items()},
+    xlabel=f"training images ({classes} classes, equally many of each)",
+    ylabel=f"accuracy, {len(data.y_test)} test images",
+    percent=True,
+)
+figure.axes[0].set_xticks(sizes)
+plots.show(
+    figure,
+    f"Test accuracy of a classifier over a frozen body, against the number of training images: {sizes}.",
+    caption="Figure 4. A learning curve. Line: mean of ten draws; band: from the worst to the best draw.",
 )
 plots.table(
-    confusion.rename_axis(index="class", columns=None),
-    f"Table 4. What the network “{best}” said of the test images of each class. Right answers are on the diagonal.",
+    pd.DataFrame(
+        [
+            {
+                "body": name,
+                "training images": size,
+                "mean, %": values.mean(),
+                "worst, %": values.min(),
+                "best, %": values.max(),
+            }
+            for name, table in draws.items()
+            for size, values in zip(sizes, 100 * table.T, strict=True)
+        ]
+    ),
+    "Table 3. The learning curve as numbers: test accuracy over ten draws of the training images.",
+    formats=dict.fromkeys(["mean, %", "worst, %", "best, %"], ".1f"),
 )
 
 # %% [markdown]
-# ## 6. What did it look at?
+# A curve that still rises from 100 to 200 images says: take more pictures. One that lies flat says: more of the same
+# will not help, a better body or clearer pictures might. That is true of *this* body with a classifier on top; a
+# network of which all weights learn needs more images to begin with, and goes on gaining for longer. Here the classes
+# are equally large and the test images fixed, so the band is what the draw changes. (Training such a curve with all
+# weights and several seeds would take this page beyond its two minutes; `train` with `train_images=` does it.)
 #
-# A class activation map shows where in a picture the evidence for a class was found
+# ## 7. When one class has many images and another few
+#
+# In collections that nobody planned, some classes are ten times as large as others. We look at what this does: where
+# your classes are about equally large, the next cell leaves only an eighth of every second one.
+
+# %%
+counted = np.bincount(data.y_train, minlength=classes)
+few = counted < counted.max() / 2
+kept = np.arange(len(data.y_train))
+if not few.any():
+    few = np.arange(classes) % 2 == 1
+    members = [np.flatnonzero(data.y_train == label) for label in range(classes)]
+    sizes = [max(3, len(m) // 8) if few[label] else len(m) for label, m in enumerate(members)]
+    kept = np.concatenate([m[:size] for m, size in zip(members, sizes, strict=True)])
+lopsided = dataclasses.replace(
+    data,
+    name=f"{data.name}, lopsided",
+    x_train=data.x_train[kept],
+    y_train=data.y_train[kept],
+    files_train=None,
+)
+print(np.bincount(lopsided.y_train, minlength=classes), "training images of each class")
+
+# %% [markdown]
+# `class_weight="balanced"` lets an image weigh inversely to the number of images of its class: of a class with an
+# eighth of the images, each counts eight times. **Recall** shows the effect: of the test images of a class, the share
+# that is recognized. First the network of which all weights learn, one training with and one without.
+
+# %% tags=["nbval-ignore-output"]
+recalls, seed = {}, SEEDS[0]
+for class_weight in (None, "balanced"):
+    title = f"class_weight={class_weight}"
+    model, _ = train(title, seed, from_saved, lopsided, class_weight=class_weight)
+    correct = training.evaluate(model, data, recipe).correct
+    recalls[title] = [correct[data.y_test == label].mean() for label in range(classes)]
+
+# %% [markdown]
+# One training each may show the opposite of what is usual. So also the classifier over the saved body, as in section
+# 6, with and without weights, over ten draws of the images of the small classes.
+
+# %% tags=["nbval-ignore-output"]
+known, asked = told["saved body"]
+hits = {None: [], "balanced": []}
+for draw in range(10):
+    shuffled = np.random.default_rng(draw).permutation(len(data.y_train))
+    groups = [shuffled[data.y_train[shuffled] == label] for label in range(classes)]
+    limits = np.bincount(lopsided.y_train, minlength=classes)
+    chosen = np.concatenate([g[:limit] for g, limit in zip(groups, limits, strict=True)])
+    labels = data.y_train[chosen]
+    for class_weight in hits:
+        image_weights = (1 / limits)[labels] if class_weight else None
+        answer_for = fit_classifier(known[chosen], labels, image_weights)
+        correct = answer_for(asked) == data.y_test
+        hits[class_weight].append([correct[data.y_test == k].mean() for k in range(classes)])
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Table 4 {display-mode: "form"}
+frame = pd.DataFrame({"class": data.class_names, "training images": limits})
+for title, values in recalls.items():
+    frame[f"all trained, {'weighted' if 'balanced' in title else 'plain'}"] = 100 * np.array(values)
+for class_weight, values in hits.items():
+    frame[f"classifier, ten draws, {'weighted' if class_weight else 'plain'}"] = 100 * np.mean(values, axis=0)
+columns = list(frame.columns[2:])
+for name, part in (("mean of the small classes", few), ("mean of the large classes", ~few)):
+    frame.loc[len(frame)] = [
+        name,
+        int(limits[part].sum()),
+        *(frame[column][: len(part)][part].mean() for column in columns),
+    ]
+plots.table(
+    frame,
+    f"Table 4. Recall of each class in percent, {len(data.y_test)} test images. Plain: class_weight=None, weighted: "
+    '"balanced". All trained: one training each; classifier: mean of ten draws.',
+    formats=dict.fromkeys(columns, ".1f"),
+)
+
+# %% [markdown]
+# Weights take from the large classes what they give to the small ones; over ten draws that is what the last columns
+# show. They add no knowledge: six pictures stay six pictures. Whether a mistake in a small class is worse than one in a
+# large class is for you to say; where it is, or where the classes will be equally frequent later, use them.
+#
+# *What you may see elsewhere:* in the columns of single trainings, changes of ten points and more in a class; in those
+# of ten draws, of a few points.
+#
+# ## 8. Which classes, which mistakes?
+#
+# We take the network that was best in validation, because a choice by the test images would flatter it. Recall says how
+# many of a class are recognized, **precision** how often the network is right when it names the class.
+
+# %% tags=["nbval-ignore-output"]
+best = max(models, key=lambda key: runs[key].history["val_accuracy"].max())
+model, test = models[best], tests[best]
+names = data.class_names
+rows = []
+for label, name in enumerate(names):
+    own, said = data.y_test == label, test.predictions == label
+    wrong = np.bincount(test.predictions[own & ~test.correct], minlength=classes)
+    row = {"class": name, "test images": own.sum()}
+    row["recall, % (95% interval)"] = percent(comparison.accuracy(test.correct[own]))
+    row["precision, %"] = 100 * (own & said).sum() / max(1, said.sum())
+    row["most often taken for"] = f"{names[wrong.argmax()]} ({wrong.max()})" if wrong.any() else ""
+    rows.append(row)
+plots.table(
+    pd.DataFrame(rows),
+    f"Table 5. Each class by itself. The network “{best[0]}”, seed {best[1]}.",
+    formats={"precision, %": ".1f"},
+)
+
+# %% [markdown]
+# Then the mistakes themselves, those first of which the network was surest. Open these files: a surprising number of
+# "mistakes" are pictures in the wrong folder.
+
+# %% tags=["nbval-ignore-output"]
+mistakes = np.flatnonzero(~test.correct)[:200]
+if len(mistakes):
+    asked = training.prepare(data.x_test[mistakes], recipe)
+    sure = model.predict(asked, verbose=0).max(axis=1)
+    order = np.argsort(-sure)[:10]
+    mistakes, sure = mistakes[order], sure[order]
+else:
+    sure = np.zeros(0)
+files = data.files_test or [f"test image {i}" for i in range(len(data.y_test))]
+plots.table(
+    pd.DataFrame(
+        {
+            "file": ["/".join(Path(files[index]).parts[-2:]) for index in mistakes],
+            "class": [names[data.y_test[index]] for index in mistakes],
+            "taken for": [names[test.predictions[index]] for index in mistakes],
+            "probability": sure,
+        }
+    ),
+    f"Table 6. Mistakes, of {np.sum(~test.correct)} among {len(test.correct)} test images.",
+    formats={"probability": ".2f"},
+)
+
+# %% [markdown]
+# **What did it look at?** A class activation map shows where in a picture the evidence for a class was found
 # ([08](08_class_activation_maps.ipynb) explains how). Look at right answers *and* at wrong ones. Right for the wrong
 # reason, such as a border or a watermark, is the most common surprise with one's own images. Right answers come first,
 # wrong ones after them, with the true class in brackets.
 
-# %% tags=["nbval-ignore-output"]
-model, test = networks[best], tests[best]
-right, wrong = np.flatnonzero(test.correct), np.flatnonzero(~test.correct)
-spread = np.linspace(0, max(len(right) - 1, 0), 4).astype(int)
-chosen = np.concatenate([right[spread], wrong[np.linspace(0, len(wrong) - 1, min(4, len(wrong))).astype(int)]])
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 5 {display-mode: "form"}
+right = np.flatnonzero(test.correct)
+right = right[np.linspace(0, len(right) - 1, min(4, len(right))).astype(int)]
+chosen = np.concatenate([right, mistakes[:4]])
 images = training.prepare(data.x_test[chosen], recipe)
 maps = cam.class_activation_map(model, images)
 titles = [
-    f"{data.class_names[test.predictions[index]]}"
-    + ("" if test.correct[index] else f"\n(is {data.class_names[data.y_test[index]]})")
+    names[test.predictions[index]] + ("" if test.correct[index] else f"\n(is {names[data.y_test[index]]})")
     for index in chosen
 ]
 figure = cam.gallery(images / recipe.pixel_maximum, maps, titles, columns=4)
-plots.show(figure, figure.get_label())
+plots.show(
+    figure,
+    figure.get_label(),
+    caption="Figure 5. Where the evidence for the class that the network names was found; wrong answers come last.",
+)
 
 # %% [markdown]
-# ## 7. Save it, and use it on one picture
+# ## 9. Save it, and use it on one picture
 #
 # A `.keras` file holds the architecture and the weights. kgpc's layers load without further ado, as long as kgpc is
 # imported. Save the class names with it: the network knows only numbers.
 
 # %%
-(results / "my_network.txt").write_text("\n".join(data.class_names), encoding="utf-8")
+(results / "my_network.txt").write_text("\n".join(names), encoding="utf-8")
 model.save(results / "my_network.keras")
 
 # %% [markdown]
 # Later, elsewhere: load both, read a picture the same way as in training, and ask. Three things must match the
 # training: the size, the way to make it square, and the range of values. `read_image` and `prepare` are the functions
 # that `image_folder` and `fit` used.
+#
+# The picture must be **one that the network has not seen**: set `PICTURE` to one of yours that is in no folder. Without
+# it, one of the test images is drawn, which took part in no training and no choice. A picture of the training part
+# would show only what the network knows by heart.
 
 # %% tags=["nbval-ignore-output"]
 loaded = keras.models.load_model(results / "my_network.keras")
 class_names = (results / "my_network.txt").read_text(encoding="utf-8").split("\n")
 
-if test_folder or FOLDER:
-    path = sorted((test_folder or folder).glob("*/*.*"))[1]
-    picture, truth = datasets.read_image(path, image_size=IMAGE_SIZE), path.parent.name
+drawn = int(np.random.default_rng(recipe.seed).integers(len(data.y_test)))
+held_out = PICTURE or (data.files_test and data.files_test[drawn])
+if held_out:
+    picture = datasets.read_image(held_out, image_size=IMAGE_SIZE)
 else:
-    picture, truth = data.x_test[0], data.class_names[data.y_test[0]]
-probabilities = keras.ops.convert_to_numpy(loaded(training.prepare(picture[None], recipe)))[0]
-answer = pd.DataFrame({"class": class_names, "probability": probabilities}).sort_values("probability", ascending=False)
+    picture = data.x_test[[drawn]][0]
+title = Path(PICTURE).name if PICTURE else f"held out: {names[data.y_test[drawn]]}"
+
+answer = loaded.predict(training.prepare(picture[None], recipe), verbose=0)[0]
+answers = pd.DataFrame({"class": class_names, "probability": answer})
+answers = answers.sort_values("probability", ascending=False)
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 6 and Table 7 {display-mode: "form"}
 plots.show(
-    plots.images([picture], [truth], columns=1, width=1.5), f"The picture that is asked for, of the class {truth}."
+    plots.images([picture], [title], columns=1, width=1.8),
+    f"The picture that is asked for; {title}.",
+    caption="Figure 6. A picture that took part in no training.",
 )
 plots.table(
-    answer.head(3).reset_index(drop=True),
-    f"Table 5. The three most probable classes for a picture of the class “{truth}”.",
+    answers.head(3).reset_index(drop=True),
+    "Table 7. The three most probable classes for it.",
     {"probability": ".3f"},
 )
 
 # %% [markdown]
-# Where the first line is wrong, Table 3 says how often to expect that. Is the loaded network the one we saved? To the
-# last bit.
+# Where the first line is wrong, Table 2 says how often to expect that. And a network answers with one of its classes
+# whatever it is shown. Is the loaded network the one we saved? To the last bit.
 
 # %% tags=["nbval-check-output"]
 sample = training.prepare(data.x_test[:32], recipe)
@@ -438,56 +810,96 @@ print(np.array_equal(loaded(sample), model(sample)))
 # %% [markdown]
 # ## Exercises
 #
-# In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
+# Write your answer in place of `None` and run the cell: it says whether it is right. Solutions are folded below.
 #
-# **1.** How many weights does the frozen network learn, and why so few? Find the formula.
+# **1.** kMobileNet with `alpha=0.25` has 256 channels in its last maps. With the body frozen, how many weights learn
+# for six classes? Find the formula.
+
+# %% tags=["nbval-check-output"]
+answer = None  # your answer: a number
+exercises.check("13.1", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 1 {display-mode: "form"}
 # The classifier has a weight for each channel of the last maps and each class, and a bias for each class.
-learning = sum(int(np.prod(weight.shape)) for weight in networks["saved, body frozen"].trainable_weights)
-channels, classes = networks["saved, body frozen"].get_layer("conv_preds").input.shape[-1], len(data.class_names)
-print(f"{learning:,} = ({channels} + 1) · {classes}: {learning == (channels + 1) * classes}")
+print(f"(256 + 1) · 6 = {(256 + 1) * 6:,}")
+exercises.check("13.1", (256 + 1) * 6)
 
 # %% [markdown]
-# **2.** Photographs are rarely square. Compare the three ways in which `read_image` makes them so, on a picture that is
-# not. Which of them would you take for faces, which for text?
+# **2.** Photographs are rarely square. `read_image` makes them so in three ways: "pad", "crop" and "stretch". You want
+# to tell street signs apart by the text on them, which may reach to the edges. Which way loses nothing and distorts
+# nothing? Try all three on a picture that is not square.
+
+# %% tags=["nbval-check-output"]
+answer = None  # your answer: "pad", "crop" or "stretch"
+exercises.check("13.2", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell"]
 # @title Solution 2 {display-mode: "form"}
-# Cropping keeps what is in the middle, good for centred faces; padding loses nothing, which text needs; stretching
+# Padding loses nothing, which text needs; cropping keeps what is in the middle, good for centred faces; stretching
 # changes proportions, which a network can get used to if it sees no others.
 wide = results / "wide.png"
 cv2.imwrite(str(wide), cv2.cvtColor(datasets.photographs()[1].pixels, cv2.COLOR_RGB2BGR))
-ways = ("pad", "crop", "stretch")
+three = ("pad", "crop", "stretch")
 plots.show(
-    plots.images([datasets.read_image(wide, 128, shape=way) for way in ways], ways, columns=3, width=5),
+    plots.images([datasets.read_image(wide, 128, shape=way) for way in three], three, columns=3, width=5),
     "The photograph of a coffee cup, made square in three ways: with black bars above and below, cut at the sides, and "
     "squeezed.",
+    caption="Figure 7. A photograph that is not square, made square in three ways.",
 )
+exercises.check("13.2", "pad")
 
 # %% [markdown]
-# **3.** A network that always says the largest class: how accurate would it be here? And what does that say about an
-# accuracy of 90% when nine tenths of the images are of one class?
+# **3.** Of 200 test images 150 are cats and 50 are dogs. A network recognizes 140 of the cats and 20 of the dogs. What
+# is the accuracy of the network, that of always saying "cat", and the mean of the network's two recalls? Three numbers
+# from 0 to 1. Which of them would you report?
+
+# %% tags=["nbval-check-output"]
+answer = None  # your answer: (accuracy, always cat, mean recall)
+exercises.check("13.3", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 3 {display-mode: "form"}
-# As accurate as that class is frequent. 90% would then be worth nothing: compare with this number, and look at each
-# class as in Table 4.
-largest = np.bincount(data.y_train).argmax()
-print(f"always {data.class_names[largest]!r}: {np.mean(data.y_test == largest):.1%}")
+# 80% sounds well beside two classes, and is five points above a network that has learned nothing. The mean recall shows
+# that dogs are mostly missed. Report it with the recalls of both classes.
+cats, dogs = 140 / 150, 20 / 50
+print(f"accuracy {(140 + 20) / 200:.1%}, always cat {150 / 200:.1%}, mean recall {(cats + dogs) / 2:.1%}")
+exercises.check("13.3", ((140 + 20) / 200, 150 / 200, (cats + dogs) / 2))
+
+# %% [markdown]
+# **4.** 90 training images are cats and 10 are dogs. With `class_weight="balanced"`, how many times as much as an image
+# of a cat does one of a dog weigh? And what would an image of either weigh if there were 50 of each?
+
+# %% tags=["nbval-check-output"]
+answer = None  # your answer: (times as much, weight where they are equally many)
+exercises.check("13.4", answer)
+
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
+# @title Solution 4 {display-mode: "form"}
+# An image weighs the number of all images, divided by that of the classes and that of its own class.
+weight = {name: 100 / (2 * count) for name, count in (("cat", 90), ("dog", 10), ("equal", 50))}
+print({name: round(value, 3) for name, value in weight.items()})
+exercises.check("13.4", (weight["dog"] / weight["cat"], weight["equal"]))
 
 # %% [markdown]
 # ## Summary
 #
 # - A folder with one sub-folder for each class is all that is needed; `datasets.image_folder` loads it and names what
-#   it had to leave out.
-# - Look at the images and count them before training, and look at mistakes and maps after it.
-# - Saved weights of a network with other classes are a starting point: body kept, classifier new. Whether they help
-#   depends on what they learned. Compare at the same budget, with an interval, and with a network from scratch.
-# - To use a network on a picture, prepare the picture exactly as in training.
+#   it had to leave out, what it cannot read, and what is in both parts.
+# - Look at the images and count them before training, and look at mistakes, by file name, and maps after it.
+# - A network that has learned other classes is a starting point: body kept, classifier new. Whether it helps depends on
+#   what it learned. Compare at the same budget, with intervals, with more than one seed, and with a network from
+#   scratch.
+# - A learning curve says whether more images would help; `class_weight` says whose mistakes count.
+# - To use a network on a picture, prepare the picture exactly as in training, and take one that it has not seen.
 #
-# A network that is to leave this computer becomes a file for a phone in [15 To a phone](15_to_a_phone.ipynb).
+# ## Where it goes from here
+#
+# `my_network.keras` can leave this computer. [15 To a phone](15_to_a_phone.ipynb) makes a small file of such a network,
+# in 8-bit integers if you like, and proves that it is still the same network. From the command line, with your folder
+# of pictures to compare on:
+#
+#     python -m kgpc export my_network.keras --to litert --int8 --images flowers/
 #
 # ## References
 #

@@ -27,6 +27,10 @@
 #
 # **You need** [01 Theory](01_theory.ipynb). No GPU, no download.
 # **Running time:** about a minute and a half on two CPU cores.
+#
+# Words that other pages explain: [pointwise convolution](../docs/glossary.md#pointwise-convolution),
+# [batch normalization](../docs/glossary.md#batch-normalization), [ReLU6](../docs/glossary.md#relu6),
+# [logit](../docs/glossary.md#logit), [multiply-adds](../docs/glossary.md#multiply-adds).
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Setup (the same in every notebook: installs kgpc where it is missing) {display-mode: "form"}
@@ -63,18 +67,18 @@ if importlib.util.find_spec("kgpc") is None:
 
 # %% tags=["parameters"]
 PROFILE = "quick"  # @param ["quick", "paper"]
-MODEL = ""  # path of a .keras file of your own: a trained classifier of clothes; empty: trained here
+MODEL = ""  # path of a .keras file with a classifier of clothes; empty: trained here
 
 # %%
 import keras
 import pandas as pd
 
 import kgpc
-from kgpc import D6, comparison, conversion, datasets, plots, training
+from kgpc import D6, comparison, conversion, datasets, exercises, plots, training
 from kgpc.resources import data_path
 
 if PROFILE not in ("quick", "paper"):
-    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
+    raise ValueError(f'`PROFILE` must be "quick" or "paper", not {PROFILE!r}.')
 
 results = Path(os.environ.get("KGPC_RESULTS", "results")) / "14_group_your_own_model"
 results.mkdir(parents=True, exist_ok=True)
@@ -86,33 +90,44 @@ results.mkdir(parents=True, exist_ok=True)
 # paper profile all) of its width, trained for a moment on clothes: the sample of Fashion-MNIST that comes with kgpc. It
 # is a demonstration, trained just long enough to have something to lose.
 
-# %% tags=["nbval-ignore-output"]
-data = datasets.fashion_mnist_sample() if PROFILE == "quick" else datasets.load("Fashion-MNIST")
+# %%
+quick = PROFILE == "quick"
+data = datasets.fashion_mnist_sample() if quick else datasets.load("Fashion-MNIST")
 recipe = training.QUICK.replace(
-    epochs=5 if PROFILE == "quick" else 20,
-    train_images=2560 if PROFILE == "quick" else None,
+    epochs=5 if quick else 20,
+    train_images=2560 if quick else None,
     batch_size=32,
     validation_fraction=0.1,
     learning_rate=training.OneCycle(peak=0.002, warmup_fraction=0.2),
 )
+
+# %% tags=["nbval-ignore-output"]
 if MODEL:
-    original = keras.saving.load_model(MODEL)  # in its safe mode: no code of the file is run
+    original = keras.saving.load_model(MODEL)  # in its safe mode: no code of it is run
 else:
     keras.utils.set_random_seed(recipe.seed)
     original = keras.applications.MobileNet(
-        input_shape=(32, 32, 3), alpha=0.25 if PROFILE == "quick" else 1.0, weights=None, classes=10
+        input_shape=(32, 32, 3), alpha=0.25 if quick else 1.0, weights=None, classes=10
     )
     training.fit(original, data, recipe, progress="the original")
 before = training.evaluate(original, data, recipe)
 print(f"the original: {before.accuracy:.1%} of {before.images:,} test images")
 
 # %% [markdown]
+# *What you may see elsewhere:* a training of a minute depends on the order in which a processor adds. On another one,
+# or with other versions, this accuracy and all that follow from it are some points higher or lower; counts of
+# parameters are the same everywhere.
+#
 # ## 2. The report first
 #
 # What would become of each layer? `report_only` answers and builds nothing.
 
 # %% tags=["nbval-check-output"]
 report = kgpc.convert(original, D6(16), report_only=True)
+print(f"{len(report)} layers with weights; {report['replaced'].sum()} would go")
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
+# @title Table 1: the sums {display-mode: "form"}
 counts = report.groupby("replaced")[["parameters_before", "parameters_after"]].sum()
 counts.loc["all"] = counts.sum()
 plots.table(
@@ -120,7 +135,8 @@ plots.table(
     "Table 1. Trainable parameters of the layers that D6(16) replaces, and of those that stay.",
 )
 
-# %% tags=["nbval-check-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
+# @title Table 2: the rows of the convolutions {display-mode: "form"}
 convolutions = report[report["type"] == "Conv2D"].copy()
 convolutions["what becomes of it"] = [
     f"{row.groups} groups" if row.replaced else row.reason for row in convolutions.itertuples()
@@ -164,9 +180,11 @@ print(f"the twin as it is: {random_start:.1%} of the test images (guessing: 10%)
 sample = training.prepare(data.x_train[:300], recipe)
 errors = conversion.warm_start(twin, original, sample, steps=60)
 warm_start = training.evaluate(twin, data, recipe).accuracy
-print(f"before any training: {warm_start:.1%} instead of {random_start:.1%}; the original has {before.accuracy:.1%}")
+print(f"before any training: {warm_start:.1%} instead of {random_start:.1%}")
+print(f"the original: {before.accuracy:.1%}")
 
-# %% tags=["nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 1: the errors of the units {display-mode: "form"}
 curves = {
     "least squares": (list(range(1, len(errors) + 1)), (100 * errors["error_least_squares"]).tolist()),
     "and 60 steps": (list(range(1, len(errors) + 1)), (100 * errors["error"]).tolist()),
@@ -182,6 +200,7 @@ plots.show(
     figure,
     "Two curves of errors over the units in the order of computation: after least squares, and lower after some steps "
     "of training each unit by itself.",
+    caption="Figure 1. What grouped units cannot return of what the original's layers returned, on images set aside.",
 )
 
 # %% [markdown]
@@ -195,27 +214,35 @@ plots.show(
 # only "a coat", but "a coat, though it might be a pullover". Its `fit` is Keras' own.
 
 # %% tags=["nbval-ignore-output"]
-epochs = 2 if PROFILE == "quick" else 10
+epochs = 2 if quick else 10
 chosen, _ = training.split(data.y_train, recipe)
 images, labels = training.prepare(data.x_train[chosen], recipe), data.y_train[chosen]
-schedule = keras.optimizers.schedules.CosineDecay(1e-3, epochs * len(images) // recipe.batch_size)
-trainer = conversion.distill(twin, original, optimizer=keras.optimizers.AdamW(schedule, weight_decay=0.05))
-history = trainer.fit(images, labels, batch_size=recipe.batch_size, epochs=epochs, verbose=0).history
+steps = epochs * len(images) // recipe.batch_size
+rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
+optimizer = keras.optimizers.AdamW(rate, weight_decay=0.05)
+trainer = conversion.distill(twin, original, optimizer=optimizer)
+trainer.fit(images, labels, batch_size=recipe.batch_size, epochs=epochs, verbose=0)
 after = training.evaluate(twin, data, recipe)
-difference = comparison.accuracy_difference(after.predictions == data.y_test, before.predictions == data.y_test)
-print(f"after {epochs} epochs: {after.accuracy:.1%}; minus the original {100 * difference.value:+.1f} points", end=" ")
-print(f"({100 * difference.low:+.1f} to {100 * difference.high:+.1f}, for these two networks and other test images)")
-
-# %% [markdown]
-# That interval knows nothing of other seeds, and two epochs on a small sample are a demonstration. The next figure has
-# longer trainings, the first of them with three seeds. They were made once, by
-# `python tests/benchmarks/warm_starts.py`; what came out lies in `data/benchmarks/warm-starts.csv`, and
-# [the page about it](../docs/warm-starts.md) has the intervals and says how far it goes.
+print(f"after {epochs} epochs: {after.accuracy:.1%}")
 
 # %% tags=["nbval-ignore-output"]
+of_twin, of_original = (each.predictions == data.y_test for each in (after, before))
+difference = comparison.accuracy_difference(of_twin, of_original)
+low, high = 100 * difference.low, 100 * difference.high
+print(f"the twin minus the original: {100 * difference.value:+.1f} points")
+print(f"for other test images {low:+.1f} to {high:+.1f}")
+
+# %% [markdown]
+# That interval is one for these two networks and other test images. It knows nothing of other seeds, and two epochs on
+# a small sample are a demonstration. Figure 2 has longer trainings with several seeds. They were made once, by `python
+# tests/benchmarks/warm_starts.py`; what came out lies in `data/benchmarks/warm-starts.csv`, and [the page about
+# it](../docs/warm-starts.md) has the intervals and says how far it goes.
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 2: three starts, stored trainings {display-mode: "form"}
 stored = pd.read_csv(data_path("benchmarks/warm-starts.csv"))
 panels = {
-    f"{network}, seeds {', '.join(map(str, rows['seed'].unique()))}": {
+    f"{network}: {rows['seed'].nunique()} seed{'s' if rows['seed'].nunique() > 1 else ''}": {
         start: (means.index.tolist(), (100 * means).tolist())
         for start, means in (
             (start, of_start.groupby("epoch")["accuracy"].mean())
@@ -236,7 +263,11 @@ plots.show(
     figure,
     "Two panels of test accuracy against epochs of fine-tuning, for a random start, a warm start, and a warm start "
     "with distillation.",
+    caption="Figure 2. Accuracy against epochs of fine-tuning, from data/benchmarks/warm-starts.csv.",
 )
+last = stored[stored["epoch"] == stored.groupby("data")["epoch"].transform("max")]
+spread = last.groupby(["data", "start"])["accuracy"].agg(lambda values: values.max() - values.min()).max()
+print(f"Seeds of one start are up to {100 * spread:.1f} points apart after the last epoch.")
 
 # %% [markdown]
 # ## 6. Choose
@@ -257,11 +288,11 @@ choices = {
 rows = []
 for name, options in choices.items():
     table = kgpc.convert(original, **options, report_only=True)
-    after_counts, before_counts = table["parameters_after"].sum(), table["parameters_before"].sum()
     replaced = int((table["replaced"] & (table["type"] == "Conv2D")).sum())
-    rows.append((name, replaced, after_counts, after_counts / before_counts))
+    counted = table["parameters_after"].sum(), table["parameters_before"].sum()
+    rows.append((name, replaced, counted[0], counted[0] / counted[1]))
 plots.table(
-    pd.DataFrame(rows, columns=["choice", "convolutions replaced", "parameters", "left"]),
+    pd.DataFrame(rows, columns=["choice", "layers replaced", "parameters", "left"]),
     "Table 3. What some choices leave.",
     formats={"left": ".0%"},
 )
@@ -275,7 +306,8 @@ plots.table(
 # %% tags=["nbval-ignore-output"]
 twin.save(results / "grouped.keras")
 again = keras.saving.load_model(results / "grouped.keras")
-print("equal after loading:", bool((again.predict(sample, verbose=0) == twin.predict(sample, verbose=0)).all()))
+equal = again.predict(sample, verbose=0) == twin.predict(sample, verbose=0)
+print("equal after loading:", bool(equal.all()))
 
 # %% [markdown]
 # How small it becomes on a phone, and whether it is faster there, is the subject of
@@ -284,30 +316,65 @@ print("equal after loading:", bool((again.predict(sample, verbose=0) == twin.pre
 #
 # ## Exercises
 #
-# In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
+# Put an answer in place of `None` and run the cell: it says whether that is right. In JupyterLab and on Colab the
+# solutions are collapsed: try first, then open the cell below the question.
 #
-# **1.** Group the classifier too. How many parameters does that save here, and why so few?
+# **1.** The classifier of the MobileNet of the quick profile reads 256 channels and has 10 filters, with a bias. How
+# many parameters does D6(16) save there, if you ask for it (`classifier=True`)?
+
+# %% tags=["nbval-ignore-output"]
+answer = None  # your answer
+exercises.check("14.1", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-ignore-output"]
 # @title Solution 1 {display-mode: "form"}
-# Its ten filters leave few groups to make: each group must have at least 16 channels in and whole filters out.
-both = [
-    kgpc.convert(original, D6(16), classifier=answer, report_only=True)["parameters_after"].sum()
-    for answer in (False, True)
-]
-print(f"{both[0]:,} and {both[1]:,} parameters")
+# Groups must divide the filters, and ten filters leave few groups to make. The second convolution has weights, too.
+classifier = keras.Sequential([keras.Input((1, 1, 256)), keras.layers.Conv2D(10, 1)])
+row = kgpc.convert(classifier, D6(16), classifier=True, report_only=True).iloc[0]
+print(f"{row.groups} groups; {row.parameters_before:,} parameters become {row.parameters_after:,}")
+exercises.check("14.1", row.parameters_before - row.parameters_after)
 
 # %% [markdown]
-# **2.** What does a network say of which nothing can be grouped?
+# **2.** Build a network with a pointwise convolution of at least 64 channels and 64 filters, which is no classifier,
+# and of which `kgpc.convert` says all the same that nothing would change. The page [Group any
+# network](../docs/group-any-network.md) has a list of what stays, and why.
+
+# %% tags=["nbval-ignore-output"]
+answer = None  # your network
+exercises.check("14.2", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-ignore-output"]
 # @title Solution 2 {display-mode: "form"}
-# An error that says why, and no model that is secretly the same.
-plain = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()])
+# A frozen layer stays: what takes its place would have to learn. The error says so, and there is no model that is
+# secretly the same.
+frozen = keras.Sequential(
+    [
+        keras.Input((8, 8, 64)),
+        keras.layers.Conv2D(64, 1, activation="relu", trainable=False),
+        keras.layers.Conv2D(10, 3),
+        keras.layers.GlobalAveragePooling2D(),
+    ]
+)
 try:
-    kgpc.convert(plain, D6(16))
+    kgpc.convert(frozen, D6(16))
 except ValueError as error:
     print(error)
+exercises.check("14.2", frozen)
+
+# %% [markdown]
+# **3.** You have a trained network, some hundred images without labels, and no time to train. After which call does the
+# twin say more than a guess: `"convert"`, `"warm_start"` or `"distill"`?
+
+# %% tags=["nbval-ignore-output"]
+answer = None  # your answer
+exercises.check("14.3", answer)
+
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-ignore-output"]
+# @title Solution 3 {display-mode: "form"}
+# What `convert` makes has random weights in its groups, and `distill` only says what a training is to learn.
+# `warm_start` carries weights over, with images and without labels: section 4 has the accuracies before any training.
+print(f"random {random_start:.1%}, warm {warm_start:.1%}")
+exercises.check("14.3", "warm_start")
 
 # %% [markdown]
 # ## Summary

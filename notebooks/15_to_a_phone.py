@@ -28,6 +28,10 @@
 #
 # **You need** [13 Your own images](13_your_own_images.ipynb), or a trained network of your own. No GPU, no phone.
 # **Running time:** about a minute on two CPU cores.
+#
+# Words that other pages explain: [folding](../docs/glossary.md#folding),
+# [quantization](../docs/glossary.md#quantization), [batch normalization](../docs/glossary.md#batch-normalization),
+# [swish](../docs/glossary.md#swish), [multiply-adds](../docs/glossary.md#multiply-adds).
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Setup (the same in every notebook: installs kgpc where it is missing) {display-mode: "form"}
@@ -76,24 +80,27 @@ needed = {
     "onnxruntime": "onnxruntime>=1.22,<2",
     "tf2onnx": "tf2onnx>=1.17,<2",
 }
-missing = [package for module, package in needed.items() if importlib.util.find_spec(module) is None]
+installed = importlib.util.find_spec
+missing = [package for module, package in needed.items() if not installed(module)]
 if missing:
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, *missing], check=True)
     importlib.invalidate_caches()
 
 # %%
 import json
 
-import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from kgpc import D6, comparison, datasets, deploy, flops, plots, training
+from kgpc import D6, comparison, datasets, deploy, exercises, flops, plots, training
 from kgpc.applications import kMobileNet
+from kgpc.deploy import runtimes, verification
+from kgpc.resources import data_path
 
 if PROFILE not in ("quick", "paper"):
-    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
+    raise ValueError(f'`PROFILE` must be "quick" or "paper", not {PROFILE!r}.')
 
 results = Path(os.environ.get("KGPC_RESULTS", "results")) / "15_to_a_phone"
 results.mkdir(parents=True, exist_ok=True)
@@ -114,20 +121,22 @@ recipe = training.QUICK.replace(
     batch_size=32,
     validation_fraction=0.1,
 )
+small = {"weights": None, "classes": 10, "alpha": 0.5}
 networks = {}
 for name, scheme in (("MobileNet", None), ("kMobileNet 16ch", D6(16))):
-    networks[name] = training.build(kMobileNet, recipe, weights=None, classes=10, scheme=scheme, alpha=0.5)
+    networks[name] = training.build(kMobileNet, recipe, scheme=scheme, **small)
     training.fit(networks[name], data, recipe, progress=name)
 
 # %% tags=["nbval-check-output"]
+models = networks.values()
 sizes = pd.DataFrame(
     {
         "network": list(networks),
-        "trainable parameters": [flops.trainable_parameters(model) for model in networks.values()],
-        "multiply-adds": [flops.macs(model) for model in networks.values()],
+        "trainable parameters": [flops.trainable_parameters(model) for model in models],
+        "multiply-adds": [flops.macs(model) for model in models],
     }
 )
-plots.table(sizes, "Table 1. What is to go to the phone, for one image of 32×32 pixels.")
+plots.table(sizes, "Table 1. What goes to the phone, for one image of 32×32 pixels.")
 
 # %% [markdown]
 # ## 2. The first file
@@ -142,10 +151,15 @@ plots.table(sizes, "Table 1. What is to go to the phone, for one image of 32×32
 test_images, test_labels = training.prepare(data.x_test, recipe), data.y_test
 grouped = networks["kMobileNet 16ch"]
 exported = deploy.export(
-    grouped, results / "clothes.tflite", images=test_images, labels=test_labels, class_names=data.class_names
+    grouped,
+    results / "clothes.tflite",
+    images=test_images,
+    labels=test_labels,
+    class_names=data.class_names,
 )
-print(f"normalizations folded: {exported.folded}; layers left as they are: {exported.not_folded}")
-print(f"{exported.runtime}, {exported.images} images: same class in {exported.agreement:.1%},")
+print(f"layers folded: {exported.folded}; left as they are: {exported.not_folded}")
+print(f"{exported.runtime}, {exported.images} images:")
+print(f"same class in {exported.agreement:.1%},")
 print(f"largest difference {exported.largest_difference:.1e} of the largest output")
 
 # %% [markdown]
@@ -153,8 +167,9 @@ print(f"largest difference {exported.largest_difference:.1e} of the largest outp
 # what is left.
 
 # %% tags=["nbval-ignore-output"]
+strict = {"precision": "float16", "tolerance": 1e-9}
 try:
-    deploy.export(grouped, results / "too_strict.tflite", precision="float16", images=test_images, tolerance=1e-9)
+    deploy.export(grouped, results / "too_strict.tflite", images=test_images, **strict)
 except deploy.ExportError as error:
     print(str(error).replace(str(results), "..."))
 print("left behind:", sorted(path.name for path in results.glob("too_strict*")))
@@ -167,25 +182,28 @@ print("left behind:", sorted(path.name for path in results.glob("too_strict*")))
 # must know between which values each feature map lies, and finds out on some hundred real images, the *representative*
 # set. They must look like those of later use. Ours are training images, so that the test stays a test.
 
-# %% tags=["nbval-ignore-output"]
-representative = training.prepare(data.x_train[:200], recipe)
+# %%
 preprocessing = {"scale": 1 / 255, "offset": 0, "resize": "pad", "channels": "RGB"}
-forms = [("litert", "float32"), ("litert", "float16"), ("litert", "dynamic"), ("litert", "int8"), ("onnx", "float32")]
+given = {
+    "images": test_images,
+    "labels": test_labels,
+    "representative": training.prepare(data.x_train[:200], recipe),
+    "class_names": data.class_names,
+    "preprocessing": preprocessing,
+    "accuracy_loss": 1,  # any: we want to see it
+}
+forms = [("litert", bits) for bits in ("float32", "float16", "dynamic", "int8")]
+forms += [("onnx", "float32")]
+
+# %% tags=["nbval-ignore-output"]
 files = {}
 for name, model in networks.items():
     for format, precision in forms:
         suffix = {"litert": ".tflite", "onnx": ".onnx"}[format]
-        files[name, f"{format} {precision}"] = deploy.export(
-            model,
-            results / f"{name.replace(' ', '_')}-{precision}{suffix}",
-            precision=precision,
-            images=test_images,
-            labels=test_labels,
-            representative=representative,
-            class_names=data.class_names,
-            preprocessing=preprocessing,
-            accuracy_loss=1,  # we want to see it
-        )
+        path = results / f"{name.replace(' ', '_')}-{precision}{suffix}"
+        written = deploy.export(model, path, precision=precision, **given)
+        files[name, f"{format} {precision}"] = written
+print(len(files), "files, each run by its own runtime")
 
 # %% [markdown]
 # ## 4. Bytes, milliseconds, accuracy
@@ -196,6 +214,9 @@ for name, model in networks.items():
 # %% tags=["nbval-ignore-output", "measures-time"]
 paths = {" | ".join(key): exported.path for key, exported in files.items()}
 measured = deploy.measure(paths, rounds=50).set_index("file")
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Table 2: all files {display-mode: "form"}
 rows = []
 for (name, form), exported in files.items():
     row = measured.loc[f"{name} | {form}"]
@@ -218,61 +239,93 @@ plots.table(
     {column: ".3f" if column == "ms" else ".1f" for column in table.columns[2:]},
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 1: bytes, milliseconds, accuracy {display-mode: "form"}
 order = [" ".join(form) for form in forms]
-figure, panels = plt.subplots(1, 3, figsize=(10, 3), sharey=True, layout="constrained")
+figure, panels = plt.subplots(1, 3, figsize=(8, 3), sharey=True, layout="constrained")
 for axes, column, label in zip(
     panels,
     ("kB", "ms", "accuracy, %"),
-    ("kilobytes on the disk", "ms for an image, one thread", "accuracy, %"),
+    ("kilobytes on the disk", "ms for an image", "accuracy, %"),
     strict=True,
 ):
-    for offset, (name, color) in enumerate(zip(networks, ("#999999", "#0072B2"), strict=True)):
+    for offset, (name, (color, hatch)) in enumerate(zip(networks, (("#BBBBBB", ""), ("#0072B2", "///")), strict=True)):
         values = table[table["network"] == name].set_index("file").loc[order, column]
-        axes.barh(np.arange(len(order)) + 0.4 * offset, values, 0.4, color=color, label=name)
-    axes.set(xlabel=label)
+        place = np.arange(len(order)) + 0.4 * offset
+        axes.barh(place, values, 0.4, color=color, hatch=hatch, edgecolor="white", label=name)
+    axes.set_xlabel(label, fontsize=10)
+    axes.tick_params(labelsize=10)
 panels[0].set_yticks(np.arange(len(order)) + 0.2, order)
 panels[0].invert_yaxis()
-panels[0].legend(fontsize=8)
+figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=10)
 plots.show(
     figure,
     "Three panels of bars for five kinds of files: kilobytes, milliseconds and accuracy, MobileNet beside kMobileNet.",
+    caption="Figure 1. Table 2 as bars. One thread, one image at a time.",
 )
 
 # %% [markdown]
+# *What you may see elsewhere:* bytes are the same to a few; milliseconds depend on the processor, several times faster
+# or slower, and their ratios as well, since each has other instructions for 8 bits. The accuracies follow from a
+# training of a minute and are some points higher or lower elsewhere; how far a file is from its network changes less.
+#
 # Look for three things. **Bytes** shrink with the parameters, and with the bits, but not to exactly a quarter in int8:
 # names, shapes and scales of each channel need room, and in a small grouped network they count. **Milliseconds** shrink
-# less than the multiply-adds, and in some files not at all: what stays are activations, depthwise convolutions and the
-# interleaving, and on maps as small as these the fixed cost of each operation, of which a grouped network has more. At
-# 224×224 pixels it looks [different](../docs/to-a-phone.md). And the **accuracy** in 8 bits is what the comparison is
-# there for. Is the difference between int8 and the network more than
-# chance? Both saw the same test images, so the difference has an interval of its own.
+# less than the multiply-adds, and in some files not at all; the next table says what stays. And the **accuracy** in 8
+# bits is what the comparison is there for. Is the difference between int8 and the network more than chance? Both saw
+# the same test images, so the difference has an interval of its own.
 
 # %% tags=["nbval-ignore-output"]
-from kgpc.deploy import runtimes, verification
-
 for name, model in networks.items():
-    exported = files[name, "litert int8"]
-    outputs = verification.file_outputs(runtimes.opened(exported.path), test_images)
-    of_file = outputs.argmax(axis=1) == test_labels
-    of_network = keras.ops.convert_to_numpy(model.predict(test_images, verbose=0)).argmax(axis=1) == test_labels
-    difference = comparison.accuracy_difference(of_file, of_network)
-    print(
-        f"{name}: int8 minus network {100 * difference.value:+.1f} points "
-        f"({100 * difference.low:+.1f} to {100 * difference.high:+.1f})"
-    )
+    runtime = runtimes.opened(files[name, "litert int8"].path)
+    of_file = verification.file_outputs(runtime, test_images).argmax(axis=1)
+    of_network = model.predict(test_images, verbose=0).argmax(axis=1)
+    right = of_file == test_labels, of_network == test_labels
+    found = comparison.accuracy_difference(*right)
+    low, high = 100 * found.low, 100 * found.high
+    print(f"{name}: int8 minus network {100 * found.value:+.1f} points", end=" ")
+    print(f"({low:+.1f} to {high:+.1f})")
 
 # %% [markdown]
-# ## 5. What goes along
+# ## 5. Where the milliseconds go
+#
+# On maps of 32×32 pixels a layer takes a few millionths of a second, and starting it is a good part of that. The next
+# table is for 224×224 pixels. Each layer of both networks was made a file of its own, and all of these were timed in
+# turns, once, by `python tests/benchmarks/export.py parts`; the results are in `data/benchmarks/export-parts.csv`.
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Table 3: milliseconds of the parts of a network {display-mode: "form"}
+parts = pd.read_csv(data_path("benchmarks/export-parts.csv"))
+parts = parts[parts["network"].isin(networks)]
+parts["file"] = parts["network"] + ", " + parts["precision"]
+shown = parts.set_index("file").drop(columns=["network", "precision", "runtime", "rounds"]).T
+shown.loc["sum of the layers"] = shown.drop(index="whole").sum()
+shown = shown.rename(index={"whole": "the whole network as one file"})
+shown.loc["sum without pointwise"] = shown.loc["sum of the layers"] - shown.loc["pointwise convolutions"]
+plots.table(
+    shown,
+    "Table 3. Milliseconds of the processor for one image of 224×224 pixels in LiteRT, by the kind of layer.",
+    dict.fromkeys(shown.columns, ".2f"),
+)
+
+# %% [markdown]
+# In float, ordinary pointwise convolutions are most of the time, and grouping takes most of that away. Swish, which
+# runtimes do not merge into the convolution before it, the interleaving and an addition come on top. In 8 bits the
+# ordinary network has less to lose: this processor has instructions for sums of 8-bit products, and the depthwise
+# convolutions, which cannot use them, take as long as before. There the interleaving, which moves single bytes, takes
+# back a good part of what the groups save. "Sum without pointwise" is what would be left if grouped convolutions cost
+# nothing: no faster product can go below that. The page [To a phone](../docs/to-a-phone.md) has the same for
+# EfficientNet-B0 and for ONNX Runtime. On another processor the shares are others.
+#
+# ## 6. What goes along
 #
 # A file of numbers is of no use to someone who does not know that pixels are divided by 255 and that output 3 is a
 # dress. So a JSON file lies beside it.
 
 # %%
 card = json.loads(files["kMobileNet 16ch", "litert int8"].card.read_text(encoding="utf-8"))
-print(
-    json.dumps({key: card[key] for key in ("format", "precision", "input", "class_names", "preprocessing")}, indent=1)
-)
+keys = ("format", "precision", "input", "class_names", "preprocessing")
+print(json.dumps({key: card[key] for key in keys}, indent=1))
 
 # %% [markdown]
 # On the phone it takes a few lines in Kotlin or Swift; in Python they are these, with nothing of kgpc or Keras.
@@ -280,16 +333,26 @@ print(
 # %% tags=["nbval-ignore-output"]
 from ai_edge_litert.interpreter import Interpreter
 
-interpreter = Interpreter(str(files["kMobileNet 16ch", "litert int8"].path), num_threads=1)
+path = str(files["kMobileNet 16ch", "litert int8"].path)
+interpreter = Interpreter(path, num_threads=1)
 interpreter.allocate_tensors()
-(given,), (returned,) = interpreter.get_input_details(), interpreter.get_output_details()
+(given_to,) = interpreter.get_input_details()
+(returned,) = interpreter.get_output_details()
 answers = []
 for image in test_images[:6]:
-    interpreter.set_tensor(given["index"], image[None])
+    interpreter.set_tensor(given_to["index"], image[None])
     interpreter.invoke()
-    answers.append(card["class_names"][interpreter.get_tensor(returned["index"]).argmax()])
+    best = interpreter.get_tensor(returned["index"]).argmax()
+    answers.append(card["class_names"][best])
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 2: what the file says {display-mode: "form"}
 figure = plots.images(data.x_test[:6], answers, columns=6, title="What the int8 file says")
-plots.show(figure, f"Six test images of clothes with the classes that the file names: {', '.join(answers)}.")
+plots.show(
+    figure,
+    f"Six test images of clothes with the classes that the file names: {', '.join(answers)}.",
+    caption="Figure 2. Six test images, and what the 8-bit file takes them for.",
+)
 
 # %% [markdown]
 # The same from the command line, for a model that was saved with `model.save("clothes.keras")`:
@@ -301,14 +364,22 @@ plots.show(figure, f"Six test images of clothes with the classes that the file n
 #
 # ## Exercises
 #
-# In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
+# Put an answer in place of `None` and run the cell: it says whether that is right. In JupyterLab and on Colab the
+# solutions are collapsed: try first, then open the cell below the question.
 #
-# **1.** A grouped convolution can be written as an ordinary one with zeros between the groups. How large is the file?
+# **1.** A grouped convolution can be written as an ordinary one with zeros between the groups (`grouped="ordinary"`). A
+# pointwise convolution of 128 channels and 128 filters became K and L of D6(16), without bias. How many numbers has the
+# file for these two, zeros included?
+
+# %% tags=["nbval-ignore-output"]
+answer = None  # your answer
+exercises.check("15.1", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-ignore-output"]
 # @title Solution 1 {display-mode: "form"}
 # Zeros take as many bytes as other numbers: the file is as large as if nothing had been grouped, or larger, for there
 # are two convolutions, K and L, in the place of one.
+exercises.check("15.1", 2 * 128 * 128)
 zeros = deploy.export(grouped, results / "zeros.tflite", images=test_images[:64], grouped="ordinary")
 native, ordinary = (files[name, "litert float32"].bytes for name in ("kMobileNet 16ch", "MobileNet"))
 print(
@@ -317,23 +388,37 @@ print(
 )
 
 # %% [markdown]
-# **2.** What if the representative images are not like those of later use? Take black ones.
+# **2.** The values of a feature map behind [ReLU6](../docs/glossary.md#relu6) lie between 0 and 6. In 8 bits, how far
+# is one of them from the next?
+
+# %% tags=["nbval-ignore-output"]
+answer = None  # your answer
+exercises.check("15.2", answer)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-ignore-output"]
 # @title Solution 2 {display-mode: "form"}
+# 8 bits have 256 values, and between these are 255 steps.
+exercises.check("15.2", 6 / 255)
+print(f"{6 / 255:.4f}")
+
+# %% [markdown]
+# **3.** What if the representative images are not like those of later use? Export `grouped` in int8 with black ones,
+# compared on `test_images`, and hand in what you get: what `deploy.export` returns, or the error that it raises.
+
+# %% tags=["nbval-ignore-output"]
+answer = None  # what you got
+exercises.check("15.3", answer)
+
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-ignore-output"]
+# @title Solution 3 {display-mode: "form"}
 # The ranges that the converter finds are those of black images. Real ones lie outside and are cut off. The comparison
 # notices, and there is no file.
+black = {**given, "representative": np.zeros_like(given["representative"]), "accuracy_loss": None}
 try:
-    deploy.export(
-        grouped,
-        results / "black.tflite",
-        precision="int8",
-        images=test_images,
-        labels=test_labels,
-        representative=np.zeros_like(representative),
-    )
+    deploy.export(grouped, results / "black.tflite", precision="int8", **black)
 except deploy.ExportError as error:
     print(str(error).replace(str(results), "..."))
+    exercises.check("15.3", error)
 
 # %% [markdown]
 # ## Summary

@@ -13,11 +13,13 @@ import os
 import pathlib
 import sys
 
+import carried_networks
 import conversions
 import keras
 import numpy as np
 
 import kgpc
+from kgpc import device_steps
 
 
 def check_outputs(path):
@@ -76,6 +78,13 @@ def check_conversion():
     print(f"conversion: {len(model.layers)} layers became {len(twin.layers)}")
 
 
+def check_warm_start():
+    """Weights carried over, with some steps of Adam for each unit, and the statistics behind them."""
+    random, warm = carried_networks.carried("residual", steps=20)
+    assert warm < 0.6 * random and warm < 1, (random, warm)
+    print(f"warm start: {random:.2f} of the original's variance becomes {warm:.2f}")
+
+
 def check_timed_steps():
     """What `kgpc.timing` times is a training that learns, a prediction like `predict`'s, on a machine with a name."""
     keras.utils.set_random_seed(0)
@@ -92,6 +101,22 @@ def check_timed_steps():
     machine = kgpc.timing.machine()
     assert machine["backend"] == keras.backend.backend() and machine["precision"] == "float32" and machine["machine"]
     print(f"timed steps: {machine['machine']}")
+
+
+def check_timed_layer():
+    """A layer that is timed computes its outputs and the gradients of ones, by its inputs and weights."""
+    layer = kgpc.layers.GroupedPointwiseConv2D(6, 2, use_bias=False)
+    images = np.random.default_rng(0).random((2, 3, 3, 4), dtype="float32")
+    steps = device_steps.layer_steps(layer, images, training=True)
+    assert min(kgpc.timing.in_turns(steps, rounds=1, warmup=0).values()) > 0  # compiles them side by side
+    kernel = keras.ops.convert_to_numpy(layer.kernel)[0, 0]
+    expected = [images[0, 0, 0, :2] @ kernel[:, 0], kernel[0, :3].sum(), images[..., 0].sum()]
+    found = [np.ravel(value)[0] for value in keras.tree.flatten(steps["forward + backward"]())]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    (value,) = keras.tree.flatten(steps["forward"]())
+    np.testing.assert_allclose(np.ravel(value)[0], expected[0], rtol=1e-5)
+    assert min(kgpc.timing.cache_bandwidth(8, 1, 2), kgpc.timing.narrow_product_rate(4, 8, 1, 2)) > 0
+    print("timed layer: outputs and gradients")
 
 
 def check_ways_of_jax():
@@ -128,7 +153,9 @@ def main():
         (check_step if path.stem.startswith("random-") else check_outputs)(path)
     check_training_step()
     check_conversion()
+    check_warm_start()
     check_timed_steps()
+    check_timed_layer()
     if keras.backend.backend() == "jax":
         check_ways_of_jax()
     print(f"{keras.backend.backend()}: all checks passed")

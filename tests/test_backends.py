@@ -101,3 +101,15 @@ def test_models_load_compute_and_train_on_another_backend(backend, saved, root):
     assert process.stdout.endswith(f"{backend}: all checks passed\n")
     assert process.stdout.count("largest difference") == 3
     assert process.stdout.count("the step of TensorFlow") == RANDOM
+
+
+def test_without_tensorflow_jax_builds_trains_and_evaluates(tmp_path, root):
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    environment = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
+    environment |= {"JAX_COMPILATION_CACHE_DIR": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    command = [sys.executable, str(root / "tests" / "tensorflow_missing_check.py"), str(tmp_path)]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert process.stdout.endswith("without TensorFlow: all checks passed\n")
+    assert process.stdout.startswith("trained: loss ") and "rerun: trained" in process.stdout

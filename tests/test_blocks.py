@@ -71,10 +71,12 @@ def test_parameters_of_the_block_are_those_of_the_plan(scheme, in_channels, filt
 def test_groups_alone_never_mix_and_interleaving_with_a_second_convolution_does():
     """The reach of one input channel after two stacked blocks, read off the nonzero outputs."""
 
+    ones = {"activation": None, "batch_norm": False, "kernel_initializer": "ones"}
+
     def reached(scheme):
         x = keras.Input((1, 1, 16))
-        y = pointwise(x, 16, scheme, name="a", batch_norm=False, kernel_initializer="ones")
-        y = pointwise(y, 16, scheme, name="b", batch_norm=False, kernel_initializer="ones")
+        y = pointwise(x, 16, scheme, name="a", **ones)
+        y = pointwise(y, 16, scheme, name="b", **ones)
         impulse = np.zeros((1, 1, 1, 16), "float32")
         impulse[..., 0] = 1
         return np.count_nonzero(keras.Model(x, y)(impulse).numpy())
@@ -108,6 +110,25 @@ def test_channels_are_last_whatever_the_global_layout_is(scheme):
         keras.config.set_image_data_format("channels_last")
 
 
+def test_nobody_gets_a_linear_block_without_asking_for_it():
+    inputs = keras.Input((2, 2, 64))
+    with pytest.raises(TypeError, match="'activation'"):
+        pointwise(inputs, 64, kgpc.D6(16), name="unit")
+    for activation, expected in (("relu", ["unit", "unit_group_interconn"]), (None, [])):
+        model = keras.Model(inputs, pointwise(inputs, 64, kgpc.D6(16), name="unit", activation=activation))
+        assert [layer.name for layer in model.layers if isinstance(layer, keras.layers.Activation)] == expected
+
+
+def test_without_an_activation_the_block_is_linear_and_with_one_it_is_not():
+    inputs = keras.Input((1, 1, 16))
+    images = np.random.default_rng(0).normal(size=(2, 6, 1, 1, 16)).astype("float32")
+    for activation, is_linear in ((None, True), ("relu", False), ("swish", False)):
+        outputs = pointwise(inputs, 16, kgpc.D6(4), name="unit", activation=activation, batch_norm=False)
+        block = keras.Model(inputs, outputs)
+        of_sum, sum_of = block(images.sum(axis=0)), block(images[0]) + block(images[1])
+        assert np.allclose(of_sum, sum_of, atol=1e-5) == is_linear
+
+
 WRONG = {
     "filters": [0, -1, 2.5, "8", None, True, np.nan],
     "scheme": ["D6", 16, kgpc.D6, True],
@@ -127,7 +148,8 @@ WRONG = {
 @pytest.mark.parametrize("argument, value", [(name, value) for name, values in WRONG.items() for value in values])
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_a_wrong_argument_is_named_with_its_value(argument, value, batch_norm):
-    right = {"x": keras.Input((2, 2, 8)), "filters": 8, "scheme": None, "name": "unit", "batch_norm": batch_norm}
+    right = {"x": keras.Input((2, 2, 8)), "filters": 8, "scheme": None, "name": "unit", "activation": None}
+    right["batch_norm"] = batch_norm
     with pytest.raises((TypeError, ValueError)) as caught:
         pointwise(**{**right, argument: value})
     message = str(caught.value)
@@ -141,6 +163,7 @@ def test_numbers_of_numpy_are_numbers():
         np.int64(6),
         None,
         name="unit",
+        activation=None,
         batch_norm=np.bool_(True),
         use_bias=np.bool_(False),
         momentum=np.float32(0.5),
@@ -164,4 +187,4 @@ def test_numbers_of_numpy_are_numbers():
 )
 def test_bad_input_is_named(shape, arguments, error, message):
     with pytest.raises(error, match=message):
-        pointwise(keras.Input(shape), *arguments, name="unit")
+        pointwise(keras.Input(shape), *arguments, name="unit", activation="relu")

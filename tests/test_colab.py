@@ -126,6 +126,108 @@ def test_a_notebook_and_a_wheel_are_enough(colab, folder, wheel, name):
     assert any("image/png" in output.get("data", {}) for output in outputs)
 
 
+# Google Colab's own package, as far as notebook 07 asks for it: what is mounted is a link to the Drive that stays.
+GOOGLE_DRIVE = """
+import os
+import pathlib
+
+def mount(path):
+    pathlib.Path(path).mkdir()
+    (pathlib.Path(path) / "MyDrive").symlink_to(os.environ["GOOGLE_DRIVE"])
+
+def flush_and_unmount():
+    print("unmounted")
+"""
+# In place of what takes hours: few images, few pixels, few epochs; the network is the real one.
+SMALL = """
+import pathlib
+
+import kgpc.training.progress
+
+def load(name):
+    archive = pathlib.Path.home() / ".keras" / "datasets" / "archive"
+    if not archive.exists():
+        print("downloads", name)
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        archive.write_bytes(bytes(1000))
+    return datasets.photo_patches(train_per_photograph=150, test_per_photograph=20)
+
+class Lost(kgpc.training.progress.Progress):
+    def begin(self, steps, done=0):
+        print("begins with", done, "of", steps, "steps")
+        super().begin(steps, done)
+
+    def advance(self, note=""):
+        super().advance(note)
+        if self.done == LOST_AT:
+            os._exit(137)
+
+datasets.load = load
+training.fit.__globals__["Progress"] = Lost
+published_recipe = training.recipe
+training.recipe = lambda *names: published_recipe(*names).replace(image_size=32, epochs=3)
+"""
+
+
+class Runtime:
+    """A computer on loan: packages, home and folders of its own, which are gone with it; only the Drive stays."""
+
+    def __init__(self, folder, drive):
+        self.folder, self.drive = folder / "content", drive
+        self.folder.mkdir(parents=True)
+        self.colab = Colab(folder / "environment", PREINSTALLED)
+        package = self.colab.packages / "google" / "colab"
+        # Parts of the package `google` are links to the packages that run this test: no writing through them.
+        google = self.colab.packages / "google"
+        if google.is_symlink():
+            parts = list(google.resolve().iterdir())
+            google.unlink()
+            google.mkdir()
+            for part in parts:
+                (google / part.name).symlink_to(part)
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "drive.py").write_text(GOOGLE_DRIVE)
+
+    def run_07(self, lost_at=None):
+        """Runs the cells of notebook 07 in the paper profile, up to the training and the last one."""
+        cells = nbformat.read(ROOT / "notebooks" / "07_train_on_colab_gpu.ipynb", as_version=4).cells
+        code = [cell.source for cell in cells if cell.cell_type == "code"]
+        (imports,) = (number for number, source in enumerate(code) if "from kgpc.applications" in source)
+        (trains,) = (number for number, source in enumerate(code) if source.startswith("model = build()\nresult"))
+        (ends,) = (source for source in code if "flush_and_unmount" in source)
+        small = f"LOST_AT = {lost_at}\n{SMALL}"
+        code = [*code[: imports + 1], small, *code[imports + 1 : trains + 1], "print(len(result.history))", ends]
+        script = "\n".join(code).replace('PROFILE = "quick"', 'PROFILE = "paper"')
+        script = script.replace('"/content/drive', f'"{self.folder}/drive')
+        (self.folder / "cells.py").write_text("def display(*_):\n    pass\n" + script)
+        return self.colab.run(
+            self.folder, "cells.py", HOME=str(self.folder), GOOGLE_DRIVE=str(self.drive), MPLBACKEND="agg"
+        )
+
+
+@pytest.mark.slow
+def test_a_reader_who_lost_the_runtime_goes_on_from_drive(tmp_path, wheel):
+    drive = tmp_path / "Drive"
+    (drive / "kgpc").mkdir(parents=True)
+    shutil.copy(wheel, drive / "kgpc")
+    steps = 6 * 135 // 64  # 150 images of each of six photographs, without a tenth, in whole batches
+
+    first = Runtime(tmp_path / "first", drive).run_07(lost_at=steps + 2)
+    assert first.returncode == 137, first.stderr
+    assert f"On Drive: {wheel.name}" in first.stdout and "downloads CIFAR-10" in first.stdout
+    assert f"begins with 0 of {3 * steps} steps" in first.stdout
+    kept = drive / "kgpc" / "results" / "kmobilenet-16ch-paper"
+    assert (kept / "state-000001.npz").exists() and not (kept / "state-000002.npz").exists()
+
+    second = Runtime(tmp_path / "second", drive).run_07()
+    assert second.returncode == 0, second.stderr
+    assert f"On Drive: downloads, {wheel.name}, results" in second.stdout
+    assert "downloads CIFAR-10" not in second.stdout
+    assert f"begins with {steps} of {3 * steps} steps" in second.stdout
+    assert second.stdout.endswith("3\nunmounted\nDrive has everything.\n")
+
+
 def test_the_setup_cell_installs_from_the_repository(folder, tmp_path, project_files):
     # A new repository, not a clone of this one: where that is shallow, some releases of git recur without end when pip
     # makes a partial clone of it.

@@ -111,7 +111,7 @@ def test_activations_are_replaced(stored, tmp_path):
         (["--report", "--min-channels", "0"], "--min-channels must be at least 1"),
         (["--report", "--activation", "nonsense"], "--activation must be what Keras knows"),
         (["--report", "--activation", "relu=swish", "tanh"], "--activation must be one name, or pairs"),
-        (["--output", "{}/o.keras", "--min-channels", "999"], "nothing would change"),
+        (["--output", "{}/o.keras", "--min-channels", "999"], "MODEL.keras must have a layer that the scheme groups"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -123,6 +123,21 @@ def test_bad_options_get_one_line_and_write_nothing(options, message, stored, tm
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error
     assert not any(tmp_path.iterdir())
+
+
+def test_the_model_itself_is_not_written_over(stored, tmp_path, capsys, monkeypatch):
+    copy = tmp_path / "model.keras"
+    shutil.copy(stored, copy)
+    content = copy.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    for options, message in (
+        (["--output", copy], "--output must be another file than the model itself"),
+        (["--csv", "model.keras"], "--csv must be another file than the model itself"),
+        (["--output", "o.keras", "--csv", "o.keras"], "--csv must be another file than --output"),
+    ):
+        assert run("model.keras", "--scheme", "D6(4)", *options) == 1
+        assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"] and copy.read_bytes() == content
 
 
 def altered(stored, path, change=lambda description: description, weights=None, text=None, others=()):

@@ -30,8 +30,8 @@ def on_demand(sources=(b"x",), size=8, shape="pad", interpolation="area", names=
     return datasets.DecodedOnDemand(sources, size, shape, interpolation, names)
 
 
-def data_set(name="d", x_train=IMAGES, y_train=LABELS, x_test=IMAGES, y_test=LABELS, class_names=("a", "b")):
-    return datasets.ImageDataset(name, x_train, y_train, x_test, y_test, class_names)
+def data_set(name="d", x_train=IMAGES, y_train=LABELS, x_test=IMAGES, y_test=LABELS, class_names=("a", "b"), **files):
+    return datasets.ImageDataset(name, x_train, y_train, x_test, y_test, class_names, **files)
 
 
 def folder(**arguments):
@@ -65,6 +65,10 @@ TABLE = [
     (folder, "seed", NO_SEEDS),
     (folder, "memory_limit", (-1, *NO_INTS)),
     (folder, "name", (3, b"x", ["x"])),
+    (data_set, "files_train", (3, "ab", {"a": "b"}, [3], (b"a",), ["a"] * (len(LABELS) + 1), [])),
+    (data_set, "files_test", (3, "ab", {"a": "b"}, [3], (b"a",), ["a"] * (len(LABELS) + 1), [])),
+    (datasets.keep_downloads, "folder", (*NO_PATHS, *NO_LOCAL_PATHS)),
+    (datasets.restore_downloads, "folder", (*NO_PATHS, *NO_LOCAL_PATHS)),
     (image, "path", (*NO_PATHS, *NO_LOCAL_PATHS)),
     (image, "image_size", (0, 7, 10_001, *NO_INTS)),
     (image, "shape", NO_CHOICES),

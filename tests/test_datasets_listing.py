@@ -63,6 +63,74 @@ def test_what_is_passed_over_is_counted_and_named_once(folder):
     data, (message,) = load(folder)
     assert count(data) == 8
     assert "9 files in" in message and "'plants/loose.png', 'a/0.heic', 'a/1.heic' and 6 more" in message
+    assert message.endswith("Among them are images in other formats (5 HEIC): save these as JPEG or PNG.")
+
+
+FOREIGN = {
+    "photo.heic": (b"\0\0\0\x18ftypheic", "1 HEIC"),
+    "photo.avif": (b"\0\0\0\x18ftypavif", "1 AVIF"),
+    "no_ending": (b"\0\0\0\x18ftypmif1", "1 HEIC"),
+    "unlike its name.dat": (b"8BPS\0\1", "1 Photoshop"),
+    "photo.jxl": (b"\xff\x0a", "1 JPEG XL"),
+    "photo.jp2": (b"\0\0\0\x0cjP  ", "1 JPEG 2000"),
+    "drawing.SVG": (b"<?xml version", "1 SVG"),
+    "page.pdf": (b"%PDF-1.7", "1 PDF"),
+    "camera.CR2": (b"anything", "1 raw camera file"),
+    "camera.cr3": (b"\0\0\0\x18ftypcrx ", "1 raw camera file"),
+    "empty.heif": (b"", "1 HEIC"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_images_in_other_formats_are_named_by_their_format(folder, name):
+    beginning, counted = FOREIGN[name]
+    (folder / "a" / name).write_bytes(beginning + bytes(20 if beginning else 0))
+    data, (message,) = load(folder)
+    assert count(data) == 8 and f"in other formats ({counted}): save these" in message
+
+
+def test_formats_are_counted_and_what_is_no_image_is_not_among_them(folder):
+    for number in range(3):
+        (folder / "a" / f"{number}.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (folder / "b" / "photo.avif").write_bytes(b"\0\0\0\x18ftypavif")
+    (folder / "b" / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom")
+    _, (message,) = load(folder)
+    assert "5 files in" in message and "(1 AVIF, 3 HEIC)" in message
+
+
+def test_a_class_of_other_formats_only_is_an_error_that_names_them(folder):
+    (folder / "c").mkdir()
+    (folder / "c" / "1.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(ValueError, match=r"The class 'c' is empty.*\(1 HEIC\): save these as JPEG or PNG"):
+        load(folder)
+
+
+def test_a_foreign_format_under_a_name_of_another_is_named(folder):
+    (folder / "a" / "photo.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    data, (message,) = load(folder)
+    assert count(data) == 8
+    assert "photo.jpg has the format HEIC, whatever its name" in message and "Save it as JPEG or PNG." in message
+
+
+@pytest.mark.parametrize("memory_limit", [0, 10**9])
+def test_every_image_has_its_file(folder, memory_limit):
+    (folder / "a" / "broken.png").write_bytes(b"no picture")
+    data, _ = load(folder, memory_limit=memory_limit)
+    for files, labels, images in (
+        (data.files_train, data.y_train, data.x_train),
+        (data.files_test, data.y_test, data.x_test),
+    ):
+        assert [file.parent.name for file in files] == [data.class_names[label] for label in labels]
+        assert [int(file.stem) for file in files] == images[:][:, 8, 8, 0].tolist()
+    assert len({*data.files_train, *data.files_test}) == 8
+
+
+def test_a_folder_for_the_test_has_its_own_files(folder, tmp_path):
+    for number in range(100, 104):
+        write(tmp_path / "more" / "ab"[number % 2] / f"{number}.png", number)
+    data, _ = load(folder, test_path=tmp_path / "more")
+    assert [file.name for file in data.files_test] == ["100.png", "102.png", "101.png", "103.png"]
+    assert {file.parent.parent for file in data.files_test} == {tmp_path / "more"}
 
 
 def test_images_below_a_class_are_counted_and_named(folder):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from kgpc import __main__, deploy, layers, model_files
 from kgpc.deploy import exporting, formulation, runtimes, verification
+from kgpc.grouping import interleaved_order
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="files are written by way of TensorFlow"
@@ -117,6 +118,22 @@ def test_all_ways_to_write_a_model_compute_the_same(grouped, interleaving, model
         type(layer) in (layers.GroupedPointwiseConv2D, layers.InterleaveChannels) for layer in rewritten.layers
     )
     np.testing.assert_allclose(rewritten(images), model(images), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "way, integers, transpositions",
+    [("transpose", True, 1), ("twice", False, 2), ("mixed", False, 1), ("mixed", True, 2)],
+)
+def test_an_interleaving_is_written_by_the_size_of_the_map(way, integers, transpositions):
+    inputs = keras.Input((8, 8, 16))
+    rewritten = formulation.rewritten(
+        keras.Model(inputs, layers.InterleaveChannels(4)(inputs)), "native", way, integers
+    )
+    tf = pytest.importorskip("tensorflow")
+    function = tf.function(rewritten).get_concrete_function(tf.TensorSpec((1, 8, 8, 16)))
+    assert sum(operation.type == "Transpose" for operation in function.graph.get_operations()) == transpositions
+    x = np.arange(1024, dtype="float32").reshape(1, 8, 8, 16)
+    np.testing.assert_array_equal(function(x), x[..., interleaved_order(16, 4)])
 
 
 @needs_extra
@@ -419,10 +436,13 @@ def test_the_command_writes_a_verified_file(saved, pictures, tmp_path, capsys):
 WRONG = {
     "no such model": (["none.keras"], "none.keras"),
     "no such folder": (["MODEL", "--images", "nowhere"], "--images must be a folder of pictures"),
-    "int8 in ONNX": (["MODEL", "--int8"], '`precision` must be one of "float32"'),
+    "int8 in ONNX": (["MODEL", "--int8"], 'what --float16, --dynamic and --int8 ask for must be one of "float32"'),
+    "itself": (["MODEL", "--output", "MODEL"], "--output must be another file than the model itself"),
+    "an infinite scale": (["MODEL", "--scale", "inf"], "--scale must be a finite number"),
+    "no batch": (["MODEL", "--batch", "0"], "--batch must be at least 1"),
     "odd batch": (["MODEL", "--batch", "few"], "--batch must be a number"),
     "another size": (["MODEL", "--size", "64"], "--size be their side"),
-    "wrong ending": (["MODEL", "--output", "model.tflite"], r"`path` must end in .onnx"),
+    "wrong ending": (["MODEL", "--output", "model.tflite"], "--output must end in .onnx"),
 }
 
 

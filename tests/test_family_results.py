@@ -91,6 +91,51 @@ def test_other_lengths_and_data_are_not_in_the_figure():
     assert family_results.points("MobileNet", other) == {}
 
 
+def epochs_of(table):
+    """Made-up histories of runs: an accuracy that rises to one of their own."""
+    rows = [
+        {"name": run["name"], "epoch": epoch, "val_accuracy": (0.5 + index / 100) * epoch / run["epochs"]}
+        for index, run in enumerate(table.to_dict("records"))
+        for epoch in range(1, run["epochs"] + 1)
+    ]
+    return pd.DataFrame(rows, columns=experiment.EPOCH_COLUMNS)
+
+
+def test_the_run_that_learned_is_the_longest_and_of_those_the_best_in_validation():
+    search = {"epochs": 6, "image_size": 33, "train_images": 45_000}
+    rows = [
+        row("16ch", 100, 0, peak_learning_rate=0.001, validation_loss=0.9, **search),
+        row("16ch", 100, 0, peak_learning_rate=0.002, validation_loss=0.7, **search),
+        row("16ch", 100, 0, peak_learning_rate=0.004, validation_loss=0.8, **search),
+        row("ordinary", 1, 90, validation_loss=0.1),
+    ]
+    for index, values in enumerate(rows):
+        values["name"] = f"run {index}"
+    table = table_of(rows)
+    sentence, history = family_results.longest_run("MobileNet", "16ch", table, epochs_of(table))
+    assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6] and history["val_accuracy"].iloc[-1] == 0.51
+    assert "rate 0.002, seed 100: 51.0% of the validation" in sentence and "no test image" in sentence
+    longer = {**row("16ch", 2, 80, validation_loss=2.0, peak_learning_rate=0.004, test_images=10_000), "name": "long"}
+    table = table_of([*rows, longer | {"train_images": 45_000}])
+    sentence, history = family_results.longest_run("MobileNet", "16ch", table, epochs_of(table))
+    assert len(history) == 24 and sentence.endswith("It classifies 80.0% of 10,000 test images right.")
+
+
+def test_without_a_run_there_is_a_sentence_and_an_empty_table():
+    sentence, history = family_results.longest_run("MobileNet", "16ch", table_of([]), epochs_of(table_of([])))
+    assert sentence == "No run of MobileNet 16ch is stored yet." and history.empty
+    with pytest.raises(ValueError, match="`family` and `key` must be one of"):
+        family_results.longest_run("MobileNet", "17ch")
+
+
+def test_the_page_about_training_shows_the_stored_run(root):
+    notebook = nbformat.read(root / "notebooks" / "07_train_on_colab_gpu.ipynb", as_version=4)
+    page = "\n".join(str(output.get("text", "")) for cell in notebook.cells for output in cell.get("outputs", []))
+    sentence, history = family_results.longest_run("MobileNet", "16ch")
+    assert sentence in page, "write it anew: python data/store_experiment.py"
+    assert history["val_accuracy"].iloc[-1] > 0.5  # it learned: guessing is 0.1
+
+
 def test_a_family_that_the_experiment_does_not_have_is_refused():
     functions = (family_results.progress, family_results.points, family_results.differences, family_results.sentences)
     for function in functions:

@@ -5,10 +5,12 @@ import random
 import re
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import site_figures
+from matplotlib.text import Text
 from test_verdicts import MEANS, row, table_of
 
 import kgpc
@@ -43,7 +45,9 @@ MAKE = {
     "dense_units": lambda: figures.dense_units({"stage 1": 24, "stage 2": 108, "stage 3": 150}),
     "layer_costs": lambda: figures.layer_costs({"original": LAYERS, "grouped": LAYERS.head(2)}),
     "price": site_figures.published_prices,
-    "roofline": lambda: figures.roofline(POINTS, peak=100e9, bandwidth=9e9),
+    "roofline": lambda: figures.roofline(
+        POINTS, peak=100e9, bandwidth=9e9, cache_bandwidth=20e9, ceilings={"products 16 wide": 50e9}
+    ),
 }
 EVERY_FIGURE = pytest.mark.parametrize("name", MAKE)
 SCHEMES = {"D6": D6, "D6v3": D6v3}
@@ -109,6 +113,29 @@ def test_a_stored_figure_is_a_dict():
     for odd in (None, "d6", ["d6"]):
         with pytest.raises(TypeError, match="`stored` must be a dict"):
             figures.restored(odd)
+
+
+def test_names_in_the_roofline_picture_stand_apart():
+    crowded = pd.DataFrame(
+        {"name": [f"{number} channels" for number in range(6)], "kind": "one", "intensity": 4.0, "rate": 20e9}
+    )
+    figure = figures.roofline(crowded, peak=100e9, bandwidth=9e9).picture()
+    names = [text for text in figure.axes[0].texts if text.get_text() in set(crowded["name"])]
+    # Without the line that leads to the point.
+    boxes = [Text.get_window_extent(name) for name in names]
+    assert len(boxes) == 6
+    assert not any(one.overlaps(other) for index, one in enumerate(boxes) for other in boxes[:index])
+    plt.close(figure)
+
+
+def test_a_roofline_without_cache_or_ceilings_has_one_roof():
+    figure = figures.roofline(POINTS, peak=100e9, bandwidth=9e9)
+    assert figure.parameters["cache_bandwidth"] is None and figure.parameters["ceilings"] == {}
+    assert "cache" not in figure.text
+    with pytest.raises(ValueError, match="`cache_bandwidth` must be a finite number of at least 9e"):
+        figures.roofline(POINTS, peak=100e9, bandwidth=9e9, cache_bandwidth=8e9)
+    with pytest.raises(ValueError, match="`ceilings` must have at most 3 entries"):
+        figures.roofline(POINTS, peak=100e9, bandwidth=9e9, ceilings=dict.fromkeys("abcd", 1e9))
 
 
 # Arithmetic
@@ -180,9 +207,8 @@ def test_interleaving_is_that_of_the_package(arithmetic):
 )
 def test_what_a_channel_reaches_is_what_a_real_block_computes(arithmetic, name, channels, filters, size):
     inputs = keras.Input((1, 1, channels))
-    block = keras.Model(
-        inputs, kgpc.blocks.pointwise(inputs, filters, SCHEMES[name](size), name="unit", batch_norm=False)
-    )
+    options = {"name": "unit", "activation": None, "batch_norm": False}
+    block = keras.Model(inputs, kgpc.blocks.pointwise(inputs, filters, SCHEMES[name](size), **options))
     block.set_weights([np.ones_like(weight) for weight in block.get_weights()])
     one_by_one = np.eye(channels, dtype="float32").reshape(channels, 1, 1, channels)
     expected = keras.ops.convert_to_numpy(block(one_by_one)).reshape(channels, filters) > 0.5
@@ -218,6 +244,7 @@ def test_the_page_of_the_experiment_gets_every_run_where_it_says_so(tmp_path):
     rows = [row(key, seed, mean + seed / 10) for key, mean in MEANS.items() for seed in (1, 2, 3)]
     table = table_of([*rows, row("ordinary", 100, 70, epochs=6, peak_learning_rate=0.001, validation_loss=0.9)])
     text = experiment_page.page(table)
+    table[["parameters", "flops"]] = 1000
     assert text.count(experiment_page.FIGURE) == 1
     page = site_figures.with_every_run(text, site_figures.Pictures(tmp_path / "figures"), table)
     assert experiment_page.FIGURE not in page and 'src="../_figures/accuracies.js"' in page
@@ -425,6 +452,8 @@ def test_a_named_point_stands_under_its_roof(opened):
     page.get_by_role("slider").press("End")
     assert "512 channels, 16 per group: 4.0 operations per byte" in said(page)
     assert "36.0 Gflop/s there, set by memory; the layer reaches 56% of it" in said(page)
+    assert "Where the cache holds its feature maps the roof is 80.0 Gflop/s" in said(page)
+    assert page.locator("svg").get_by_text("products 16 wide").count() == 1
     page.get_by_role("slider").fill("1")
     assert said(page).startswith("<img src=x onerror=alert(1)>")  # a name is a text, whatever it says
     assert page.locator("img[src=x]").count() == 0 and page.trouble == []

@@ -1,6 +1,8 @@
 """The list of the authors' notebooks, its command, and the pages about them."""
 
+import ast
 import inspect
+import re
 
 import pytest
 
@@ -73,6 +75,47 @@ def test_the_page_on_older_code_names_everything_that_is_carried_over(root):
             helper = function in ("ImageDataGenerator", "scheme_of") or function.startswith("_")
             if ours and callable(value) and not (generated or numbered or helper):
                 assert f"`{name}.{function}`" in page or f"`{function}`" in page, (name, function)
+
+
+def old_calls(page):
+    """The calls in the list of old arguments: a dict from names such as "util.rgb2bipolar_lab" to syntax trees."""
+    code = page.partition("## All old arguments")[2].partition("```text\n")[2].partition("```")[0]
+    calls = [statement.value for statement in ast.parse(code).body]
+    return {ast.unparse(call.func): call for call in calls}
+
+
+def test_the_old_arguments_on_the_page_are_those_of_the_functions(root):
+    calls = old_calls((root / "docs" / "older-code.md").read_text(encoding="utf-8"))
+    assert len(calls) > 25
+    for name, call in calls.items():
+        module, function = name.split(".")
+        parameters = inspect.signature(getattr(getattr(cai, module), function)).parameters.values()
+        named = [one for one in parameters if one.kind is not one.VAR_KEYWORD]
+        shown = [ast.unparse(argument) for argument in call.args]
+        shown += [f"{word.arg}={ast.literal_eval(word.value)!r}" for word in call.keywords if word.arg]
+        expected = [one.name if one.default is one.empty else f"{one.name}={one.default!r}" for one in named]
+        assert shown == expected, name
+        assert any(word.arg is None for word in call.keywords) == (len(named) < len(parameters)), name
+
+
+def test_the_page_on_older_code_has_every_name_of_the_list_that_it_was_made_from(root):
+    source = root.parent / "shared" / "CAI.md"
+    if not source.is_file():
+        pytest.skip("the list of what the authors' notebooks call is not part of the project")
+    text = source.read_text(encoding="utf-8")
+    # Functions and layers are in bold; arguments and other names are known by their underlines or capitals.
+    names = {name.rpartition(".")[2] for name in re.findall(r"\*\*([A-Za-z_][\w.]+)\*\*", text)}
+    names |= set(re.findall(r"\b[A-Za-z]+(?:_[A-Za-z0-9]+)+\b|\b(?:[A-Z][a-z]+){2,}\d*\b", text))
+    pages = [(root / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("older-code", "papers-notebooks")]
+    assert len(names) > 90
+    assert sorted(name for name in names if name not in "".join(pages) and name not in NO_NAMES) == []
+
+
+# What the list says beside the names: results of functions, files, folders, products.
+NO_NAMES = """
+    Schemes batch_size class_0 class_11 count_i degrees save_weights train_x train_y val_x val_y x_test x_train y_test
+    y_train
+""".split()
 
 
 def test_what_the_accuracies_rest_on_is_on_the_page_of_published_rows(root):

@@ -16,7 +16,9 @@ from PIL import Image
 
 from kgpc import D6, D6v3, Grouped, plots
 from kgpc.grouping import interleaved_order, ordinary_plan
+from kgpc.plots import encoding
 from kgpc.plots.channels import columns_of
+from kgpc.plots.style import luminance, text_color
 
 
 @pytest.fixture(autouse=True)
@@ -225,6 +227,13 @@ def test_the_diagram_of_d6v3_has_copies_and_a_second_path():
     assert [one | other for one, other in zip(first.sources, second.sources, strict=True)] == total.sources
 
 
+def test_the_groups_of_the_diagram_have_letters_beside_their_colours():
+    texts = texts_of(plots.subnetwork(D6(4).plan(16, 16)))
+    # In the input, in K and in the interleaving each channel has one letter, in L and in the sum all four.
+    assert [texts.count(letter) for letter in "ABCDE"] == [3 * 4 + 2 * 16] * 4 + [0]
+    assert [texts.count(str(channel)) for channel in range(16)] == [5] * 16
+
+
 @pytest.mark.parametrize("plan", [D6(4).plan(16, 16), D6(4).plan(8, 16), D6(4).plan(7, 7), D6v3(4).plan(10, 7)])
 def test_every_kind_of_plan_can_be_drawn(plan):
     figure = plots.subnetwork(plan, title="Title")
@@ -279,6 +288,23 @@ def test_branches_that_meet_nowhere_are_refused(layers):
         plots.block_diagram({"network": layers})
 
 
+def test_networks_that_do_not_fit_beside_each_other_stand_below_each_other_in_letters_of_full_size():
+    wide = [([plots.Box("depthwise convolution")], [plots.Box("a pointwise convolution, 112 to 672")]), plots.Box("+")]
+    figure = plots.block_diagram({"one": wide, "two": wide, "three": [plots.Box("small")]})
+    assert figure.get_figwidth() <= 8.6
+    assert {text.get_fontsize() for text in figure.axes[0].texts if text.get_text() != ""} == {9.0}
+    titles = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    assert titles["one"][0] == titles["two"][0] and titles["one"][1] > titles["two"][1] == titles["three"][1]
+    one, *_ = rectangles_of(figure)
+    assert all(not one.get_bbox().overlaps(other.get_bbox()) for other in rectangles_of(figure)[1:])
+
+
+def test_words_on_any_colour_can_be_read():
+    for color in [*plots.COLORS.values(), plots.GREY, "#808080", "white"]:
+        ground, text = (luminance(one) + 0.05 for one in (color, text_color(color)))
+        assert max(ground, text) / min(ground, text) >= 4.5, color
+
+
 def test_the_boxes_of_a_unit_are_those_of_its_plan():
     ordinary = plots.pointwise_boxes(ordinary_plan(8, 16), "expand", "swish")
     assert [box.text for box in ordinary] == ["expand 8 → 16\n128 weights", "batch normalization,\nswish"]
@@ -299,23 +325,6 @@ def test_the_boxes_of_a_unit_are_those_of_its_plan():
     plots.block_diagram({"unit": [k, branches, plus]})
 
 
-def sizes_of(figure):
-    """The sizes of all letters of a diagram in points."""
-    return {text.get_fontsize() for text in figure.axes[0].texts if text.get_text()}
-
-
-def test_letters_of_a_diagram_have_nine_points_and_wide_networks_go_below_each_other():
-    wide = {name: [plots.Box("a box with a long text, " * 2)] for name in ("first", "second", "third")}
-    figure = plots.block_diagram(wide)
-    assert figure.get_size_inches()[0] <= 7.7 and sizes_of(figure) == {9.0}
-    first, second, third = (rectangle.get_y() for rectangle in rectangles_of(figure))
-    assert first == second > third
-    narrow = plots.block_diagram({"first": [plots.Box("a")], "second": [plots.Box("b")]})
-    assert len({rectangle.get_y() for rectangle in rectangles_of(narrow)}) == 1
-    frame = pd.DataFrame({"label": ["image"] * 12, "size": [224] * 12, "channels": [3] * 12, "kind": [""] * 12})
-    assert sizes_of(plots.feature_maps(frame)) == {9.0}
-
-
 def test_hatching_tells_parts_of_one_colour_apart():
     parts = pd.DataFrame({"a": [1.0], "b": [2.0]}, index=["network"])
     colors = dict.fromkeys(parts, plots.LAYER_COLORS["pointwise"])
@@ -333,7 +342,7 @@ def test_feature_maps_become_smaller_and_thicker_from_plate_to_plate():
         columns=["label", "size", "channels", "kind"],
     )
     figure = plots.feature_maps(frame, title="Title")
-    assert texts_of(figure) == ["image", "32×32\n×3", "stem", "16×16\n×64", "classes", "1×1\n×1,000"]
+    assert texts_of(figure) == ["image", "32\n×32\n×3", "stem", "16\n×16\n×64", "classes", "1\n×1\n×1,000"]
     fronts = [patch.get_path().get_extents() for patch in figure.axes[0].patches[::9]]
     heights, widths = [front.height for front in fronts], [front.width for front in fronts]
     assert heights == sorted(heights, reverse=True) and widths == sorted(widths)
@@ -395,6 +404,16 @@ def test_a_drawing_is_shown_as_svg_with_its_text(displayed):
     assert 600 < metadata["image/png"]["width"] < 800
     assert "Figure 1. Two bars." in caption["text/html"]
     assert not plt.fignum_exists(figure.number)
+
+
+def test_the_few_colours_of_a_png_beside_a_drawing_are_those_of_its_curves():
+    curves = {name: [index, index + 1.0] for index, name in enumerate(["first", "second", "third", "fourth"])}
+    content, _ = encoding.encoded(plots.line_chart([1, 2], curves, "x", "y", title="Four curves"), "Four curves.")
+    image = Image.open(io.BytesIO(base64.b64decode(content["image/png"]))).convert("RGB")
+    found = np.array([color for _, color in image.getcolors(1000)])
+    for color in list(plots.COLORS.values())[: len(curves)]:
+        expected = np.round(255 * np.array(to_rgb(color)))
+        assert np.abs(found - expected).max(axis=1).min() < 25, color
 
 
 def test_photographs_and_clouds_of_points_are_shown_as_png(displayed):

@@ -14,7 +14,6 @@ from email.parser import Parser
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -22,6 +21,7 @@ from packaging.specifiers import SpecifierSet
 
 import kgpc
 import start
+from kgpc import measurements
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(
@@ -171,15 +171,10 @@ def test_the_table_of_readme_holds_the_published_numbers():
 
 
 def test_the_table_of_speed_in_readme_holds_the_stored_measurements():
-    measured = pd.read_csv(ROOT / "data" / "benchmarks" / "speed-2core-cpu.csv").query("kind == 'models'")
-    expected = []
-    for case, rows in measured.groupby("case", sort=False):
-        baseline = rows["side"].iloc[0]
-        ratio = {part: of_part.set_index("side")["ratio"] for part, of_part in rows.groupby("part")}
-        train, slow = ratio["train"][case], ratio["train"].get(f"{case} on Conv2D(groups)")
-        columns = [f"{train:.2f}", f"{slow:.1f}" if slow else ""]
-        columns += [f"{ratio['predict'][side]:.2f}" for side in (case, f"{case} folded", f"{baseline} folded")]
-        expected.append(f"| {case} vs {baseline} | {' | '.join(columns)} |".replace("|  |", "| |"))
+    speed = measurements.stored("speed")
+    table = measurements.as_text(measurements.ratios(speed), speed)
+    expected = ["| " + " | ".join(row) + " |" for row in table.itertuples(index=False, name=None)]
+    expected = [row.replace("|  |", "| |") for row in expected]
     assert re.findall(r"^\| k.* vs .*$", read("README.md"), flags=re.MULTILINE) == expected
 
 

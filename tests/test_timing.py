@@ -1,9 +1,10 @@
 """The stopwatch: it runs what it is given, in turns, and refuses what it cannot time."""
 
+import numpy as np
 import pytest
 
 import kgpc
-from kgpc import timing
+from kgpc import device_steps, timing
 
 
 def test_sides_run_in_turns_after_their_warmup():
@@ -62,3 +63,28 @@ def test_the_two_limits_of_a_machine_are_positive_rates():
         timing.memory_bandwidth(megabytes=0)
     with pytest.raises(ValueError, match="`size` must be at least 1"):
         timing.matrix_product_rate(size=0)
+    for function, name in ((timing.cache_bandwidth, "kilobytes"), (timing.narrow_product_rate, "channels")):
+        with pytest.raises(ValueError, match=f"`{name}` must be at least 1"):
+            function(**{name: 0})
+        with pytest.raises(ValueError, match="`passes` must be at most 1000000"):
+            function(passes=10**7)
+
+
+def test_the_rates_of_the_cache_and_of_narrow_products_count_every_pass(monkeypatch):
+    clock = iter(2 * [0.0, 2.0, 10.0, 11.0])  # rounds of 2 and 1 seconds
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    cache = timing.cache_bandwidth(kilobytes=4, rounds=2, passes=5)
+    narrow = timing.narrow_product_rate(channels=8, rows=16, rounds=2, passes=5)
+    monkeypatch.undo()
+    assert cache == 2 * 4 * 2**10 * 5 and narrow == 2 * 16 * 8**2 * 5
+
+
+def test_a_timed_layer_computes_outputs_and_gradients():
+    layer = kgpc.layers.GroupedPointwiseConv2D(6, 2, use_bias=False)
+    images = np.random.default_rng(0).random((2, 3, 3, 4), dtype="float32")
+    steps = device_steps.layer_steps(layer, images, training=True)
+    kernel = layer.get_weights()[0][0, 0]
+    # What comes back is ones, so a gradient is a sum of weights, or of inputs over all pixels.
+    expected = [images[0, 0, 0, :2] @ kernel[:, 0], kernel[0, :3].sum(), images[..., 0].sum()]
+    np.testing.assert_allclose(steps["forward + backward"](), expected, rtol=1e-5)
+    np.testing.assert_allclose(steps["forward"](), expected[:1], rtol=1e-5)

@@ -54,6 +54,33 @@ def uninterrupted(data):
     return model, training.fit(model, data, RECIPE, progress=False)
 
 
+class Noting(training.Progress):
+    """A line of progress that keeps all that it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.notes = []
+
+    def advance(self, note=""):
+        super().advance(note)
+        self.notes.append(note)
+
+    def say(self, note):
+        super().say(note)
+        self.notes.append(note)
+
+
+def test_the_line_shows_the_newest_validation_accuracy(data, uninterrupted, tmp_path):
+    accuracies = uninterrupted[1].history["val_accuracy"]
+    progress = Noting()
+    training.fit(training.build(tiny, RECIPE), data, RECIPE.replace(), folder=tmp_path, progress=progress)
+    assert not any("validation" in note for note in progress.notes[:4])
+    said = [note for note in progress.notes if "validation" in note]
+    for epoch, accuracy in enumerate(accuracies, start=1):
+        assert any(note.endswith(f"validation {accuracy:.1%} after epoch {epoch}") for note in said)
+    assert said[0].startswith("epoch 1 of 4, loss ") and f"{accuracies.iloc[-1]:.1%} after epoch 4" in repr(progress)
+
+
 def assert_equal_runs(model, result, expected_model, expected):
     for actual, wanted in zip(model.get_weights(), expected_model.get_weights(), strict=True):
         np.testing.assert_array_equal(actual, wanted)

@@ -3,10 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from carried_networks import NETWORKS, carried
 from keras import layers
 
 import kgpc
 from kgpc import D6, D6v3, conversion
+from kgpc.conversion import warm
 from kgpc.conversion.fitting import normalize
 
 SCHEME = D6(4)
@@ -104,8 +106,8 @@ def test_a_converted_network_computes_nearly_what_the_original_does(scheme):
     expected = original.predict(x, verbose=0)
     random = np.abs(converted.predict(x, verbose=0) - expected).mean()
     report = conversion.warm_start(converted, original, images(), steps=40)
-    warm = np.abs(converted.predict(x, verbose=0) - expected).mean()
-    assert warm < random
+    after = np.abs(converted.predict(x, verbose=0) - expected).mean()
+    assert after < random
     assert (report["error"] < 1).all() and report["error"].mean() <= report["error_least_squares"].mean() + 0.05
     for old, new in zip(before, original.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -175,6 +177,71 @@ def test_every_form_of_a_unit_is_fitted(name, original):
     report = conversion.warm_start(converted, original, x, steps=0)
     assert report["layer"].tolist() == [("inner/" if "nested" in name else "") + "unit"]
     np.testing.assert_allclose(converted.predict(x, verbose=0), original.predict(x, verbose=0), atol=0.02)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_additions_products_and_concatenations_of_channels_come_over(name):
+    random, carried_over = carried(name, steps=0)
+    assert carried_over < 0.6 * random and carried_over < 1
+
+
+def joined(kind):
+    """Networks in which the steps of a sub-network are hard to tell from others."""
+    inputs = keras.Input((6, 6, 8))
+    unit = layers.Conv2D(16, 1, activation="relu", name="unit")
+    if kind == "called side by side":
+        other = layers.ReLU(name="other")(inputs)
+        x = layers.Add(name="sum")([unit(inputs), unit(other)])
+    elif kind == "called on its own output":
+        unit = layers.Conv2D(8, 1, activation="relu", name="unit")
+        x = unit(unit(inputs))
+    elif kind == "named like one another":
+        x = layers.Conv2D(16, 1, activation="relu", name="unit_conv")(unit(inputs))
+    elif kind == "behind a layer that is named like a part":
+        x = layers.DepthwiseConv2D(3, padding="same", name="unit_depthwise")(inputs)
+        x = unit(x)
+    elif kind == "beside a quantized layer":
+        x = layers.Dense(8, name="quantized")(inputs)
+        x = unit(x)
+    model = keras.Model(inputs, layers.Conv2D(4, 3, name="end")(x))
+    if "quantized" in kind:
+        model.get_layer("quantized").quantize("int8")
+    return model
+
+
+@pytest.mark.parametrize(
+    "kind, replaced",
+    [
+        ("called side by side", ["unit"]),
+        ("called on its own output", ["unit"]),
+        ("named like one another", ["unit", "unit_conv"]),
+        ("behind a layer that is named like a part", ["unit"]),
+        ("beside a quantized layer", ["unit"]),
+    ],
+)
+def test_units_are_told_from_what_is_around_them(kind, replaced):
+    keras.utils.set_random_seed(1)
+    original = joined(kind)
+    for name in replaced:
+        layer = original.get_layer(name)
+        masked(layer, layer.kernel.shape[2] // 4, interleaved=layer.filters > layer.kernel.shape[2])
+    converted = kgpc.convert(original, SCHEME, only_if_smaller=False, layers=replaced)
+    x = images(32, channels=8)
+    report = conversion.warm_start(converted, original, x, steps=0, permute=False)
+    assert report["layer"].tolist() == replaced
+    # What is fitted is computed with the original's groups, so little is lost.
+    assert report["error"].max() < 0.2
+    random = kgpc.convert(original, SCHEME, only_if_smaller=False, layers=replaced)
+    expected = original.predict(x, verbose=0)
+    distances = [np.abs(model.predict(x, verbose=0) - expected).mean() for model in (converted, random)]
+    assert distances[0] < 0.5 * distances[1]
+
+
+def test_an_error_that_cannot_be_measured_is_none():
+    target = np.full((4, 2), 3.0, "float32")
+    assert np.isnan(warm.relative_error(target + 1, target))
+    assert warm.relative_error(target, target) == 0
+    assert warm.relative_error(np.array([[1.0], [1.0]]), np.array([[0.0], [2.0]])) == 1
 
 
 def test_what_cannot_be_carried_over_is_refused_and_nothing_changes():

@@ -8,9 +8,9 @@ import numpy as np
 from keras import ops
 
 from kgpc.cam.arguments import to_numpy
-from kgpc.cam.unrolled import Unrolled, Value
 from kgpc.graph import is_exactly
 from kgpc.layers import Activation
+from kgpc.unrolled import Unrolled, Value
 
 # What may stand between global pooling and a linear classifier, and between the classifier and the output.
 _AFTER_POOLING = (keras.layers.Dropout, keras.layers.Reshape, keras.layers.Flatten)

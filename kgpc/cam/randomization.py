@@ -12,7 +12,7 @@ from kgpc.cam.gradient_maps import grad_cam
 from kgpc.cam.gradients import outside_of_traces
 from kgpc.cam.scores import Scorer
 from kgpc.cam.similarity import rank_correlation, structural_similarity
-from kgpc.cam.unrolled import Unrolled
+from kgpc.unrolled import Unrolled
 
 
 class Randomization(typing.NamedTuple):

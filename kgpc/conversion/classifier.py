@@ -4,7 +4,7 @@ import keras
 from keras import tree
 
 from kgpc import graph
-from kgpc.conversion import units
+from kgpc.conversion import kinds
 
 _LAYERS = keras.layers
 # Layers without weights that move, choose or average what a classifier says, or squash it.
@@ -90,9 +90,9 @@ class Classifiers:
                 if given is tensor
             )
         if isinstance(operation, keras.layers.Layer):
-            passing = graph.is_exactly(operation, *_PASSING) or units.activation_name(operation)
+            passing = graph.is_exactly(operation, *_PASSING) or kinds.activation_name(operation)
         else:
             kind = type(operation)
             ours = kind.__module__.split(".")[0] == "keras"
-            passing = units.activation_name(operation) or (ours and kind.__name__ in _PASSING_OPERATIONS)
+            passing = kinds.activation_name(operation) or (ours and kind.__name__ in _PASSING_OPERATIONS)
         return passing and any(self._comes_out(level, output) for output in reader.outputs)

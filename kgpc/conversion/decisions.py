@@ -6,7 +6,7 @@ import math
 import keras
 
 from kgpc import graph
-from kgpc.conversion import counts, subnetwork, units
+from kgpc.conversion import counts, kinds, subnetwork, units
 from kgpc.conversion.classifier import Classifiers
 from kgpc.grouping import Plan, Scheme
 
@@ -137,15 +137,18 @@ def subnetworks(network, decisions, activations):
         function = level.model._functional if isinstance(level.model, keras.Sequential) else level.model
         inputs = {operation.name for operation in function.operations if isinstance(operation, keras.layers.InputLayer)}
         taken[level] = inputs | {call.operation.name for call in level.calls if call not in gone}
+    # Nor do they get the names of other units that go: what took the place of which can be told by the names.
+    gone_names = {level: {call.operation.name for call in level.calls if call in gone} for level in network.graphs}
     outputs = {each.unit: _output_name(network, each.unit) for each in replaced}
     taken[network.graphs[0]].update(outputs.values())
     made = {}
     for each in replaced:
         unit, number = each.unit, 1
         name = unit.layer.name
+        own = {operation.name for operation in (unit.layer, *unit.tail)}
         while True:
             names = set(subnetwork.names(unit, each.plan, name))
-            if not any(names & taken[place.graph] for place in unit.places):
+            if not any(names & (taken[place.graph] | gone_names[place.graph] - own) for place in unit.places):
                 break
             name = f"{unit.layer.name}_grouped" + (f"_{number}" if number > 1 else "")
             number += 1
@@ -202,13 +205,13 @@ def _activate(network, decisions, made, activations, calls, layers):
         if activation is None:
             continue
         layer = each.unit.layer
-        if units.own_activation(layer):
+        if kinds.own_activation(layer):
             replaced = keras.activations.serialize(keras.activations.get(activation))
             layers[layer] = type(layer).from_config({**layer.get_config(), "activation": replaced})
         for place in each.unit.places:
             for call in place.tail:
                 operation = call.operation
-                if units.is_normalization(operation):
+                if kinds.is_normalization(operation):
                     continue
                 key = operation, layer
                 if key not in new:

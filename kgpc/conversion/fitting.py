@@ -8,7 +8,7 @@ minimize the square error of the result as it is, with the activations between a
 import keras
 import numpy as np
 
-from kgpc.conversion import units
+from kgpc.conversion import kinds
 
 _RIDGE = 1e-4  # of the mean variance of the inputs
 _PIXELS_A_STEP = 512
@@ -99,7 +99,7 @@ class Fit:
             if step in columns:
                 values[output] = _fit(layer, self._normalization(step), given[0], before[:, columns[step]])
                 continue
-            if units.is_normalization(layer):
+            if kinds.is_normalization(layer):
                 normalize(layer, given[0])
                 if not any(step is self._normalizing(each) for each in self.pair.steps):
                     _fit_normalization(layer, given[0], after[:, channels[output]])
@@ -119,7 +119,7 @@ class Fit:
                 for step in self.pair.steps
                 if hasattr(convolution.operation, "kernel")
                 and reads in step.inputs
-                and units.is_normalization(step.operation)
+                and kinds.is_normalization(step.operation)
             ),
             None,
         )
@@ -146,7 +146,7 @@ class Fit:
         values = {self.pair.inputs: inputs}
         for step, layer in zip(self.pair.steps, self._layers, strict=True):
             given = [values[value] for value in step.inputs]
-            if units.is_normalization(layer):
+            if kinds.is_normalization(layer):
                 normalize(layer, given[0])
             values[step.outputs[0]] = _run(layer, given)
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from kgpc import graph
-from kgpc.conversion import units
+from kgpc.conversion import kinds
 from kgpc.conversion.streams import Stream
 from kgpc.layers import BatchNormalization, DepthwiseConv2D
 
@@ -50,7 +50,7 @@ class Orders:
             self._fix(value)
 
     def axis(self, value):
-        """What stands for the axis of the channels of a `kgpc.cam.unrolled.Value`."""
+        """What stands for the axis of the channels of a `kgpc.unrolled.Value`."""
         parent = self._parents.setdefault(value, value)
         if parent is not value:
             parent = self._parents[value] = self.axis(parent)
@@ -82,6 +82,8 @@ class Orders:
                 continue
             done.add(id(layer))
             read, written = self.of(step.inputs[0]), self.of(step.outputs[0])
+            if all(np.array_equal(order, np.arange(len(order))) for order in (read, written)):
+                continue
             if graph.is_exactly(layer, *_DEPTHWISE):
                 kernel, *bias = layer.get_weights()
                 layer.set_weights([kernel[..., read, :], *(values[read] for values in bias)])
@@ -109,14 +111,16 @@ class Orders:
         if several and getattr(layer, "weights", None):
             self._fix(*values)
         elif pair is not None:
-            if isinstance(layer, keras.layers.SeparableConv2D) or units.has_other_activation(layer):
+            if isinstance(layer, keras.layers.SeparableConv2D) or kinds.has_other_activation(layer):
                 self._fix(*values)
         elif graph.is_exactly(layer, *_MIXING):
             # Rows and columns of a kernel can be moved, if that is all there is.
             if (
                 getattr(layer, "groups", 1) != 1
+                or getattr(layer, "lora_enabled", False)
+                or getattr(layer, "quantization_mode", None) is not None
                 or getattr(layer, "data_format", "channels_last") == "channels_first"
-                or units.has_other_activation(layer)
+                or kinds.has_other_activation(layer)
                 or id(layer) not in self._mine
                 or len(layer.weights) > 2
             ):
@@ -135,13 +139,13 @@ class Orders:
             return graph.is_exactly(layer, *_MERGING) or _is_sum_or_product(layer)
         if getattr(layer, "data_format", "channels_last") == "channels_first":
             return False
-        if units.is_normalization(layer):
+        if kinds.is_normalization(layer):
             known = id(layer) in self._mine or any(layer is pair.unit.normalization for pair in self._networks.pairs)
             return known and layer.axis % len(read[0].shape) == len(read[0].shape) - 1
         if graph.is_exactly(layer, *_DEPTHWISE):
-            return layer.depth_multiplier == 1 and id(layer) in self._mine and not units.has_other_activation(layer)
+            return layer.depth_multiplier == 1 and id(layer) in self._mine and not kinds.has_other_activation(layer)
         linear = graph.is_exactly(layer, keras.layers.Activation) and layer.activation is keras.activations.linear
-        return graph.is_exactly(layer, *_PLAIN) or bool(units.activation_name(layer)) or linear
+        return graph.is_exactly(layer, *_PLAIN) or bool(kinds.activation_name(layer)) or linear
 
 
 def find(networks, images):
@@ -230,14 +234,14 @@ def _swapped(order, classes, tables):
     # Positions that are in the same groups of all units are of one kind.
     _, of_position = np.unique(np.stack(classes), axis=1, return_inverse=True)
     of_position = of_position.reshape(-1)
-    kinds = [np.flatnonzero(of_position == kind) for kind in range(of_position.max() + 1)]
-    examples = [positions[0] for positions in kinds]
-    sorted_positions, starts = np.concatenate(kinds), np.cumsum([0] + [len(positions) for positions in kinds[:-1]])
+    alike = [np.flatnonzero(of_position == kind) for kind in range(of_position.max() + 1)]
+    examples = [positions[0] for positions in alike]
+    sorted_positions, starts = np.concatenate(alike), np.cumsum([0] + [len(positions) for positions in alike[:-1]])
     value = sum(table[:, groups[examples]] for table, groups in zip(tables, classes, strict=True))
     order, swapped = order.copy(), True
     while swapped:
         swapped = False
-        # What it brings to move each channel to each kind of position, and for each two kinds the best swap.
+        # What it brings to move each channel to each kind of position, and for each two alike the best swap.
         gain = value[order] - value[order, of_position][:, None]
         best = np.maximum.reduceat(gain[sorted_positions], starts, axis=0)
         both = best + best.T
@@ -251,7 +255,8 @@ def _swapped(order, classes, tables):
             if here in used or there in used:
                 continue
             used.update((here, there))
-            one, other = kinds[here][gain[kinds[here], there].argmax()], kinds[there][gain[kinds[there], here].argmax()]
+            one = alike[here][gain[alike[here], there].argmax()]
+            other = alike[there][gain[alike[there], here].argmax()]
             order[one], order[other] = order[other], order[one]
             swapped = True
     return order

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 
 from kgpc import graph
-from kgpc.cam.unrolled import Step, Unrolled
 from kgpc.conversion import units
 from kgpc.conversion.streams import batches
 from kgpc.grouping import interleaved_order
 from kgpc.layers import GroupedPointwiseConv2D, InterleaveChannels
+from kgpc.unrolled import Step, Unrolled
 
 # What the schemes and the conversion append to the name of a unit, in any number.
 _SUFFIXES = re.compile(
@@ -29,15 +29,17 @@ class Pair:
 
     Attributes:
         unit: `kgpc.conversion.units.Unit` of the original.
-        layer: `kgpc.cam.unrolled.Step` of its layer, at its first place.
-        target: `kgpc.cam.unrolled.Value`, what the unit returns there.
+        layer: `kgpc.unrolled.Step` of its layer, at its first place.
+        target: `kgpc.unrolled.Value`, what the unit returns there.
         steps: list of the steps of the converted network that compute it, from the first convolution to the last.
+        before: list of its steps before those: strides, the depthwise half of a separable convolution, a reshaping.
     """
 
     unit: units.Unit
     layer: Step
     target: object
     steps: list
+    before: list
 
     @property
     def inputs(self):
@@ -51,13 +53,7 @@ class Pair:
 
     def read(self, values):
         """What the 1x1 kernel of the original reads, given an array of what its layer reads: after strides and such."""
-        steps, value = [], self.inputs
-        while (
-            value.step is not None and value.step.name.startswith(self.unit.path) and _AROUND.fullmatch(value.step.name)
-        ):
-            steps.insert(0, value.step)
-            value = value.step.inputs[0]
-        for step in steps:
+        for step in self.before:
             parts = [step.run({step.inputs[0]: values[part]})[0] for part in batches([values])]
             values = np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
         return values
@@ -91,7 +87,7 @@ class Networks:
         converted, original: functional or Sequential Keras models.
 
     Attributes:
-        converted, original: `kgpc.cam.unrolled.Unrolled`.
+        converted, original: `kgpc.unrolled.Unrolled`.
         pairs: list of `Pair`, in the order of computation.
         kept: list of pairs of layers, of the converted network and of the original, that are the same but for weights.
 
@@ -137,34 +133,95 @@ class Networks:
 
     def _pairs(self, original):
         found, _ = units.find(graph.Network(original))
-        makers = {}
+        made = self._made(found)
+        places = _Places(found, made)
+        first = {}  # step of each operation of the original, at its first place
         for step in self.original.steps:
-            makers.setdefault(id(step.operation), step)
-        names = {step.name for step in self.original.steps}
+            first.setdefault(id(step.operation), step)
         pairs = []
-        for unit in found:
-            prefix = unit.path[: len(unit.path) - len(unit.layer.name)]
-            own = {prefix + operation.name for operation in (unit.layer, *unit.tail)}
-            steps = [
-                step
-                for step in self.converted.steps
-                if step.name.startswith(unit.path)
-                and _SUFFIXES.fullmatch(step.name[len(unit.path) :])
-                and (step.name not in names or step.name in own)
-                and not _AROUND.fullmatch(step.name)
-            ]
+        for unit, named in made.items():
+            around = {step for step in named if _AROUND.fullmatch(step.name)}
+            steps = [step for step in named if step not in around]
             if not any(isinstance(step.operation, GroupedPointwiseConv2D) for step in steps):
                 continue
-            steps = steps[: len({step.name for step in steps})]  # of the first call, where it is called again
-            layer = makers[id(unit.layer)]
-            last = makers[id((unit.tail or (unit.layer,))[-1])]
+            layer = first[id(unit.layer)]
+            last = first[id((unit.tail or (unit.layer,))[-1])]
+            # Called several times, calls come in another order here than there: it is the one that reads the same.
+            reads = [step.inputs[0] for step in steps if step.name == steps[0].name]
+            starts = [(read, *_behind(read, around)) for read in reads]
+            wanted = places.of_original(layer.inputs[0])
+            read, before, _ = next((each for each in starts if places.of_converted(each[2]) == wanted), starts[0])
+            steps = _of_one_call(steps, read)
             if steps[-1].outputs[0].shape[-1] != unit.filters or steps[0].inputs[0].shape[-1] != unit.in_channels:
                 raise ValueError(
                     f"`converted` must be what `kgpc.convert` made of `original`. Received: {unit.path!r} has "
                     f"{unit.in_channels} and {unit.filters} channels there, and others here."
                 )
-            pairs.append(Pair(unit, layer, last.outputs[0], steps))
+            pairs.append(Pair(unit, layer, last.outputs[0], steps, before))
         return pairs
+
+    def _made(self, found):
+        """For each unit of the original the steps of the converted network that are named after it, in their order."""
+        names, made = {step.name for step in self.original.steps}, {unit: [] for unit in found}
+        own = {}  # what a unit is called itself may be the name of one of its new layers
+        for unit in found:
+            prefix = unit.path[: len(unit.path) - len(unit.layer.name)]
+            names_of_unit = {prefix + operation.name for operation in (unit.layer, *unit.tail)}
+            own.update((name, unit) for name in names_of_unit if _is_named_after(name, unit.path))
+        longest_first = sorted(found, key=lambda unit: -len(unit.path))
+        for step in self.converted.steps:
+            if step.name in own:
+                made[own[step.name]].append(step)
+            elif step.name not in names:
+                # Of "conv" and "conv_conv", "conv_conv_bn" is named after the second.
+                unit = next((unit for unit in longest_first if _is_named_after(step.name, unit.path)), None)
+                if unit is not None:
+                    made[unit].append(step)
+        return made
+
+
+def _is_named_after(name, path):
+    return name.startswith(path) and _SUFFIXES.fullmatch(name[len(path) :]) is not None
+
+
+def _behind(value, around):
+    """The steps around the convolutions by which they get what they read, and what the first of these reads."""
+    steps = []
+    while value.step in around:
+        steps.insert(0, value.step)
+        value = value.step.inputs[0]
+    return steps, value
+
+
+def _of_one_call(steps, read):
+    """The steps of one call of a sub-network, which may be called several times: those that come of what it reads."""
+    taken, known = {}, {read}
+    for step in steps:
+        if step.name not in taken and known.issuperset(step.inputs):
+            taken[step.name] = step
+            known.update(step.outputs)
+    return list(taken.values())
+
+
+class _Places:
+    """What makes a value, by a name that the original and the converted network have in common.
+
+    Args:
+        found: list of `kgpc.conversion.units.Unit` of the original.
+        made: dict from each to the steps of the converted network that are named after it.
+    """
+
+    def __init__(self, found, made):
+        self._original = {id(part): unit.path for unit in found for part in (unit.layer, *unit.tail)}
+        self._converted = {id(step): unit.path for unit, steps in made.items() for step in steps}
+
+    def of_original(self, value):
+        """Path of the unit, or name of the step or of the input, that makes a value of the original."""
+        return value.name if value.step is None else self._original.get(id(value.step.operation), value.name)
+
+    def of_converted(self, value):
+        """The same for a value of the converted network."""
+        return value.name if value.step is None else self._converted.get(id(value.step), value.name)
 
 
 def _is_alike(one, other):

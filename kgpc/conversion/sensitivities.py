@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kgpc.arguments import integer, positive_integer, received
-from kgpc.conversion import conversion, units, warm
+from kgpc.conversion import conversion, kinds, warm
 from kgpc.conversion.fitting import Fit
 from kgpc.conversion.pairs import Networks
 from kgpc.conversion.streams import Stream
@@ -109,6 +109,6 @@ def _fitted(pair, inputs, target, aside, seed):
     fit = Fit(pair)
     fit.least_squares(flat[chosen], before[chosen], wanted[chosen])
     found = fit.predict(flat).reshape(target.shape)
-    if units.has_other_activation(pair.unit.layer):
+    if kinds.has_other_activation(pair.unit.layer):
         found = keras.ops.convert_to_numpy(pair.unit.layer.activation(found))
     return found

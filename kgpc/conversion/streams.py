@@ -20,12 +20,12 @@ class Stream:
     """The tensors of a sample of images on their way through a network, each kept until it was read for the last time.
 
     Args:
-        network: `kgpc.cam.unrolled.Unrolled`.
+        network: `kgpc.unrolled.Unrolled`.
         images: list of arrays, one for each input.
         wanted: values that are kept until `take`.
 
     Attributes:
-        tensors: dict from each `kgpc.cam.unrolled.Value` that is known now to its array.
+        tensors: dict from each `kgpc.unrolled.Value` that is known now to its array.
     """
 
     def __init__(self, network, images, wanted=()):
@@ -70,7 +70,7 @@ class Stream:
         """The outputs of the network if a value, known now, had another array; the stream stays as it is.
 
         Args:
-            value: `kgpc.cam.unrolled.Value` that was computed just now.
+            value: `kgpc.unrolled.Value` that was computed just now.
             array: the array in its place, or None for its own.
 
         Returns:

@@ -3,7 +3,7 @@
 import keras
 
 from kgpc import blocks, graph
-from kgpc.conversion import units
+from kgpc.conversion import kinds
 from kgpc.layers import Activation, BatchNormalization, DepthwiseConv2D, GroupedPointwiseConv2D
 
 # What a layer hands on to the convolutions that take its place.
@@ -42,7 +42,7 @@ class Subnetwork:
         x = blocks.arrange(x, self.plan, self.name, self._convolve, self._make)
         if rank == 3:
             x = self._make(keras.layers.Reshape, (-1, x.shape[-1]), name=f"{self.name}_sequence")(x)
-        if units.has_other_activation(layer):
+        if kinds.has_other_activation(layer):
             x = self._make(keras.layers.Activation, layer.activation, name=f"{self.name}_activation")(x)
         if self.output_name:
             x = self._make(keras.layers.Identity, name=self.output_name)(x)
@@ -82,10 +82,10 @@ class Subnetwork:
         """One convolution of the plan, with normalization and activation."""
         name = self.name + part.suffix
         x = self._made(f"{name}_conv", lambda name: self._convolution(name, part))(x)
-        if units.own_activation(self.unit.layer):
+        if kinds.own_activation(self.unit.layer):
             x = self._made(name, self._own_activation)(x)
         for operation in self.unit.tail:
-            if units.is_normalization(operation):
+            if kinds.is_normalization(operation):
                 config = operation.get_config()
                 x = self._made(
                     f"{name}_bn",
@@ -115,7 +115,7 @@ class Subnetwork:
         return Activation(self._replaced(layer.activation), name=name, dtype=layer.dtype_policy)
 
     def _activation(self, name, operation):
-        function = units.activation_name(operation)
+        function = kinds.activation_name(operation)
         if not isinstance(operation, keras.layers.Layer):
             return Activation(self._replaced(function), name=name, dtype=self._output_policy)
         if self.activation is not None or isinstance(operation, keras.layers.Activation):

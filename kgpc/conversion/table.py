@@ -6,7 +6,7 @@ import keras
 import pandas as pd
 
 from kgpc import graph
-from kgpc.conversion import counts, decisions, units
+from kgpc.conversion import counts, decisions, kinds
 
 COLUMNS = (
     *("layer", "type", "replaced", "reason", "scheme", "in_channels", "filters", "groups"),
@@ -102,7 +102,7 @@ def _row(network, layer, path, others, of_layer, with_unit, made):
         row["made"] = _made(each, made, path, normalizations=True)
     else:
         row["reason"] = others.get(layer, "")
-        if units.is_normalization(layer):
+        if kinds.is_normalization(layer):
             row["reason"] = "no convolution that is replaced is alone before it"
     if not row["replaced"]:
         shared = "another layer uses its weights too" if network.is_entangled(layer) else graph.why_not_copied(layer)

@@ -9,46 +9,11 @@ import dataclasses
 import keras
 
 from kgpc import graph
-from kgpc.layers import Activation, BatchNormalization, GroupedPointwiseConv2D
+from kgpc.conversion import kinds
+from kgpc.layers import GroupedPointwiseConv2D
 
 # Layers whose whole kernel, or last kernel, may be that of a 1x1 convolution.
 KINDS = (keras.layers.Conv2D, keras.layers.SeparableConv2D, keras.layers.Dense)
-_NORMALIZATIONS = (keras.layers.BatchNormalization, BatchNormalization)
-_ACTIVATION_LAYERS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU)
-_FUNCTION_LAYERS = (keras.layers.Activation, Activation)
-# Activations that look at one number at a time: each convolution of a unit can have its own. Others, such as softmax,
-# stay one for the whole unit.
-_ELEMENTWISE = (
-    *(
-        "relu",
-        "relu6",
-        "leaky_relu",
-        "elu",
-        "selu",
-        "celu",
-        "gelu",
-        "silu",
-        "hard_silu",
-        "mish",
-        "softplus",
-        "softsign",
-    ),
-    *("sigmoid", "hard_sigmoid", "log_sigmoid", "tanh", "hard_tanh", "exponential"),
-)
-# Functions of `keras.ops` without further arguments that are such activations, by the name of their class.
-_OPERATIONS = {
-    "Relu": "relu",
-    "Relu6": "relu6",
-    "Silu": "silu",
-    "Mish": "mish",
-    "Selu": "selu",
-    "Sigmoid": "sigmoid",
-    "HardSigmoid": "hard_sigmoid",
-    "HardSilu": "hard_silu",
-    "Softplus": "softplus",
-    "Softsign": "softsign",
-    "Tanh": "tanh",
-}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,12 +62,12 @@ class Unit:
     @property
     def normalization(self):
         """The batch normalization that goes along, or None."""
-        return next((operation for operation in self.tail if is_normalization(operation)), None)
+        return next((operation for operation in self.tail if kinds.is_normalization(operation)), None)
 
     @property
     def activation(self):
         """Name of the activation that each convolution has, "" where it has none, or one for the whole unit."""
-        names = [own_activation(self.layer), *map(activation_name, self.tail)]
+        names = [kinds.own_activation(self.layer), *map(kinds.activation_name, self.tail)]
         return next((name for name in names if name), "")
 
 
@@ -128,7 +93,9 @@ def find(network):
         if not reason and (layer.trainable is False or any(level in frozen for level, _ in calls)):
             reason = "it is frozen (`trainable` is False), and what takes its place would have to learn"
         tails = [] if reason else _tails(network, calls)
-        if any(is_normalization(call.operation) and not call.operation.trainable for tail in tails for call in tail):
+        if any(
+            kinds.is_normalization(call.operation) and not call.operation.trainable for tail in tails for call in tail
+        ):
             reason = "its batch normalization is frozen, and what takes its place would have to learn"
         if reason:
             others[layer] = reason
@@ -227,40 +194,6 @@ def _channels(layer):
     return tuple(kernel.shape[-2:])
 
 
-def is_normalization(operation):
-    """Whether an operation is a batch normalization of Keras or of this package."""
-    return graph.is_exactly(operation, *_NORMALIZATIONS)
-
-
-def own_activation(layer):
-    """Name of the elementwise activation that is an argument of a layer; "" where there is none, or another one."""
-    return _function_name(layer.activation)
-
-
-def has_other_activation(layer):
-    """Whether a layer has an activation that is not known to look at one number at a time, such as softmax."""
-    return layer.activation not in (None, keras.activations.linear) and not own_activation(layer)
-
-
-def activation_name(operation):
-    """Name of the elementwise activation that an operation is; "" where it is none."""
-    if graph.is_exactly(operation, *_FUNCTION_LAYERS):
-        return _function_name(operation.activation)
-    if graph.is_exactly(operation, keras.layers.ReLU):
-        plain = operation.negative_slope == 0 and operation.threshold == 0
-        return {None: "relu", 6.0: "relu6"}.get(operation.max_value, "ReLU") if plain else "ReLU"
-    if graph.is_exactly(operation, *_ACTIVATION_LAYERS):
-        return {"LeakyReLU": "leaky_relu", "ELU": "elu"}[type(operation).__name__]
-    if isinstance(operation, keras.layers.Layer) or type(operation).__module__.split(".")[0] != "keras":
-        return ""
-    return _OPERATIONS.get(type(operation).__name__, "") if ".ops." in type(operation).__module__ else ""
-
-
-def _function_name(function):
-    name = getattr(function, "__name__", "")
-    return name if name in _ELEMENTWISE and function is getattr(keras.activations, name, None) else ""
-
-
 def _tails(network, calls):
     """What goes along with each call of a layer: as much as all have in common."""
     tails = [_tail(network, level, call) for level, call in calls]
@@ -273,14 +206,14 @@ def _tails(network, calls):
 def _is_same(network, calls):
     """Whether calls, one for each call of a layer, are those of the same normalization, or of the same activation."""
     first = calls[0].operation
-    if is_normalization(first):
+    if kinds.is_normalization(first):
         return network.count(first) == len(calls) and all(call.operation is first for call in calls)
     return all(_activation_key(call.operation) == _activation_key(first) for call in calls)
 
 
 def _activation_key(operation):
     if not isinstance(operation, keras.layers.Layer):
-        return activation_name(operation)
+        return kinds.activation_name(operation)
     config = operation.get_config()
     return type(operation).__name__, repr({**config, "name": None})
 
@@ -288,10 +221,10 @@ def _activation_key(operation):
 def _tail(network, level, call):
     """The calls of a batch normalization and of an activation that follow a call, with nothing else between."""
     layer = call.operation
-    if has_other_activation(layer):
+    if kinds.has_other_activation(layer):
         return ()
     tail, missing = [], {"normalization", "activation"}
-    if own_activation(layer):
+    if kinds.own_activation(layer):
         missing.discard("activation")
     while missing:
         reader = level.only_reader(tail[-1] if tail else call)
@@ -311,7 +244,7 @@ def _kind(network, reader):
             return None
         if network.holder(operation) is not None or network.is_entangled(operation):
             return None
-        if is_normalization(operation):
+        if kinds.is_normalization(operation):
             rank = len(reader.inputs[0].shape)
             return "normalization" if operation.axis % rank == rank - 1 else None
-    return "activation" if activation_name(operation) else None
+    return "activation" if kinds.activation_name(operation) else None

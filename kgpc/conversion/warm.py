@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from kgpc.arguments import boolean, integer, received
-from kgpc.conversion import ordering, units
+from kgpc.conversion import kinds, ordering
 from kgpc.conversion.fitting import Fit, normalize, pre_activations
 from kgpc.conversion.pairs import Networks
 from kgpc.conversion.streams import Stream
@@ -45,7 +45,7 @@ def warm_start(converted, original, images, *, steps=200, permute=True, seed=0):
         - `pixels`: int, that the unit was fitted on.
         - `error_least_squares`, `error`: float, relative square error of the unit's output, on the images set aside,
           after least squares and at the end: 0 is perfect, 1 as good as the mean of each channel. It includes what
-          earlier units did wrong.
+          earlier units did wrong. NaN where the images set aside give one value alone, which says nothing.
 
     Raises:
         TypeError: if a network is neither functional nor Sequential, `images` are no numbers, or another argument is of
@@ -96,7 +96,7 @@ class _Carrier:
             fresh = id(layer) in self._fitted or any(value in changed for value in step.inputs)
             if fresh:
                 changed.update(step.outputs)
-                if units.is_normalization(layer) and layer.trainable and id(layer) not in done:
+                if kinds.is_normalization(layer) and layer.trainable and id(layer) not in done:
                     done.add(id(layer))
                     values = self._converted.tensors[step.inputs[0]]
                     values = np.moveaxis(values, layer.axis, -1).reshape(-1, values.shape[layer.axis])
@@ -140,8 +140,11 @@ class _Carrier:
 
 
 def relative_error(found, target):
-    """Square error of an array `(n, channels)`, where that of the means of the channels is 1."""
-    return float(np.square(found - target).sum() / max(np.square(target - target.mean(axis=0)).sum(), 1e-12))
+    """Square error of an array `(n, channels)`, where that of the means of the channels is 1; NaN where that is 0."""
+    error, spread = np.square(found - target).sum(), np.square(target - target.mean(axis=0)).sum()
+    if spread <= 1e-12 * max(np.square(target).sum(), 1e-12):
+        return 0.0 if error <= 1e-9 * max(np.square(target).sum(), 1e-9) else float("nan")
+    return float(error / spread)
 
 
 def wanted(pair, inputs, target):
@@ -154,7 +157,7 @@ def wanted(pair, inputs, target):
     """
     before = flatten(pre_activations(pair, inputs))
     # An activation of several channels comes once, behind the sub-network.
-    return before, before if units.has_other_activation(pair.unit.layer) else flatten(target)
+    return before, before if kinds.has_other_activation(pair.unit.layer) else flatten(target)
 
 
 def flatten(values):

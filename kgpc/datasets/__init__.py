@@ -7,6 +7,7 @@ importable from here.
 
 from kgpc.datasets.archives import ArchiveError, extract_archive
 from kgpc.datasets.decoding import DecodedOnDemand, ImageError, read_image
+from kgpc.datasets.downloads import keep_downloads, restore_downloads
 from kgpc.datasets.fashion import DEBIAN_FASHION_MNIST, FASHION_MNIST_CLASSES, fashion_mnist, fashion_mnist_sample
 from kgpc.datasets.folders import image_folder
 from kgpc.datasets.images import ImageDataset, as_model_input
@@ -31,12 +32,14 @@ __all__ = [
     "fashion_mnist",
     "fashion_mnist_sample",
     "image_folder",
+    "keep_downloads",
     "load",
     "names",
     "photo_collages",
     "photo_patches",
     "photographs",
     "read_image",
+    "restore_downloads",
     "stratified_indices",
     "train_validation_split",
 ]

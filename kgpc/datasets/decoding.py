@@ -57,6 +57,12 @@ def decode(source, name=None, orient=True, twice=True):
         content, name = _content(pathlib.Path(source), name or str(source))
     kind = formats.format_of(content[: formats.SIGNATURE_BYTES])
     if kind is None:
+        foreign = formats.foreign_format_of(content[: formats.SIGNATURE_BYTES])
+        if foreign:
+            raise ImageError(
+                f"{name} has the format {foreign}, whatever its name; {', '.join(formats.FORMATS)} are read. Save it "
+                "as JPEG or PNG."
+            )
         raise ImageError(f"{name} is damaged or no image: its format is none of {', '.join(formats.FORMATS)}.")
     try:
         image, orientation, bits = formats.load(content, kind, twice)

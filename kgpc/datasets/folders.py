@@ -45,6 +45,8 @@ def image_folder(
     with a dot, `__MACOSX`) or a note by its name (`.txt`, `.csv`, `.json`, `.xml`, `Thumbs.db` and the like). Folders
     inside of a class are not looked into.
 
+    The warning also counts images in formats that are not read, such as HEIC from telephones: save them as JPEG first.
+
     Another warning counts and names images of the test part that are in the training part as well, pixel by pixel:
     accuracy on these says nothing. They are kept. Images that differ in a pixel, as copies in another size or
     compressed again do, are not noticed.
@@ -67,7 +69,8 @@ def image_folder(
         name: optional str, name of the data set; by default the name of the folder.
 
     Returns:
-        `ImageDataset`. `x_train` and `x_test` are arrays, or `DecodedOnDemand`, which is used like one.
+        `ImageDataset` with the file of each image. `x_train` and `x_test` are arrays, or `DecodedOnDemand`, which is
+        used like one.
 
     Raises:
         FileNotFoundError: if there is no such folder.
@@ -120,7 +123,14 @@ def image_folder(
         )
     warn_of_shared_images(files, labels, digests)
     return ImageDataset(
-        name or path.resolve().name or str(path), images[0], labels[0], images[1], labels[1], listing.classes
+        name or path.resolve().name or str(path),
+        images[0],
+        labels[0],
+        images[1],
+        labels[1],
+        listing.classes,
+        tuple(files[0]),
+        tuple(files[1]),
     )
 
 

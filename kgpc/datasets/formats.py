@@ -42,6 +42,36 @@ _OPENERS = {
 
 FORMATS = tuple(_OPENERS)
 
+# Formats that photographs come in and that are not read, so that a reader is told what to convert: by the brand of an
+# ISO media file, by the first bytes, and by the ending of the name.
+_BRANDS = {
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"): "HEIC",
+    (b"avif", b"avis"): "AVIF",
+    (b"crx ",): "raw camera file",
+}
+_FOREIGN_BEGINNINGS = {
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"8BPS": "Photoshop",
+    b"%PDF": "PDF",
+    b"\0\0\x01\0": "icon",
+    b"<svg": "SVG",
+}
+_RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".raw", ".rw2")
+_FOREIGN_SUFFIXES = {
+    ".heic": "HEIC",
+    ".heif": "HEIC",
+    ".avif": "AVIF",
+    ".jxl": "JPEG XL",
+    ".jp2": "JPEG 2000",
+    ".psd": "Photoshop",
+    ".pdf": "PDF",
+    ".svg": "SVG",
+    **dict.fromkeys(_RAW, "raw camera file"),
+}
+
 # Tags of TIFF files.
 _ORIENTATION, _BITS, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT, _COMPRESSION = 274, 258, 262, 322, 323, 259
 _DEFLATED = (8, 32946)
@@ -96,6 +126,23 @@ def format_of(head):
     ):
         return "BMP"
     return None
+
+
+def foreign_format_of(head, suffix=""):
+    """The name of a format that is known and not read here, or None.
+
+    Args:
+        head: bytes, the first `SIGNATURE_BYTES` of a file.
+        suffix: str, ending of the file's name, in lower case; it counts where the content says nothing.
+    """
+    if head[4:8] == b"ftyp":
+        for brands, name in _BRANDS.items():
+            if head[8:12] in brands:
+                return name
+    for beginning, name in _FOREIGN_BEGINNINGS.items():
+        if head.startswith(beginning):
+            return name
+    return _FOREIGN_SUFFIXES.get(suffix)
 
 
 def load(content, kind, twice=True):

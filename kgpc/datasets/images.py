@@ -1,6 +1,7 @@
 """Labelled images as one value, and what turns them into model input."""
 
 import dataclasses
+import os
 
 import numpy as np
 
@@ -18,10 +19,12 @@ class ImageDataset:
             sets have a `DecodedOnDemand` instead, which is indexed like an array.
         y_train, y_test: int64 arrays `(n,)`, the class of each image, an index into `class_names`.
         class_names: tuple of str.
+        files_train, files_test: tuples of paths, the file of each image; None where images are no files, or unknown.
 
     Raises:
-        TypeError: if `name` is no str, images have no shape, labels are no ints, or `class_names` no sequence of str.
-        ValueError: if there are more or fewer labels than images, or a label numbers no class.
+        TypeError: if `name` is no str, images have no shape, labels are no ints, `class_names` no sequence of str, or
+            files no sequence of paths.
+        ValueError: if there are more or fewer labels or files than images, or a label numbers no class.
     """
 
     name: str
@@ -30,6 +33,8 @@ class ImageDataset:
     x_test: np.ndarray
     y_test: np.ndarray
     class_names: tuple
+    files_train: tuple | None = None
+    files_test: tuple | None = None
 
     def __post_init__(self):
         text("name", self.name)
@@ -50,6 +55,16 @@ class ImageDataset:
                     f"`y_{part}` must number the classes, from 0 to {len(names) - 1}. Received: labels from "
                     f"{labels.min()} to {labels.max()}."
                 )
+            self._check_files(f"files_{part}", len(labels))
+
+    def _check_files(self, name, count):
+        files = getattr(self, name)
+        if files is None:
+            return
+        if not isinstance(files, (tuple, list)) or not all(isinstance(file, (str, os.PathLike)) for file in files):
+            raise TypeError(f"`{name}` must be a tuple of paths, or None. Received: {name}={shown(files)}.")
+        if len(files) != count:
+            raise ValueError(f"`{name}` must have a path for each of the {count} images. Received: {len(files)} paths.")
 
     def __repr__(self):
         size = "x".join(str(length) for length in self.x_train.shape[1:])

@@ -1,5 +1,6 @@
 """Finds the classes and the image files of a folder, and says what else lies there."""
 
+import collections
 import dataclasses
 import os
 import pathlib
@@ -7,7 +8,7 @@ import unicodedata
 
 import numpy as np
 
-from kgpc.datasets.formats import FORMATS, SIGNATURE_BYTES, format_of
+from kgpc.datasets.formats import FORMATS, SIGNATURE_BYTES, foreign_format_of, format_of
 
 # A file with such a name ought to be an image; if it is none, it is damaged.
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -71,7 +72,7 @@ def list_classes(folder):
         if not images:
             raise ValueError(
                 f"The class {class_name!r} is empty: {subfolders[class_name][0]} has no image file "
-                f"({', '.join(FORMATS)}) directly in it. {_FOLDER_FORM}"
+                f"({', '.join(FORMATS)}) directly in it.{_foreign(passed_over)} {_FOLDER_FORM}"
             )
         files += map(pathlib.Path, images)
         labels += [label] * len(images)
@@ -79,7 +80,7 @@ def list_classes(folder):
     if others:
         sentences.append(
             f"{_count(others)} in {str(folder)!r} that are no images directly in the folder of a class were passed "
-            f"over ({', '.join(FORMATS)} are read): {_some(others)}."
+            f"over ({', '.join(FORMATS)} are read): {_some(others)}.{_foreign(others)}"
         )
     if nested:
         sentences.append(
@@ -143,6 +144,26 @@ def is_image(path):
     except OSError:
         # Decoding it will say why it cannot be read.
         return True
+
+
+def _foreign(paths):
+    """A sentence about formats of images that are not read, counted by name; empty where there are none."""
+    found = collections.Counter(filter(None, map(_foreign_format, paths)))
+    if not found:
+        return ""
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
+    return f" Among them are images in other formats ({counts}): save these as JPEG or PNG."
+
+
+def _foreign_format(path):
+    if not os.path.isfile(path):  # a pipe would let us wait for ever
+        return None
+    try:
+        with open(path, "rb") as file:
+            head = file.read(SIGNATURE_BYTES)
+    except OSError:
+        head = b""
+    return foreign_format_of(head, _suffix(path))
 
 
 def _count(paths):

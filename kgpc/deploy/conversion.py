@@ -36,13 +36,13 @@ def litert_bytes(model, shape, precision, representative, integer_io):
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         if integer_io:
             converter.inference_input_type = converter.inference_output_type = tf.int8
-    with _quietly():
+    with quietly():
         return converter.convert()
 
 
 def onnx_bytes(model, shape):
     """An ONNX file in float32; arguments as for `litert_bytes`."""
-    with _quietly():
+    with quietly():
         import tf2onnx
 
         frozen = _frozen(model, shape)
@@ -69,7 +69,7 @@ def _frozen(model, shape):
 
     signature = tf.TensorSpec(shape, model.inputs[0].dtype, name="images")
     function = tf.function(lambda images: model(_as_input(model, images), training=False), autograph=False)
-    with _quietly():
+    with quietly():
         return convert_variables_to_constants_v2(function.get_concrete_function(signature))
 
 
@@ -79,7 +79,7 @@ def _as_input(model, images):
 
 
 @contextlib.contextmanager
-def _quietly():
+def quietly():
     """Without the notices of the converters on what they do; their errors are exceptions."""
     import tensorflow as tf
 

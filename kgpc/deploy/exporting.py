@@ -7,17 +7,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import keras
-import numpy as np
 import pandas as pd
 
-from kgpc import files, graph
-from kgpc.arguments import boolean, number, positive_integer, received, shown
-from kgpc.deploy import card, conversion, formulation, runtimes, verification
+from kgpc import files
+from kgpc.arguments import boolean, number, positive_integer
+from kgpc.deploy import card, conversion, formulation, options, runtimes, verification
 from kgpc.deploy.folding import fold, fold_report
-
-FORMATS = tuple(runtimes.SUFFIXES)
-PRECISIONS = {"litert": ("float32", "float16", "dynamic", "int8"), "onnx": ("float32",)}
 
 
 class ExportError(ValueError):
@@ -114,7 +109,8 @@ def export(
         grouped: how grouped convolutions are written: "native" (the runtime's own), "ordinary" (zeros between the
             groups, which cost bytes), "split" (a convolution for each group) or "matmul" (batched matrix products).
             None: what was fastest in the runtime.
-        interleaving: how channels are interleaved: "transpose", "planes" or "gather". None: as for `grouped`.
+        interleaving: how channels are interleaved: "transpose", "twice", "mixed", "planes" or "gather", see
+            `kgpc.deploy.formulation`. None: as for `grouped`.
         tolerance: float >= 0, how much outputs may differ, as a share of the model's largest output. None: 0.0001 in
             float32, 0.02 in float16, no limit with integers.
         agreement: float in [0, 1], smallest share of `images` to which both give the same class. None: 0.9 with
@@ -140,9 +136,9 @@ def export(
         print(exported.series())
     """
     path = files.path_argument("path", path)
-    format = _format(format, path)
-    _check_choice("precision", precision, PRECISIONS[format], f' with format "{format}"')
-    ways = _ways(format, grouped, interleaving)
+    format = options.checked_format(format, path)
+    options.check_choice("precision", precision, options.PRECISIONS[format], f' with format "{format}"')
+    ways = options.checked_ways(format, grouped, interleaving)
     if boolean("integer_io", integer_io) and precision != "int8":
         raise ValueError(f'`integer_io` goes with precision "int8" only. Received: precision={precision!r}.')
     boolean("folding", folding)
@@ -151,17 +147,17 @@ def export(
     for name, value in limits.items():
         if value is not None:
             number(name, value, 0, None if name == "tolerance" else 1)
-    _check_model(model)
+    options.check_model(model)
     classes = model.outputs[0].shape[-1]
-    representative = _checked_images("representative", representative, model)
-    images = _checked_images("images", images, model)
+    representative = options.checked_images("representative", representative, model)
+    images = options.checked_images("images", images, model)
     if precision == "int8" and representative is None:
         raise ValueError(
             '`representative` must be an array of real images for precision "int8", whose ranges are learned from them.'
         )
     if images is None and representative is None:
         raise ValueError("`images` must be an array of real images, on which the file is compared with the model.")
-    labels = _checked_labels(labels, images, classes)
+    labels = options.checked_labels(labels, images, classes)
     images = representative if images is None else images
     if representative is not None and representative.shape[1:] != images.shape[1:]:
         raise ValueError(
@@ -208,115 +204,6 @@ def export(
     return exported
 
 
-def _format(format, path):
-    """The format that is asked for; the ending of the path must be its own."""
-    endings = ", ".join(f"{suffix} ({name})" for name, suffix in runtimes.SUFFIXES.items())
-    if format is None:
-        format = runtimes.format_of(path)
-        if format is None:
-            raise ValueError(f"`path` must end in {endings}, or `format` be given. Received: path={str(path)!r}.")
-    _check_choice("format", format, FORMATS)
-    if path.suffix != runtimes.SUFFIXES[format]:
-        raise ValueError(
-            f'`path` must end in {runtimes.SUFFIXES[format]} with format "{format}". Received: path={str(path)!r}.'
-        )
-    return format
-
-
-def _check_choice(name, value, allowed, where=""):
-    if not isinstance(value, str):
-        raise TypeError(f"`{name}` must be a str. {received(name, value)}")
-    if value not in allowed:
-        choices = ", ".join(f'"{choice}"' for choice in allowed)
-        raise ValueError(f"`{name}` must be one of {choices}{where}. Received: {name}={shown(value)}.")
-
-
-def _ways(format, grouped, interleaving):
-    """How grouped convolutions and interleavings are written."""
-    best = formulation.BEST[format]
-    chosen = []
-    for name, value, allowed, default in (
-        ("grouped", grouped, formulation.GROUPED, best[0]),
-        ("interleaving", interleaving, formulation.INTERLEAVING, best[1]),
-    ):
-        if value is not None:
-            _check_choice(name, value, allowed)
-        chosen.append(default if value is None else value)
-    return tuple(chosen)
-
-
-def _check_model(model):
-    """Refuses a model that cannot be exported, with the reason."""
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "`model` must be one of Keras on TensorFlow, by way of which files are written. "
-            f"Received: a model on {keras.backend.backend()}."
-        )
-    network = graph.Network(graph.check_readable(model))
-    for name, tensors in (("input", model.inputs), ("output", model.outputs)):
-        if len(tensors) != 1:
-            raise ValueError(f"`model` must have one {name}. Received: a model with {len(tensors)} {name}s.")
-    (tensor,) = model.inputs
-    if len(tensor.shape) != 4 or tensor.shape[-1] is None or tensor.dtype != "float32":
-        raise ValueError(
-            "`model` must take images (batch, height, width, channels) in float32. "
-            f"Received: a model whose input has the shape {tuple(tensor.shape)} and the dtype {tensor.dtype}."
-        )
-    for each in network.graphs:
-        for call in each.calls:
-            layer = call.operation
-            if not isinstance(layer, keras.layers.Layer):
-                continue
-            if layer.compute_dtype != "float32":
-                raise ValueError(
-                    f"`model` must compute in float32; build it with that dtype and load its weights. "
-                    f"Received: a model whose layer {layer.name!r} computes in {layer.compute_dtype}."
-                )
-            if getattr(layer, "quantization_mode", None) is not None:
-                raise ValueError(
-                    "`model` must be one that was not quantized; `precision` quantizes it. "
-                    f"Received: a model whose layer {layer.name!r} is quantized."
-                )
-
-
-def _checked_images(name, images, model):
-    """Images as a float32 array that the model takes; None for None."""
-    if images is None:
-        return None
-    try:
-        array = np.asarray(images)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"`{name}` must be an array of images. {received(name, images)}") from error
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"`{name}` must be an array of numbers. {received(name, images)}")
-    wanted = tuple(model.inputs[0].shape[1:])
-    fits = array.ndim == 4 and all(size in (None, got) for size, got in zip(wanted, array.shape[1:], strict=True))
-    if not fits or not array.size:
-        raise ValueError(
-            f"`{name}` must be an array (images, {', '.join(map(str, wanted))}) with at least one image. "
-            f"Received: {name} of shape {array.shape}."
-        )
-    array = np.ascontiguousarray(array, dtype="float32")
-    if not np.isfinite(array).all():
-        raise ValueError(f"`{name}` must hold finite numbers. Received: {name} with NaN or infinity.")
-    return array
-
-
-def _checked_labels(labels, images, classes):
-    if labels is None:
-        return None
-    if images is None:
-        raise ValueError("`labels` are those of `images`, which are missing. Received: labels without images.")
-    array = np.asarray(labels)
-    if array.dtype.kind not in "iu" or array.shape != (len(images),):
-        raise ValueError(f"`labels` must be {len(images)} integers, one for each image. {received('labels', labels)}")
-    if array.min() < 0 or array.max() >= classes:
-        raise ValueError(
-            f"`labels` must be of the {classes} classes from 0 on. Received: {array.min()} to {array.max()}."
-        )
-    return array
-
-
 @contextlib.contextmanager
 def _folder_beside(path):
     """A folder of its own in the folder of a file, where nobody else puts anything; it goes in the end."""
@@ -329,7 +216,7 @@ def _folder_beside(path):
 
 def _content(model, shape, format, precision, ways, representative, integer_io):
     """The bytes of the file."""
-    model = formulation.rewritten(model, *ways)
+    model = formulation.rewritten(model, *ways, integers=precision == "int8")
     try:
         if format == "onnx":
             return conversion.onnx_bytes(model, shape)

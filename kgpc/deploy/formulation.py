@@ -19,33 +19,39 @@ from kgpc.layers import GroupedPointwiseConv2D, InterleaveChannels
 # - "matmul": a batched matrix product, between two transpositions; for pointwise convolutions only.
 GROUPED = ("native", "ordinary", "split", "matmul")
 # Ways to write an interleaving:
-# - "transpose": the channels of each pixel as a matrix, which is transposed;
+# - "transpose": the channels of each pixel as a small matrix, which is transposed;
+# - "twice": two transpositions of a large matrix, with channels first in their new order between them;
+# - "mixed": "twice" for maps of many pixels and few channels, and "transpose" for others;
 # - "planes": whole maps taken in another order, channels first;
 # - "gather": the channels of each pixel taken in another order.
-INTERLEAVING = ("transpose", "planes", "gather")
-BEST = {"litert": ("native", "transpose"), "onnx": ("native", "planes")}
+INTERLEAVING = ("transpose", "twice", "mixed", "planes", "gather")
+BEST = {"litert": ("native", "mixed"), "onnx": ("native", "planes")}
+# So many pixels for each channel has a map for which "mixed" is "twice". Small matrices of bytes are slow to transpose.
+_PIXELS_PER_CHANNEL = {"float32": 64, "int8": 1}
 
 
-def rewritten(model, grouped, interleaving):
+def rewritten(model, grouped, interleaving, integers=False):
     """A model for TensorFlow in which grouped convolutions and interleavings are written in given ways.
 
     Args:
         model: a functional or Sequential model.
         grouped: one of `GROUPED`.
         interleaving: one of `INTERLEAVING`.
+        integers: bool, whether maps are to be integers of 8 bits, which decides what is "mixed".
 
     Returns:
         Functional `keras.Model` with the same predictions, for nothing but being traced once: kernels of its grouped
         convolutions are constants.
     """
     network, layers = graph.Network(model), {}
+    pixels_per_channel = _PIXELS_PER_CHANNEL["int8" if integers else "float32"]
     for each in network.graphs:
         for call in each.calls:
             layer = call.operation
             if is_grouped(layer):
                 layers[layer] = _Grouped(layer, grouped)
             elif graph.is_exactly(layer, InterleaveChannels):
-                layers[layer] = _Interleaving(layer, interleaving)
+                layers[layer] = _Interleaving(layer, interleaving, pixels_per_channel)
     return graph.rewrite(network, layers=layers)
 
 
@@ -131,9 +137,9 @@ class _Grouped(keras.layers.Layer):
 class _Interleaving(keras.layers.Layer):
     """An interleaving of channels, written in a given way."""
 
-    def __init__(self, layer, way):
+    def __init__(self, layer, way, pixels_per_channel):
         super().__init__(name=layer.name, dtype=layer.dtype_policy)
-        self.step, self.way = layer.step, way
+        self.step, self.way, self.pixels_per_channel = layer.step, way, pixels_per_channel
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -142,12 +148,21 @@ class _Interleaving(keras.layers.Layer):
         import tensorflow as tf
 
         batch, height, width, channels = inputs.shape
-        if self.way == "transpose" and channels % self.step == 0:
-            pixels = -1 if batch is None else batch * height * width
+        way = self.way
+        if way == "mixed":
+            many = None not in (height, width) and height * width >= self.pixels_per_channel * channels
+            way = "twice" if many else "transpose"
+        if way in ("transpose", "twice") and channels % self.step == 0:
+            pixels = -1 if None in (batch, height, width) else batch * height * width
             matrices = tf.reshape(inputs, (pixels, channels // self.step, self.step))
-            return tf.reshape(tf.transpose(matrices, (0, 2, 1)), (-1, height, width, channels))
+            if way == "twice":
+                maps = tf.reshape(tf.transpose(matrices, (2, 1, 0)), (channels, pixels))
+                mixed = tf.transpose(maps, (1, 0))
+            else:
+                mixed = tf.transpose(matrices, (0, 2, 1))
+            return tf.reshape(mixed, (-1, height, width, channels))
         order = interleaved_order(channels, self.step)
-        if self.way == "planes":
+        if way == "planes":
             maps = tf.gather(tf.transpose(inputs, (0, 3, 1, 2)), order, axis=1)
             return tf.transpose(maps, (0, 2, 3, 1))
         return tf.gather(inputs, order, axis=-1)

@@ -31,6 +31,12 @@ def format_of(path):
     return next((format for format, suffix in SUFFIXES.items() if Path(path).suffix == suffix), None)
 
 
+def name_of(format):
+    """Name and version of the runtime that a format is run by here."""
+    name, package = {"litert": ("LiteRT", "ai-edge-litert"), "onnx": ("ONNX Runtime", "onnxruntime")}[format]
+    return f"{name} {importlib.metadata.version(package)}"
+
+
 def opened(path):
     """A file in its runtime.
 
@@ -54,7 +60,7 @@ class LiteRT:
     def __init__(self, path, threads=1):
         from ai_edge_litert.interpreter import Interpreter
 
-        self.name = f"LiteRT {importlib.metadata.version('ai-edge-litert')}"
+        self.name = name_of("litert")
         # Read here, so that nothing keeps the file open.
         self._interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=threads)
         (self._input,), (self._output,) = (
@@ -115,7 +121,7 @@ class ONNX:
     def __init__(self, path, threads=1, profile=None):
         import onnxruntime
 
-        self.name = f"ONNX Runtime {onnxruntime.__version__}"
+        self.name = name_of("onnx")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = threads
         options.log_severity_level = 3  # errors

@@ -1,4 +1,4 @@
-"""The roofline picture: layers under the roof that memory and arithmetic make, one of them named."""
+"""The roofline picture: layers under the roof that memory and arithmetic make, with their names."""
 
 import numpy as np
 
@@ -6,12 +6,17 @@ from kgpc import plots
 from kgpc.arguments import number, text
 from kgpc.figures.moving import MovingFigure
 from kgpc.plots import arguments
+from kgpc.plots.style import HALO
 
 _COLUMNS = ["name", "kind", "intensity", "rate"]
 _MOST = 1e18
+_MOST_CEILINGS = 3
+# Of the kinds, with their markers. Pointwise convolutions are what is mostly drawn here, and blue in all figures.
+_COLORS, _MARKERS = ("blue", "vermillion", "purple", "sky blue", "green", "orange", "yellow"), "os^Dvp*"
+_MEMORY, _CACHE = "the roof: min(P, I·B)", "the roof where the cache holds the feature maps"
 
 
-def roofline(frame, peak, bandwidth):
+def roofline(frame, peak, bandwidth, cache_bandwidth=None, ceilings=None):
     """Measured layers under the roof of a machine; who points at one reads its name and what it reaches.
 
     Args:
@@ -19,17 +24,24 @@ def roofline(frame, peak, bandwidth):
             operations per byte moved) and `rate` (float, operations per second); at most 100 rows.
         peak: float, operations per second at which arithmetic is the limit.
         bandwidth: float, bytes per second at which memory is.
+        cache_bandwidth: float or None, bytes per second at which the cache is, for layers whose feature maps it holds:
+            a second roof above the first.
+        ceilings: dict or None, names and rates (operations per second) of horizontal lines: what a kind of product can
+            reach; at most 3.
 
     Returns:
-        `MovingFigure`. Its static picture shows all points, without names.
+        `MovingFigure`. Its static picture shows all points with their names.
 
     Raises:
         TypeError: if an argument is of another type.
-        ValueError: if a column is missing, or a number is not positive.
+        ValueError: if a column is missing, a number is not positive, or the cache is slower than memory.
     """
     arguments.frame("frame", frame, _COLUMNS, rows=100)
     peak = number("peak", peak, above=0, largest=_MOST)
     bandwidth = number("bandwidth", bandwidth, above=0, largest=_MOST)
+    if cache_bandwidth is not None:
+        cache_bandwidth = number("cache_bandwidth", cache_bandwidth, smallest=bandwidth, largest=_MOST)
+    ceilings = _ceilings(ceilings)
     points = [
         {
             "name": text("frame['name']", name, empty=False),
@@ -42,35 +54,17 @@ def roofline(frame, peak, bandwidth):
     kinds = list(dict.fromkeys(point["kind"] for point in points))
     if len(kinds) > 7:
         raise ValueError(f"`frame` must have at most 7 kinds to be told apart. Received: {len(kinds)}.")
-
-    def draw():
-        low = min(point["intensity"] for point in points) / 2
-        high = max(*(point["intensity"] for point in points), peak / bandwidth) * 2
-        intensities = np.sort(np.append(np.geomspace(low, high, 60), peak / bandwidth))  # with the corner of the roof
-        figure = plots.line_chart(
-            intensities,
-            {"the roof: min(P, I·B)": np.minimum(peak, intensities * bandwidth) / 1e9},
-            "arithmetic intensity I (operations per byte moved)",
-            "rate (Gflop/s)",
-            title="Layers under the roof of this machine",
-            log=True,
-            markers=False,
-        )
-        axes = figure.axes[0]
-        colors = [
-            plots.COLORS[name] for name in ("orange", "green", "purple", "sky blue", "vermillion", "blue", "yellow")
-        ]
-        for kind, marker, color in zip(kinds, "os^Dvp*", colors, strict=False):
-            of_kind = [point for point in points if point["kind"] == kind]
-            rates = [point["rate"] / 1e9 for point in of_kind]
-            axes.scatter([p["intensity"] for p in of_kind], rates, marker=marker, color=color, label=kind, zorder=3)
-        ticks = [tick for tick in (0.1, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000) if tick < 1.2 * peak / 1e9]
-        axes.set_yticks(ticks, ticks)
-        axes.minorticks_off()
-        axes.legend()
-        return figure
-
+    parameters = {
+        "points": points,
+        "peak": peak,
+        "bandwidth": bandwidth,
+        "cache_bandwidth": cache_bandwidth,
+        "ceilings": ceilings,
+    }
     lines = [f"roof: P = {peak / 1e9:.1f} Gflop/s, B = {bandwidth / 1e9:.1f} GB/s"]
+    if cache_bandwidth is not None:
+        lines.append(f"cache: {cache_bandwidth / 1e9:.1f} GB/s")
+    lines += [f"{name}: {rate / 1e9:.1f} Gflop/s" for name, rate in ceilings.items()]
     for point in points:
         roof = min(peak, point["intensity"] * bandwidth)
         lines.append(
@@ -84,8 +78,82 @@ def roofline(frame, peak, bandwidth):
     ]
     alt = (
         "Roofline: rate over arithmetic intensity on logarithmic axes, a slope and a flat part at "
-        f"{peak / 1e9:.0f} Gflop/s. Operations per byte: {'; '.join(ranges)}."
+        f"{peak / 1e9:.0f} Gflop/s{' with a second slope above it' if cache_bandwidth is not None else ''}. "
+        f"Operations per byte: {'; '.join(ranges)}."
     )
-    return MovingFigure(
-        "roofline", {"points": points, "peak": peak, "bandwidth": bandwidth}, alt, "\n".join(lines), draw
+    return MovingFigure("roofline", parameters, alt, "\n".join(lines), lambda: _picture(kinds=kinds, **parameters))
+
+
+def _ceilings(ceilings):
+    """Names and rates of ceilings as a dict of float."""
+    ceilings = arguments.levels("ceilings", ceilings, above=0)
+    if len(ceilings) > _MOST_CEILINGS:
+        raise ValueError(f"`ceilings` must have at most {_MOST_CEILINGS} entries. Received: {len(ceilings)}.")
+    return {
+        text("ceilings", name, empty=False): number(f"ceilings[{name!r}]", rate, largest=_MOST)
+        for name, rate in ceilings.items()
+    }
+
+
+def _picture(points, kinds, peak, bandwidth, cache_bandwidth, ceilings):
+    """The static picture."""
+    low = min(point["intensity"] for point in points) / 4
+    high = max(*(point["intensity"] for point in points), peak / bandwidth) * 4
+    corners = [peak / bandwidth, *([peak / cache_bandwidth] if cache_bandwidth else [])]
+    intensities = np.sort(np.append(np.geomspace(low, high, 60), corners))
+    roofs = {_MEMORY: np.minimum(peak, intensities * bandwidth) / 1e9}
+    if cache_bandwidth:
+        roofs[_CACHE] = np.minimum(peak, intensities * cache_bandwidth) / 1e9
+    roofs |= {name: np.full(len(intensities), rate / 1e9) for name, rate in ceilings.items()}
+    figure = plots.line_chart(
+        intensities,
+        roofs,
+        "arithmetic intensity I (operations per byte moved)",
+        "rate (Gflop/s)",
+        title="Layers under the roof of this machine",
+        log=True,
+        markers=False,
     )
+    figure.set_size_inches(7.5, 5)
+    for legend in list(figure.legends):
+        legend.remove()
+    axes = figure.axes[0]
+    for line in axes.lines:
+        line.set_color(plots.GREY)
+    for kind, marker, color in zip(kinds, _MARKERS, _COLORS, strict=False):
+        of_kind = [point for point in points if point["kind"] == kind]
+        rates = [point["rate"] / 1e9 for point in of_kind]
+        color = plots.COLORS[color]
+        axes.scatter([p["intensity"] for p in of_kind], rates, marker=marker, color=color, label=kind, zorder=3)
+    ticks = [tick for tick in (0.1, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000) if tick < 1.2 * peak / 1e9]
+    axes.set_yticks(ticks, ticks)
+    axes.minorticks_off()
+    axes.set_xlim(low, high)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    _write_names(figure, axes, points)
+    return figure
+
+
+def _write_names(figure, axes, points):
+    """The name beside each point, moved down where it would lie on another one."""
+    figure.draw_without_rendering()  # only then the layout, and with it where a point lies, is known
+    scale = 72 / figure.dpi
+    taken = []
+    for point in sorted(points, key=lambda point: -point["rate"]):
+        x, y = axes.transData.transform((point["intensity"], point["rate"] / 1e9)) * scale
+        width, height = 5 * len(point["name"]), 13
+        place = y
+        while any(abs(x - other) < max(width, wide) + 12 and abs(place - high) < height for other, high, wide in taken):
+            place -= 2
+        taken.append((x, place, width))
+        moved = {"arrowprops": {"arrowstyle": "-", "color": plots.GREY, "linewidth": 0.6}} if y - place > 3 else {}
+        axes.annotate(
+            point["name"],
+            (point["intensity"], point["rate"] / 1e9),
+            (8, place - y),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            path_effects=HALO,
+            **moved,
+        )

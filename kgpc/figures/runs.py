@@ -55,20 +55,28 @@ def accuracies(frame, published, own):
         raise ValueError(f"`frame` must have at most {_MOST_NETWORKS} networks. Received: {len(series)}.")
 
     def draw():
+        # More networks than colours: two series, and the name of each network beside its first dot.
         groups = {}
-        for name, is_published in series:
-            same = [row for row in rows if (row["network"], row["published"]) == (name, is_published)]
-            title = f"{name}, published" if is_published else name
-            groups[title] = pd.DataFrame(
-                {"x": [row["parameters"] for row in same], "y": [row["accuracy_percent"] for row in same]}
+        for is_published in dict.fromkeys(row["published"] for row in rows):
+            same = [row for row in rows if row["published"] == is_published]
+            first = {row["network"]: index for index, row in reversed(list(enumerate(same)))}
+            groups["published" if is_published else "own"] = pd.DataFrame(
+                {
+                    "x": [row["parameters"] for row in same],
+                    "y": [row["accuracy_percent"] for row in same],
+                    "label": [row["network"] if first[row["network"]] == i else "" for i, row in enumerate(same)],
+                }
             )
-        return plots.scatter(
+        figure = plots.scatter(
             groups,
             "trainable parameters (logarithmic)",
             "test accuracy, %",
             title="Accuracy against size; published numbers are of other data",
             log_x=True,
         )
+        for line in figure.axes[0].lines:
+            line.set_linestyle("none")  # nothing lies between these networks
+        return figure
 
     lines = [f"published: {captions[True]}", f"own: {captions[False]}"]
     for row in rows:

@@ -10,7 +10,8 @@ against each other; `reruns(name)` are results that come with kgpc.
 """
 
 from kgpc.paper import experiment, family_results, protocol, released_accuracy
-from kgpc.paper.counts import as_text, compare_counts, counts_page, summary
+from kgpc.paper.counts import as_text, compare_counts, summary
+from kgpc.paper.counts_page import counts_page
 from kgpc.paper.family_results import show_experiment
 from kgpc.paper.family_rows import family_rows
 from kgpc.paper.footnotes import footnotes

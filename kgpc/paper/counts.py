@@ -1,4 +1,4 @@
-"""The published parameters and flops beside those of the models built here, row by row, and their page."""
+"""The published parameters and flops beside those of the models built here, row by row."""
 
 import functools
 
@@ -131,46 +131,8 @@ def _erratum(row, parameters, published_flops):
     return "; ".join(texts)
 
 
-def counts_page(comparison):
-    """The comparison as a page in Markdown.
-
-    Args:
-        comparison: `pandas.DataFrame`, a result of `compare_counts`.
-
-    Returns:
-        str, the text of the page.
-
-    Raises:
-        TypeError, ValueError: if `comparison` is something else.
-    """
-    _check_comparison(comparison)
-    parts = [_PAGE_HEADER.format(summary=summary(comparison))]
-    for title, query in _PAGE_SECTIONS.items():
-        rows = comparison.query(query)
-        # A page is narrow: the classes follow from the data set, and what the paper prints differs in few rows.
-        table = as_text(rows).drop(columns=["classes", "the printed table differs"])
-        parts.append(f"## {title}\n\n{_markdown(table)}{_remarks(rows)}")
-    return "\n".join([*parts, _protocol()])
-
-
-def _protocol():
-    """What the accuracies rest on, as a list."""
-    errata = published("errata").query("kind == 'protocol'")
-    lines = [
-        f"- **{row.what}: {row.raw_value}.** {row.comment[0].upper()}{row.comment[1:]}.\n"
-        for row in errata.itertuples()
-    ]
-    return "".join([_PROTOCOL_HEADER, *lines])
-
-
-_PROTOCOL_HEADER = """## What the published accuracies rest on
-
-The papers do not say these; the notebooks show them. They do not change a count.
-
-"""
-
-
-def _check_comparison(comparison):
+def check_comparison(comparison):
+    """Raises TypeError or ValueError if something is no result of `compare_counts`."""
     if not isinstance(comparison, pd.DataFrame):
         raise TypeError(
             "`comparison` must be a pandas.DataFrame, a result of `compare_counts`. "
@@ -190,41 +152,6 @@ _COLUMNS = """
 """.split()
 
 
-def _remarks(rows):
-    """A list of the rows for which the paper prints another number, or nothing."""
-    lines = [
-        f"- {row.label}, {row.model} {row.scheme}".rstrip() + f", {row.dataset}: {row.erratum}\n"
-        for row in rows.itertuples()
-        if row.erratum
-    ]
-    return "".join(["\nThe printed table differs:\n\n", *lines]) if lines else ""
-
-
-_PAGE_SECTIONS = {
-    "Rows of the tables of the first paper (doi:10.13164/mendel.2022.1.023)": (
-        "table == 'results' and paper == 'grouped-pointwise-2022'"
-    ),
-    "Rows of the tables of the second paper (doi:10.3390/e24091264)": (
-        "table == 'results' and paper == 'enhanced-scheme-2022'"
-    ),
-    "Runs in the authors' notebooks that no table lists": "table == 'unlisted_runs'",
-    "Two-branch models of the light-chroma papers, parameters only (doi:10.13164/mendel.2022.1.055)": (
-        "table == 'two_branch_results'"
-    ),
-}
-_PAGE_HEADER = """# Published counts and ours, row by row
-
-Trainable parameters and flops that the authors published, beside those counted in the models of `kgpc.applications`.
-{summary}
-
-The page is written by `python -m kgpc table --output docs/published-rows.md`: the published numbers are read from
-`data/published`, ours are counted at that moment; a difference would show here, and fails a test. "Published" is what
-the authors' notebook prints for the run. Where the table in the paper has another number, a list below the rows says
-which. Flops are for the prediction of one image in the paper's convention (`kgpc.flops.paper_flops`), about one for a
-multiply-add; a row with 2 passes averages the predictions of an image and of its mirror image.
-"""
-
-
 def summary(comparison):
     """One sentence on how many rows agree.
 
@@ -237,7 +164,7 @@ def summary(comparison):
     Raises:
         TypeError, ValueError: if `comparison` is something else.
     """
-    _check_comparison(comparison)
+    check_comparison(comparison)
     flops_equal = comparison["flops_equal"].dropna()
     return (
         f"{len(comparison)} rows: parameters equal in {comparison['parameters_equal'].sum()} of {len(comparison)}, "
@@ -257,7 +184,7 @@ def as_text(comparison):
     Raises:
         TypeError, ValueError: if `comparison` is something else.
     """
-    _check_comparison(comparison)
+    check_comparison(comparison)
 
     def number(value):
         return "" if pd.isna(value) else f"{value:,}"
@@ -281,9 +208,3 @@ def as_text(comparison):
         "the printed table differs": ("erratum", str),
     }
     return pd.DataFrame({title: comparison[name].map(text) for title, (name, text) in columns.items()})
-
-
-def _markdown(frame):
-    lines = [frame.columns, ["---:" if name.startswith(("our", "published")) else "---" for name in frame.columns]]
-    lines.extend(frame.itertuples(index=False))
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)

@@ -68,6 +68,51 @@ def points(family, table=None):
     return found
 
 
+def longest_run(family, key, table=None, epochs=None):
+    """A stored run of a network that learned: the one of most epochs on the copies, of those the least validation loss.
+
+    For a page that shows how a training goes. It is one run, chosen by the validation images; it answers no question.
+
+    Args:
+        family: see `progress`.
+        key: str, of the network, see `kgpc.paper.protocol.arm`.
+        table: see `progress`.
+        epochs: `pandas.DataFrame` as `kgpc.paper.experiment.epochs()` returns it; None takes that.
+
+    Returns:
+        tuple of a sentence that says what it is, and a `pandas.DataFrame` of its epochs, without rows where no run of
+        the network is stored.
+
+    Raises:
+        ValueError: if the experiment does not have the network.
+    """
+    network = protocol.arm(family, key)
+    table = _table(family, table)
+    epochs = experiment.epochs() if epochs is None else epochs
+    rows = table[
+        (table["profile"] == protocol.PROFILE)
+        & (table["family"] == family)
+        & (table["variant"] == network.key)
+        & (table["dataset"] == protocol.COPIES)
+        & table["name"].isin(epochs["name"])
+    ]
+    if rows.empty:
+        return f"No run of {family} {key} is stored yet.", epochs[:0].drop(columns="name")
+    run = rows.astype({"validation_loss": float}).sort_values(["epochs", "validation_loss"], ascending=[False, True])
+    run = run.iloc[0]
+    history = epochs[epochs["name"] == run["name"]].drop(columns="name").reset_index(drop=True)
+    if run["seed"] == protocol.SEARCH_SEED:
+        tested = "It is a run of the search for learning rates, in which no test image is looked at."
+    else:
+        tested = f"It classifies {run['test_accuracy']:.1%} of {run['test_images']:,} test images right."
+    return (
+        f"{family} {key} on {run['dataset']}, {run['image_size']}x{run['image_size']} pixels, "
+        f"{run['train_images']:,} training images, {run['epochs']} epochs, highest learning rate "
+        f"{run['peak_learning_rate']:g}, seed {run['seed']}: {history['val_accuracy'].iloc[-1]:.1%} of the validation "
+        f"images after the last epoch. {tested}"
+    ), history
+
+
 def differences(family, table=None):
     """The differences that the protocol asks for, with their simultaneous intervals.
 

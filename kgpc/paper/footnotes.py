@@ -73,13 +73,17 @@ def _text(erratum):
     found = (
         "no notebook of the authors prints it"
         if erratum.raw_value == "(not printed)"
-        else f"the authors' notebook has {_short(erratum.raw_value)}"
+        else f"the authors' notebook has {short(erratum.raw_value)}"
     )
-    return f"{quantity}: {_short(erratum.table_value)} is printed, {found} ({erratum.kind})."
+    return f"{quantity}: {short(erratum.table_value)} is printed, {found} ({erratum.kind})."
 
 
-def _short(value):
-    """A count with separators, a percentage without zeros at its end."""
+def short(value):
+    """Returns a count with separators, and a percentage without zeros at its end.
+
+    Args:
+        value: str, what a table prints.
+    """
     if value.isdigit():
         return f"{int(value):,}"
     return re.sub(r"(\.\d+?)0+%$", r"\1%", value)

@@ -5,20 +5,21 @@ text for those who cannot see it. `table` gives a DataFrame a caption and number
 
 The files: `style` (colours and fonts), `page` (onto the page), `encoding` and `drawings` (in which format), `tables`,
 `charts`, `panels` (curves side by side), `intervals` (numbers with their uncertainty), `pictures` (matrices),
-`photographs` (images), `channels` (the sub-network, channel by channel), `diagrams` (blocks and whole networks),
-`boxes` (a pointwise convolution in them), `losses` (of training steps).
+`photographs` (images), `channels` (the sub-network, channel by channel), `diagrams` (blocks), `boxes` (a pointwise
+convolution in them), `plates` (whole networks), `losses` (of training steps).
 """
 
 from kgpc.plots.boxes import normalization_box, pointwise_boxes
 from kgpc.plots.channels import subnetwork
 from kgpc.plots.charts import layer_bars, line_chart, scatter, stacked_bars
-from kgpc.plots.diagrams import Box, block_diagram, feature_maps
+from kgpc.plots.diagrams import Box, block_diagram
 from kgpc.plots.intervals import interval_chart
 from kgpc.plots.losses import step_losses
 from kgpc.plots.page import as_html, show
 from kgpc.plots.panels import curve_panels
 from kgpc.plots.photographs import images
 from kgpc.plots.pictures import matrices
+from kgpc.plots.plates import feature_maps
 from kgpc.plots.style import COLORS, GREY, LAYER_COLORS
 from kgpc.plots.tables import CaptionedTable, table
 

@@ -13,7 +13,11 @@ from kgpc.plots.style import COLORS, in_style, new_figure, text_color
 # Colours of the groups in `subnetwork`; black is kept for lines.
 _GROUP_COLORS = [color for name, color in COLORS.items() if name != "black"]
 _BOX = 0.8  # height of the box of a channel; channels are 1 apart
-_COLUMN_DISTANCE = 4.0
+_UNIT = 0.39, 0.22  # inches, from left to right and from top to bottom
+_STRIPE, _NARROWEST = 0.3, 1.2  # width that a letter needs, and of the narrowest box
+_NUMBER, _BETWEEN = 0.85, 2.1  # width of the numbers beside the boxes, and of what lies between columns
+_WIDEST_BOX = 3.6  # with more groups than letters that fit, stripes have colours only
+_FONT_SIZE = 9
 _MOST_CHANNELS = 256  # every one is a box, and lines from and to it
 
 
@@ -113,22 +117,29 @@ def columns_of(plan):
     return [*columns, second, total], [*links, plan.second, "add"]
 
 
-def _draw_column(axes, x, column):
-    """Boxes of the channels, striped in the colours of the groups they depend on."""
+def _letter(group):
+    """The name of a group of the input: A ... Z, and numbers from 27 on."""
+    return chr(ord("A") + group) if group < 26 else str(group + 1)
+
+
+def _draw_column(axes, x, width, column):
+    """Boxes of the channels, striped in the colours and letters of the groups they depend on; numbers beside them."""
     for channel, (groups, label) in enumerate(zip(column.sources, column.labels, strict=True)):
-        bottom = column.height(channel) - _BOX / 2
-        colors = [_GROUP_COLORS[group % len(_GROUP_COLORS)] for group in sorted(groups)]
-        for stripe, color in enumerate(colors):
-            corner = (x - 0.5 + stripe / len(colors), bottom)
-            axes.add_patch(patches.Rectangle(corner, 1 / len(colors), _BOX, facecolor=color, edgecolor="none"))
+        middle, left = column.height(channel), x - width / 2
+        stripe = width / len(groups)
+        for place, group in enumerate(sorted(groups)):
+            color, start = _GROUP_COLORS[group % len(_GROUP_COLORS)], left + place * stripe
+            axes.add_patch(
+                patches.Rectangle((start, middle - _BOX / 2), stripe, _BOX, facecolor=color, edgecolor="none")
+            )
+            if stripe >= 0.9 * _STRIPE:
+                style = {"ha": "center", "va": "center_baseline", "fontsize": _FONT_SIZE, "color": text_color(color)}
+                axes.text(start + stripe / 2, middle, _letter(group), **style)
         line_style = ":" if channel >= len(column.labels) - column.copies else "-"
-        axes.add_patch(patches.Rectangle((x - 0.5, bottom), 1, _BOX, fill=False, linestyle=line_style))
-        text = axes.text(x, bottom + _BOX / 2, label, ha="center", va="center", fontsize=8)
-        if len(colors) == 1:
-            text.set_color(text_color(colors[0]))
-        else:
-            text.set_bbox({"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"})
-    axes.text(x, 0.8, column.title, ha="center", va="bottom", fontsize=9)
+        corner = (left, middle - _BOX / 2)
+        axes.add_patch(patches.Rectangle(corner, width, _BOX, fill=False, linestyle=line_style))
+        axes.text(left - 0.12, middle, label, ha="right", va="center_baseline", fontsize=_FONT_SIZE)
+    axes.text(x, 0.8, column.title, ha="center", va="bottom", fontsize=_FONT_SIZE)
 
 
 def _draw_stage(axes, stage, left, right, before, after):
@@ -151,18 +162,23 @@ def _draw_moves(axes, order, left, right, before, after):
         axes.plot((left, right), heights, color=_GROUP_COLORS[group % len(_GROUP_COLORS)], linewidth=1.4)
 
 
-def _draw_addition(axes, positions, columns):
-    """A plus between L and the result (the last two columns), and the way of K (the second column) to it, below all."""
+def _draw_addition(axes, edges, columns):
+    """A plus between L and the result (the last two columns), and the way of K (the second column) to it, below all.
+
+    `edges` are where each column begins, with its numbers, and where it ends.
+    """
     first, second = columns[1], columns[-2]
-    left, right = positions[-2] + 0.6, positions[-1] - 0.6
+    left, right = edges[-2][1] + 0.1, edges[-1][0]
+    start = edges[1][1] - _NARROWEST / 2
     x, y = (left + right) / 2, second.bottom / 2
     bottom = min(column.bottom for column in columns[1:-1]) - 1.4
     arrow = {"arrowstyle": "-|>", "color": "black", "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", (x - 0.35, y), (left, y), arrowprops=arrow)
     axes.annotate("", (right, y), (x + 0.35, y), arrowprops=arrow)
-    axes.plot([positions[1], positions[1], x], [first.bottom - _BOX / 2, bottom, bottom], color="black", linewidth=1.2)
+    axes.plot([start, start, x], [first.bottom - _BOX / 2, bottom, bottom], color="black", linewidth=1.2)
     axes.annotate("", (x, y - 0.75), (x, bottom), arrowprops=arrow)
-    axes.text((positions[1] + x) / 2, bottom + 0.15, "K in its own order", ha="center", va="bottom", fontsize=8)
+    text = {"ha": "center", "va": "bottom", "fontsize": _FONT_SIZE}
+    axes.text((start + x) / 2, bottom + 0.15, "K in its own order", **text)
     axes.text(x, y, "+", ha="center", va="center", fontsize=12, bbox={"boxstyle": "circle", "facecolor": "white"})
 
 
@@ -170,9 +186,9 @@ def _draw_addition(axes, positions, columns):
 def subnetwork(plan, title=None):
     """The channels of a parameter-efficient pointwise convolution, and what flows from which to which.
 
-    Every channel is a box. Its colours say which groups of the input it depends on: one colour means that it has seen
-    one group only. Grey shapes are the groups of a convolution, coloured lines show where interleaving moves a channel,
-    boxes with a dotted edge are copies.
+    Every channel is a box with its number at the left. Its letters and colours say which groups of the input it depends
+    on: one letter means that it has seen one group only. Grey shapes are the groups of a convolution, coloured lines
+    show where interleaving moves a channel, boxes with a dotted edge are copies.
 
     Args:
         plan: `kgpc.grouping.Plan`; up to about 16 channels and 7 groups can be told apart.
@@ -194,21 +210,27 @@ def subnetwork(plan, title=None):
         )
     arguments.labels(title)
     columns, links = columns_of(plan)
-    positions = [index * _COLUMN_DISTANCE for index in range(len(columns))]
+    width = max(_NARROWEST, _STRIPE * max(len(groups) for column in columns for groups in column.sources))
+    width = min(width, _WIDEST_BOX)
+    positions = [_NUMBER + width / 2 + index * (width + _NUMBER + _BETWEEN) for index in range(len(columns))]
+    edges = [(x - width / 2 - _NUMBER, x + width / 2) for x in positions]
     depth = -min(column.bottom for column in columns) + (2 if plan.second else 1)
-    figure, axes = new_figure(max(1.5 * len(columns), 4.5), 0.22 * depth + 1.1)
+    # The words above the first and the last column are wider than the columns.
+    beside = 1.0
+    span = edges[-1][1] + 2 * beside
+    figure, axes = new_figure(max(_UNIT[0] * span, 4.5), _UNIT[1] * depth + 1.1)
     axes.set_axis_off()
-    axes.set_xlim(-1.6, positions[-1] + 1.6)
+    axes.set_xlim(-beside, edges[-1][1] + beside)
     axes.set_ylim(-depth, 3.0)
     for x, column in zip(positions, columns, strict=True):
-        _draw_column(axes, x, column)
+        _draw_column(axes, x, width, column)
     for index, link in enumerate(links):
-        left, right = positions[index] + 0.6, positions[index + 1] - 0.6
+        left, right = edges[index][1] + 0.1, edges[index + 1][0]
         before, after = columns[index], columns[index + 1]
         if isinstance(link, list):
             _draw_moves(axes, link, left, right, before, after)
         elif link == "add":
-            _draw_addition(axes, positions, columns)
+            _draw_addition(axes, edges, columns)
         else:
             _draw_stage(axes, link, left, right, before, after)
     axes.set_title(title or "")

@@ -240,9 +240,7 @@ def scatter(groups, xlabel, ylabel, title=None, log_x=False, size=(7.5, 3.8), co
         # Below the first group and above the others, so that labels of neighbours do not collide.
         distance = -16 if index == 0 else 8
         for x, y, label in points[["x", "y", "label"]].itertuples(index=False):
-            text = axes.annotate(
-                label, (x, y), (0, distance), textcoords="offset points", ha="center", fontsize="small"
-            )
+            text = axes.annotate(label, (x, y), (0, distance), textcoords="offset points", ha="center", fontsize=9)
             text.set_path_effects(HALO)
     if log_x:
         axes.set_xscale("log")

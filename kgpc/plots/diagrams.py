@@ -1,4 +1,4 @@
-"""Diagrams of networks: the layers of a block as boxes with arrows, and the feature maps from image to classes.
+"""Diagrams of networks: the layers of a block as boxes with arrows.
 
 A block is written as Python lists: a list is drawn from top to bottom, a tuple of lists side by side, and an empty list
 is a line that leads past the others. So `[([Box("3×3")], []), Box("+")]` is a convolution with a residual
@@ -6,24 +6,23 @@ connection around it.
 """
 
 import dataclasses
-import functools
+import math
 
-import numpy as np
 from matplotlib import patches
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
 
 from kgpc.arguments import boolean, mapping, number, received, text
 from kgpc.plots import arguments
 from kgpc.plots.style import COLORS, LAYER_COLORS, in_style, new_figure, text_color
 
-_FONT_SIZE = 9.0  # points; smaller letters are hard to read on a page
-_LINE = 0.172  # height of a line of text, inches
+_LINE = 0.17  # height of a line of text, inches
+CHARACTER, _TITLE_CHARACTER = 0.073, 0.083  # mean widths of a character, inches
 _MARGIN = 0.11  # between the text and the edge of its box, inches
 _GAP = 0.21  # between boxes, for an arrow, inches
-_CIRCLE = 0.26  # diameter of a circle, inches
+_CIRCLE = 0.28  # diameter of a circle, inches
+FONT_SIZE = 9.0
 _DEEPEST = 8  # branches within branches
-_WIDEST = 7.6  # inches; networks that are wider side by side go below each other
+WIDEST = 8.6  # inches, of a page; a network that is wider by itself is drawn smaller, with smaller letters
+_BETWEEN_ROWS = 0.3  # inches, where the networks need more than one row
 _ARROW = {"arrowstyle": "-|>", "color": "black", "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
 _WIRE = {"color": "black", "linewidth": 1.1, "solid_capstyle": "butt", "solid_joinstyle": "miter"}
 
@@ -61,13 +60,6 @@ class _Area:
     height: float
 
 
-@functools.lru_cache(maxsize=4096)
-def _width(line, bold=False):
-    """Width of a line of text in inches."""
-    font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    return TextPath((0, 0), line, size=_FONT_SIZE, prop=font).get_extents().width / 72 if line.strip() else 0.0
-
-
 def _lines(box):
     return box.text.split("\n")
 
@@ -79,7 +71,7 @@ def _is_operator(box):
 def _area_of_box(box):
     if _is_operator(box):
         return _Area(_CIRCLE / 2, _CIRCLE / 2, _CIRCLE)
-    half = max(map(_width, _lines(box))) / 2 + _MARGIN
+    half = max(len(line) for line in _lines(box)) * CHARACTER / 2 + _MARGIN
     return _Area(half, half, len(_lines(box)) * _LINE + 1.4 * _MARGIN)
 
 
@@ -144,7 +136,7 @@ def _draw_box(axes, x, top, box, half):
         box.text,
         ha="center",
         va="center_baseline",
-        fontsize=_FONT_SIZE,
+        fontsize=FONT_SIZE,
         color=text_color(color),
         linespacing=1.15,
     )
@@ -225,12 +217,37 @@ def _check_layers(place, items, depth=1):
             )
 
 
+def _rows_of(widths, gap):
+    """The names of networks in rows, each as wide as a page at most."""
+    rows, used = [], math.inf
+    for name, width in widths.items():
+        if used + gap + width > WIDEST - 0.1:
+            rows.append([])
+            used = -gap
+        rows[-1].append(name)
+        used += gap + width
+    return rows
+
+
+def _draw_network(axes, start, above, name, items, area, width, header):
+    """Draws a network and its title into a column that begins at `start` and is `width` wide, below `above`."""
+    x = start + area.left + (width - area.left - area.right) / 2
+    # Above the line of the data, unless it would then leave its column.
+    half = max(len(line) for line in name.split("\n")) * _TITLE_CHARACTER / 2
+    center = min(max(x, start + half), start + width - half)
+    title = {"ha": "center", "va": "center", "fontsize": FONT_SIZE, "fontweight": "bold"}
+    axes.text(center, above - header / 2 + 0.05, name, **title)
+    top = above - header
+    _arrow(axes, x, top + 0.12, top - 0.12)
+    bottom = _draw_sequence(axes, x, top - 0.12, items)
+    _arrow(axes, x, bottom, bottom - _GAP)
+
+
 @in_style
 def block_diagram(networks, title=None, gap=0.5):
     """The layers of blocks as boxes from top to bottom, joined by arrows, the networks side by side.
 
-    Letters have nine points. Networks that are too wide for a page side by side go below each other; only a single
-    network that is wider than a page is drawn smaller.
+    Networks that do not fit beside each other stand below each other, so that their letters keep their size.
 
     Args:
         networks: dict from the title of a network to its layers: a list of `Box` and, for branches, tuples of such
@@ -254,13 +271,17 @@ def block_diagram(networks, title=None, gap=0.5):
         _check_layers(f"networks[{name!r}]", items)
         if not items:
             raise ValueError(f"`networks[{name!r}]` must hold at least one `Box`. Received: [].")
-    columns = [_Column(name, items) for name, items in networks.items()]
-    rows = _rows(columns, gap)
+    areas = {name: _area_of(items) for name, items in networks.items()}
     header = 0.3 + _LINE * max(name.count("\n") + 1 for name in networks)
-    widths = [sum(column.width for column in row) + gap * (len(row) - 1) + 0.1 for row in rows]
-    heights = [header + max(column.area.height for column in row) + 2 * _GAP for row in rows]
-    width, height = max(widths), sum(heights)
-    scale = min(1.0, _WIDEST / width)
+    titles = [max(len(line) for line in name.split("\n")) * _TITLE_CHARACTER for name in networks]
+    widths = {
+        name: max(areas[name].left + areas[name].right, width) for name, width in zip(networks, titles, strict=True)
+    }
+    rows = _rows_of(widths, gap)
+    width = max(sum(widths[name] for name in row) + gap * (len(row) - 1) for row in rows) + 0.1
+    heights = [header + max(areas[name].height for name in row) + 2 * _GAP for row in rows]
+    height = sum(heights) + _BETWEEN_ROWS * (len(rows) - 1)
+    scale = min(1.0, WIDEST / width)
     if height * scale > arguments.MOST_INCHES:
         raise ValueError(
             f"`networks` must fit into {arguments.MOST_INCHES:g} inches. Received: {height * scale:.0f} inches."
@@ -268,109 +289,14 @@ def block_diagram(networks, title=None, gap=0.5):
     figure, axes = new_figure(width * scale, height * scale + (0.3 if title else 0))
     axes.set_axis_off()
     axes.set(xlim=(0, width), ylim=(-height, 0), aspect="equal")
-    top = 0.0
+    above = 0.0
     for row, row_height in zip(rows, heights, strict=True):
         start = 0.05
-        for column in row:
-            column.draw(axes, start, top, header)
-            start += column.width + gap
-        top -= row_height
+        for name in row:
+            _draw_network(axes, start, above, name, networks[name], areas[name], widths[name], header)
+            start += widths[name] + gap
+        above -= row_height + _BETWEEN_ROWS
     for written in axes.texts:
         written.set_fontsize(written.get_fontsize() * scale)
-    axes.set_title(title or "")
-    return figure
-
-
-class _Column:
-    """A network of a diagram with its title above, and the room they take."""
-
-    def __init__(self, name, items):
-        self.name, self.items, self.area = name, items, _area_of(items)
-        self.title_width = max(_width(line, bold=True) for line in name.split("\n"))
-        self.width = max(self.area.left + self.area.right, self.title_width)
-
-    def draw(self, axes, start, top, header):
-        """Draws title and network below `top`, from `start` to the right."""
-        x = start + self.area.left + (self.width - self.area.left - self.area.right) / 2
-        # Above the line of the data, unless it would then leave its column.
-        half = self.title_width / 2
-        center = min(max(x, start + half), start + self.width - half)
-        title = {"ha": "center", "va": "center", "fontsize": _FONT_SIZE, "fontweight": "bold"}
-        axes.text(center, top - header / 2 + 0.05, self.name, **title)
-        top -= header
-        _arrow(axes, x, top + 0.12, top - 0.12)
-        bottom = _draw_sequence(axes, x, top - 0.12, self.items)
-        _arrow(axes, x, bottom, bottom - _GAP)
-
-
-def _rows(columns, gap):
-    """The columns in as few rows as fit the width of a page, in their order."""
-    rows, room = [], 0.0
-    for column in columns:
-        if rows and column.width + gap <= room:
-            rows[-1].append(column)
-            room -= column.width + gap
-        else:
-            rows.append([column])
-            room = _WIDEST - 0.1 - column.width
-    return rows
-
-
-@in_style
-def feature_maps(frame, title=None):
-    """A network as a row of its feature maps, from the image to the classes: how they shrink and how channels grow.
-
-    A plate is as high as the maps (on a scale that keeps small ones visible) and as thick as their channels are many.
-
-    Args:
-        frame: `pandas.DataFrame`, one row per plate with the columns `label` (str, written above), `size` (int, height
-            and width of the maps in pixels), `channels` (int), and `kind` (str, key of `LAYER_COLORS`, or "").
-        title: str or None.
-
-    Returns:
-        `matplotlib.figure.Figure`.
-
-    Raises:
-        TypeError: if an argument is of another type.
-        ValueError: if `frame` is empty or lacks a column, a number is smaller than 1, or a kind is unknown.
-    """
-    arguments.frame("frame", frame, ("label", "size", "channels", "kind"))
-    arguments.labels(title)
-    arguments.texts("frame", frame, "label")
-    for name in ("size", "channels"):
-        arguments.counts("frame", frame, name)
-    for value in frame["kind"]:
-        arguments.kind("frame['kind']", value)
-    heights = 1.5 * (frame["size"].to_numpy(float) / frame["size"].max()) ** 0.55
-    depths = 0.06 + 0.5 * (frame["channels"].to_numpy(float) / frame["channels"].max()) ** 0.6
-    slants = 0.38 * heights
-    texts = [(str(row.label), f"{row.size}×{row.size}\n×{row.channels:,}") for row in frame.itertuples(index=False)]
-    written = [max(_width(line) for text in pair for line in text.split("\n")) for pair in texts]
-    distance = np.maximum(depths + slants * 0.7 + 0.1, np.array(written) + 0.1)
-    ends = np.cumsum(distance)
-    scale = min(_WIDEST / ends[-1], 1.0)
-    figure, axes = new_figure(ends[-1] * scale + 0.2, 3.2 if title else 2.9)
-    axes.set_axis_off()
-    middle = 0.0
-    for index, row in enumerate(frame.itertuples(index=False)):
-        depth, height, slant = depths[index] * scale, heights[index], slants[index]
-        bottom, over, up = middle - height / 2 - slant * 0.2, slant * 0.7 * scale, slant * 0.45
-        left = (ends[index] - distance[index] / 2) * scale - (depth + over) / 2
-        color = LAYER_COLORS.get(row.kind, "#FFFFFF")
-        faces = (
-            [(0, 0), (depth, 0), (depth, height), (0, height)],
-            [(0, height), (depth, height), (depth + over, height + up), (over, height + up)],
-            [(depth, 0), (depth + over, up), (depth + over, height + up), (depth, height)],
-        )
-        for face, shade in zip(faces, (1.0, 0.75, 0.5), strict=True):
-            points = [(left + x, bottom + y) for x, y in face]
-            axes.add_patch(patches.Polygon(points, facecolor="white", edgecolor="none"))
-            axes.add_patch(patches.Polygon(points, facecolor=color, alpha=shade, edgecolor="none"))
-            axes.add_patch(patches.Polygon(points, fill=False, edgecolor="black", linewidth=0.7, joinstyle="round"))
-        center = left + (depth + over) / 2
-        above, below = texts[index]
-        axes.text(center, 1.08, above, ha="center", va="bottom", fontsize=_FONT_SIZE, linespacing=1.05)
-        axes.text(center, -1.0, below, ha="center", va="top", fontsize=_FONT_SIZE)
-    axes.set(xlim=(-0.05, ends[-1] * scale + 0.05), ylim=(-1.35, 1.45), aspect="equal")
     axes.set_title(title or "")
     return figure

@@ -38,8 +38,9 @@ def _png(figure, colors, density):
     figure.savefig(drawn, format="png", dpi=density, bbox_inches="tight")
     image = Image.open(drawn).convert("RGB")
     if colors:
-        # Few colours are enough for a drawing, at a third of the size; photographs and colour scales need more.
-        image = image.quantize(colors, dither=Image.Dither.NONE)
+        # Few colours are enough for a drawing, at a third of the size; photographs and colour scales need more. Chosen
+        # by the median, most would be greys of the edges of letters, and curves of several colours would become one.
+        image = image.quantize(colors, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     image.save(stored, format="png", optimize=True)
     # More pixels than the page needs, so that the lines stay sharp on dense screens and in print.
     return stored.getvalue(), round(image.width * _CSS_PIXELS_PER_INCH / density)

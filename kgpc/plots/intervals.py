@@ -51,7 +51,7 @@ def interval_chart(frame, xlabel, title=None, levels=None, formats="", colors=No
         axes.plot(values[row], row, color=color, marker=marker, markersize=7, linestyle="none", label=label)
         if formats:
             text = format(values[row], formats)
-            axes.annotate(text, (high[row], row), (5, 0), textcoords="offset points", va="center", fontsize="small")
+            axes.annotate(text, (high[row], row), (5, 0), textcoords="offset points", va="center", fontsize=9)
     for name, position in levels.items():
         axes.axvline(position, color=GREY, linestyle=(0, (1, 1)), linewidth=1.5)
         axes.annotate(

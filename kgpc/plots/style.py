@@ -72,7 +72,13 @@ def color_list(names, colors):
     return [given[name] if name in given else free.pop(0) for name in names]
 
 
+def luminance(color):
+    """The relative luminance of a colour, from 0 (black) to 1 (white), as WCAG 2.2 defines it."""
+    linear = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color))
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
 def text_color(background):
-    """Black or white, whichever can be read on a background."""
-    red, green, blue = to_rgb(background)
-    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "white"
+    """Black or white, whichever has more contrast to a background: at least 4.5 to any colour."""
+    light = luminance(background) + 0.05
+    return "black" if light / 0.05 >= 1.05 / light else "white"

@@ -60,13 +60,27 @@ class Transformation:
                 "`image` must have the shape (height, width, channels), of at least one and at most "
                 f"{_MOST_PIXELS:,} each. Received: image.shape={image.shape}."
             )
-        size = image.shape[1::-1]
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        result = cv2.warpAffine(image, self.matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        result = result.reshape(image.shape)  # OpenCV drops an axis of length 1
-        if self.channel_shift:
-            result = np.clip(result + np.float32(self.channel_shift), result.min(), result.max())
+        result = np.empty(image.shape, np.float32)
+        transform(image, self.matrix, self.channel_shift, result)
         return result
+
+
+def transform(image, matrix, channel_shift, into):
+    """What `Transformation.apply` does, without looking at what it is given.
+
+    Args:
+        image: float32 array (height, width, channels).
+        matrix: float64 array (2, 3).
+        channel_shift: float.
+        into: float32 array of the same shape as `image` and contiguous, which takes the result.
+    """
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = image.shape[1::-1]
+    # OpenCV has no axis of length 1.
+    result = into[..., 0] if image.shape[-1] == 1 else into
+    cv2.warpAffine(image, matrix, size, dst=result, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    if channel_shift:
+        np.clip(into + np.float32(channel_shift), into.min(), into.max(), out=into)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,29 +158,49 @@ class Augmentation:
                 "`generator` must be a numpy.random.Generator, such as `sample_generator` gives. "
                 f"Received: generator={generator!r}."
             )
+        (matrix,), (channel_shift,) = self.draw(shape, [generator])
+        return Transformation(matrix, channel_shift)
+
+    def draw(self, shape, generators):
+        """Draws a transformation from each of several generators, as `sample` does; faster than one after the other.
+
+        Args:
+            shape: tuple of ints >= 1, height and width of the images in pixels; more items are ignored.
+            generators: list of `numpy.random.Generator`.
+
+        Returns:
+            tuple of float64 arrays: the matrices (n, 2, 3), and the channel shifts (n,) of the transformations.
+        """
         height, width = shape[:2]
-        # Always the same number of draws, so that one range does not change what another draws.
-        angle, right, down, shear, zoom_x, zoom_y, channel_shift = generator.uniform(-1.0, 1.0, size=7)
-        mirrored = generator.random(2) < 0.5
-        # Last, so that whether there are any changes nothing else that is drawn.
         n = self.shift_pixels
-        pixels = generator.integers(-n, n, size=2, endpoint=True) if n else np.zeros(2)
-        angle, shear = math.radians(angle * self.rotation), math.radians(shear * self.shear)
+        drawn, mirrored, pixels = [], [], []
+        for generator in generators:
+            # Always the same number of draws, so that one range does not change what another draws.
+            drawn.append(generator.uniform(-1.0, 1.0, size=7))
+            mirrored.append(generator.random(2) < 0.5)
+            if n:  # last, so that whether there are any changes nothing else that is drawn
+                pixels.append(generator.integers(-n, n, size=2, endpoint=True))
+        angle, right, down, shear, zoom_x, zoom_y, channel_shift = np.stack(drawn, axis=-1)
         # All of this in (x, y), with the centre of the image as origin, and from the result to the original.
-        turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-        slant = np.array([[math.cos(shear), 0.0], [-math.sin(shear), 1.0]])
-        scale = np.diag([1 + zoom_x * self.zoom, 1 + zoom_y * self.zoom])
-        flip = np.diag(
-            [
-                -1.0 if self.horizontal_flip and mirrored[0] else 1.0,
-                -1.0 if self.vertical_flip and mirrored[1] else 1.0,
-            ]
-        )
+        turn, slant, scale, flip = (np.zeros((len(drawn), 2, 2)) for _ in range(4))
+        # The functions of `math`, whose last digit is the same on every machine with the same library.
+        for index, (turned, slanted) in enumerate(
+            zip((angle * self.rotation).tolist(), (shear * self.shear).tolist(), strict=True)
+        ):
+            turned, slanted = math.radians(turned), math.radians(slanted)
+            sine, cosine = math.sin(turned), math.cos(turned)
+            turn[index] = (cosine, sine), (-sine, cosine)
+            slant[index] = (math.cos(slanted), 0.0), (-math.sin(slanted), 1.0)
+        scale[:, 0, 0], scale[:, 1, 1] = 1 + zoom_x * self.zoom, 1 + zoom_y * self.zoom
+        for axis, is_on in enumerate((self.horizontal_flip, self.vertical_flip)):
+            flip[:, axis, axis] = np.where(np.stack(mirrored)[:, axis] & is_on, -1.0, 1.0)
         linear = turn @ slant @ scale @ flip
-        shift = turn @ np.array([right * self.width_shift * width, down * self.height_shift * height]) + pixels
+        moved = np.stack([right * self.width_shift * width, down * self.height_shift * height], axis=-1)
+        shift = (turn @ moved[..., np.newaxis])[..., 0] + (np.stack(pixels) if n else 0.0)
         centre = np.array([width - 1, height - 1]) / 2
-        matrix = np.column_stack([linear, centre + shift - linear @ centre])
-        return Transformation(matrix, channel_shift * self.channel_shift)
+        matrices = np.empty((len(drawn), 2, 3))
+        matrices[..., :2], matrices[..., 2] = linear, centre + shift - linear @ centre
+        return matrices, channel_shift * self.channel_shift
 
 
 # The first number of a seed says what is drawn with it, so that no two uses share a stream.

@@ -10,11 +10,14 @@ import numpy as np
 
 from kgpc import datasets
 from kgpc.arguments import integer
-from kgpc.training.augmentation import order_generator, sample_generator
+from kgpc.training.augmentation import order_generator, sample_generator, transform
 from kgpc.training.recipes import check_recipe
 
 # Threads beyond it only wait for each other, and the system ends a process that asks for millions.
 MOST_WORKERS = 256
+
+# Prepared images that are transformed before the next ones are prepared.
+_CACHED_BYTES = 2**20
 
 # Small images are padded up to this factor if repeating their pixels then gives the size exactly: 28 -> 32 -> 224.
 _PADDING_LIMIT = 1.25
@@ -56,12 +59,24 @@ def prepare(images, recipe):
             around = (before, padded - side - before)
             mode = {"zeros": "constant", "edge": "edge"}[recipe.margin]
             images = np.pad(images, ((0, 0), around, around, (0, 0)), mode=mode)
-            images = images.repeat(size // padded, axis=1).repeat(size // padded, axis=2)
+            images = _enlarged(images, size // padded)
         else:
             images = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST) for image in images])
     if recipe.color_space == "lab":
         images = np.stack([_lab(image) for image in images])
     return images if recipe.pixel_maximum == 1.0 else images * np.float32(recipe.pixel_maximum)
+
+
+def _enlarged(images, factor):
+    """Each pixel `factor` times along both axes; as `repeat` does, in a third of its time and without Python's lock."""
+    count, height, width, channels = images.shape
+    if factor == 1:
+        return images
+    rows = np.empty((count, height, width, factor, channels), images.dtype)
+    rows[...] = images[:, :, :, np.newaxis]
+    result = np.empty((count, height, factor, width * factor * channels), images.dtype)
+    result[...] = rows.reshape(count, height, 1, -1)
+    return result.reshape(count, height * factor, width * factor, channels)
 
 
 def _lab(image):
@@ -287,18 +302,34 @@ class Batches(keras.utils.PyDataset):
             items, weights = self._part(items)
         copies, positions = np.divmod(items, len(order))
         positions = order[positions]
-        images = prepare(self.images[positions], self.recipe)
         if self.views == "augmented":
-            for image, position in zip(images, positions, strict=True):
-                generator = sample_generator(self.recipe.seed, epoch, int(position))
-                image[:] = self.recipe.augmentation.sample(image.shape, generator).apply(image)
-        elif self.views == "mirrored":
+            images = self._augmented(positions, epoch)
+        else:
+            images = prepare(self.images[positions], self.recipe)
+        if self.views == "mirrored":
             for image, copy in zip(images, copies, strict=True):
                 image[:] = image[:: -1 if copy & 2 else 1, :: -1 if copy & 1 else 1].copy()
         labels = self.labels[positions].astype(np.int64)
         if self._class_weights is not None:
             weights = self._class_weights[labels]
         return (images, labels) if weights is None else (images, labels, weights)
+
+    def _augmented(self, positions, epoch):
+        """Prepared and transformed images: a few at a time, so that what lies between the two steps stays in the cache.
+
+        Large images are transformed without Python's lock, so that several threads prepare several batches at once.
+        """
+        size, augmentation = self.recipe.image_size, self.recipe.augmentation
+        images = np.empty((len(positions), size, size, 3), np.float32)
+        at_once = max(1, _CACHED_BYTES // images[:1].nbytes) if len(positions) else 1
+        for first in range(0, len(positions), at_once):
+            few = positions[first : first + at_once]
+            generators = [sample_generator(self.recipe.seed, epoch, position) for position in few.tolist()]
+            drawn = augmentation.draw((size, size), generators)
+            prepared = prepare(self.images[few], self.recipe)
+            for image, matrix, shift, into in zip(prepared, *drawn, images[first:], strict=False):
+                transform(image, matrix, shift, into)
+        return images
 
     def _part(self, items):
         """The items of this process, and their weights outside of training."""

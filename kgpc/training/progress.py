@@ -28,7 +28,9 @@ def _duration(seconds):
 
 
 class Progress:
-    """Shows one line for one or several trainings, such as `kMobileNet: step 30 of 200, loss 0.81, 12 s`.
+    """Shows one line for one or several trainings: steps, loss, and the newest validation accuracy.
+
+    For example `kMobileNet: step 30 of 200, epoch 2 of 8, loss 0.81, validation 71.2% after epoch 1, 12 s`.
 
     In a notebook the line is an output that is replaced; what is stored at the end is the last state, as text and with
     a bar. In a terminal the line is redrawn. Elsewhere (a file) a line is written once a minute at most, and at the
@@ -89,6 +91,12 @@ class Progress:
         self._check_begun()
         self.note = text("note", note)
         self.done += 1
+        self._draw_if_due()
+
+    def say(self, note):
+        """Says something about a training that was begun, without counting a step: `note` is a str."""
+        self._check_begun()
+        self.note = text("note", note)
         self._draw_if_due()
 
     def end(self):

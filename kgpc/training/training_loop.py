@@ -103,9 +103,16 @@ class Run(keras.callbacks.Callback):
                 # Here and not at the end of the epoch, before which Keras' own validation uses the same variables.
                 self.step_losses = self.losses.fetch(self.steps)
                 self._check(self.step_losses)
-            self.note = f"epoch {self.batches.epoch + 1} of {self.recipe.epochs}, loss {mean:.3f}"
+            self.note = f"epoch {self.batches.epoch + 1} of {self.recipe.epochs}, loss {mean:.3f}{self._validated()}"
         if self.progress:
             self.progress.advance(self.note)
+
+    def _validated(self):
+        """The newest validation accuracy as the end of a note; nothing before there is one."""
+        if not self.state.history:
+            return ""
+        newest = self.state.history[-1]
+        return f", validation {newest['val_accuracy']:.1%} after epoch {newest['epoch']}"
 
     def _check(self, losses):
         """Stops the training if a step had a loss that is infinite or not a number."""
@@ -148,6 +155,8 @@ class Run(keras.callbacks.Callback):
         state.variables, state.optimizer = now.variables, now.optimizer
         if improved:
             state.best_epoch, state.best = epoch + 1, variables.values(self.model.weights)
+        if self.progress:
+            self.progress.say(f"epoch {epoch + 1} of {self.recipe.epochs}, loss {row['loss']:.3f}{self._validated()}")
         if self.checkpoints:
             self.checkpoints.save(state)
             self.stored = state.variables

@@ -4,21 +4,19 @@
     python tests/benchmarks/export.py formulations --rounds 50
     python tests/benchmarks/export.py table --again      the rows that are there already, too
 
-The tables go to data/benchmarks/export-formulations.csv, export-table.csv and export-profile.csv, and into docs/to-a-
-phone.md. A row that is there is not measured again without --again; exported files and trained networks stay in the
-folder --work and are used again. Files are measured in turns, one thread each; `cpu_ms` is what the processor worked,
-which other programs hardly change, `median_ms` what the clock says, which they do. Networks at 224 pixels have random
-weights: their time and size are those of trained ones. The small networks for the accuracy are trained here, on the
-sample of Fashion- MNIST that comes along, for a minute: they are demonstrations.
+The tables go to data/benchmarks/export-formulations.csv, export-table.csv, export-profile.csv (where the time of an
+ONNX file goes) and export-parts.csv (that of a LiteRT file), and into docs/to-a-phone.md. A row that is there is not
+measured again without --again; exported files and trained networks stay in the folder --work and are used again. Files
+are measured in turns, one thread each; `cpu_ms` is what the processor worked, which other programs hardly change,
+`median_ms` what the clock says, which they do. Networks at 224 pixels have random weights: their time and size are
+those of trained ones. The small networks for the accuracy are trained here, on the sample of Fashion-MNIST that comes
+along, for a minute: they are demonstrations.
 """
 
 import argparse
-import collections
-import json
 import os
 import pathlib
 import sys
-import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -26,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import kgpc  # isort: split
 
 import cv2
+import export_parts
 import keras
 import numpy as np
 import pandas as pd
@@ -33,7 +32,6 @@ import pandas as pd
 from kgpc import applications, datasets, deploy, files, training
 from kgpc.deploy import formulation, runtimes
 
-KINDS = ("formulations", "table", "profile")
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "to-a-phone.md"
 DATA = pathlib.Path(__file__).resolve().parents[2] / "data" / "benchmarks"
 SIZE = 224
@@ -49,6 +47,11 @@ PAIRS = (
         "kEffNet-B0 16ch": lambda: applications.kEfficientNetB0(scheme=kgpc.D6(16), **FULL),
     },
 )
+# What `kgpc.convert` makes of the ordinary network, whose pointwise convolutions keep their ReLU6.
+CONVERTED = {
+    "MobileNet, converted": lambda: kgpc.convert(keras.applications.MobileNet(**FULL), kgpc.D6(16)),
+}
+WITH_CONVERTED = ({**PAIRS[0], **CONVERTED}, PAIRS[1])
 # The trained pair: half as wide, for images of 32 pixels.
 SMALL = {"alpha": 0.5}
 TRAINED = {"MobileNet 0.5, 32 px": None, "kMobileNet 0.5 16ch, 32 px": kgpc.D6(16)}
@@ -63,13 +66,15 @@ KINDS_OF_FILES = (
     ("onnx", "float32", False),
     ("onnx", "float32", True),
 )
-# Ways to write grouped convolutions and interleavings: each one, with the best of the other.
+# Ways to write grouped convolutions and interleavings: each one, with the best of the other. In 8 bits it is the
+# interleaving alone that is asked about.
 WAYS = {
-    format: [
-        *((grouped, interleaving) for grouped in formulation.GROUPED),
-        *((grouped_best, each) for each in formulation.INTERLEAVING if each != interleaving),
+    (format, precision): [
+        *((grouped, best[1]) for grouped in formulation.GROUPED if precision != "int8" or grouped == best[0]),
+        *((best[0], each) for each in formulation.INTERLEAVING if each != best[1]),
     ]
-    for format, (grouped_best, interleaving) in formulation.BEST.items()
+    for format, precision in (("litert", "float32"), ("litert", "int8"), ("onnx", "float32"))
+    for best in (formulation.BEST[format],)
 }
 
 
@@ -195,18 +200,22 @@ def formulations(options, done):
         (ordinary, make_ordinary), (name, make) = pair.items()
         if options.only and name not in options.only:
             continue
-        for format, ways in WAYS.items():
-            if all((name, format, *way) in done for way in ways):
+        for (format, precision), ways in WAYS.items():
+            if all((name, format, precision, *way) in done for way in ways):
                 continue
             paths, cases = {}, [(ordinary, make_ordinary, (None, None)), *((str(way), make, way) for way in ways)]
             for label, network, way in cases:
                 stem = ordinary if label == ordinary else f"{name}-{'-'.join(way)}"
-                path = options.work / (f"formulation-{stem}".replace(" ", "-") + runtimes.SUFFIXES[format])
-                images = scaled(stem, real)
+                stem = f"formulation-{stem}{'-int8' if precision == 'int8' else ''}".replace(" ", "-")
+                path = options.work / (stem + runtimes.SUFFIXES[format])
+                images = scaled(label, real)
                 exported(
                     lambda network=network: with_values(network()),
                     path,
+                    precision=precision,
                     images=images,
+                    representative=images,
+                    agreement=0,
                     grouped=way[0],
                     interleaving=way[1],
                 )
@@ -218,6 +227,7 @@ def formulations(options, done):
                 yield {
                     "network": name,
                     "format": format,
+                    "precision": precision,
                     "grouped": way[0],
                     "interleaving": way[1],
                     **row,
@@ -228,48 +238,38 @@ def formulations(options, done):
         keras.backend.clear_session()
 
 
-# What ONNX Runtime's operations do, by their names.
-DOING = {
-    "Conv": "convolutions",
-    "FusedConv": "convolutions",
-    "QuickGelu": "activations",
-    "Sigmoid": "activations",
-    "Clip": "activations",
-    "Gather": "interleaving and changes of layout",
-    "ReorderInput": "interleaving and changes of layout",
-    "ReorderOutput": "interleaving and changes of layout",
-    "Transpose": "interleaving and changes of layout",
-}
-
-
 def profile(options, done):
-    """Yields where the time of an ONNX file goes: the fastest run of each operation, summed by what it does."""
+    """Yields where the time of an ONNX file goes, by ONNX Runtime's profiler."""
     real = photographs()
-    for pair in PAIRS:
+    for pair in WITH_CONVERTED:
         for name, make in pair.items():
             if (name,) in done or options.only and not any(part in name for part in options.only):
                 continue
-            path = options.work / (f"{name}-float32".replace(" ", "-") + runtimes.SUFFIXES["onnx"])
+            path = options.work / (f"{name}-float32".replace(" ", "-").replace(",", "") + runtimes.SUFFIXES["onnx"])
             images = scaled(name, real)
             exported(lambda make=make: with_values(make()), path, images=images)
-            with tempfile.TemporaryDirectory() as folder:
-                runtime = runtimes.ONNX(path, profile=pathlib.Path(folder) / "profile")
-                for _ in range(options.rounds):
-                    runtime.predict(images[:1])
-                events = json.loads(pathlib.Path(runtime.session.end_profiling()).read_text(encoding="utf-8"))
-            times = collections.defaultdict(list)
-            for event in events:
-                if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
-                    times[event["args"]["op_name"], event["name"]].append(event["dur"] / 1000)
-            sums = dict.fromkeys([*DOING.values(), "the rest"], 0.0)
-            for (operation, _), durations in times.items():
-                sums[DOING.get(operation, "the rest")] += min(durations)
-            yield {"network": name, "runtime": runtime.name, **sums, "rounds": options.rounds}
+            runtime, times = export_parts.of_profile(path, images[:1], options.rounds)
+            yield {"network": name, "runtime": runtime, **times, "rounds": options.rounds}
+
+
+def parts(options, done):
+    """Yields where the time of a LiteRT file goes, by files of one layer each: all networks of a pair in turns."""
+    for pair in WITH_CONVERTED:
+        for precision in ("float32", "int8"):
+            if options.only and not any(part in name for part in options.only for name in pair):
+                continue
+            if all((name, precision) in done for name in pair):
+                continue
+            found = export_parts.of_layers(pair, precision, options.rounds)
+            for name, times in found.items():
+                row = {"network": name, "precision": precision, "runtime": runtimes.name_of("litert"), **times}
+                yield {**row, "rounds": options.rounds}
 
 
 KEYS = {
     "profile": ["network"],
-    "formulations": ["network", "format", "grouped", "interleaving"],
+    "parts": ["network", "precision"],
+    "formulations": ["network", "format", "precision", "grouped", "interleaving"],
     "table": ["network", "format", "precision", "folded"],
 }
 
@@ -321,6 +321,7 @@ def formulations_as_text(frame):
         return {
             "network": row.network,
             "runtime": row.runtime,
+            "precision": row.precision,
             "grouped": row.grouped,
             "interleaving": row.interleaving,
             "CPU ms": f"{row.cpu_ms:.3g}",
@@ -329,17 +330,35 @@ def formulations_as_text(frame):
             "kB, of ordinary": f"{row.bytes_ratio:.2f}",
         }
 
-    ordered = frame.sort_values(["network", "format", "cpu_ratio"], kind="stable", ascending=[False, True, True])
+    ordered = frame.sort_values(
+        ["network", "format", "precision", "cpu_ratio"], kind="stable", ascending=[False, True, True, True]
+    )
     return pd.DataFrame([text(row) for row in ordered.itertuples()])
 
 
-def profile_as_text(frame):
-    """Where the time goes as the page shows it."""
-    columns = list(dict.fromkeys([*DOING.values(), "the rest"]))
-    rows = [
-        {"network": row["network"], **{name: f"{row[name]:.2f}" for name in columns}} for _, row in frame.iterrows()
-    ]
+def parts_as_text(frame):
+    """Where the time goes as the page shows it: milliseconds of each part, and what is left without pointwise ones."""
+    rows, names = [], [name for name in export_parts.PARTS if frame[name].any()]
+    for _, row in frame.iterrows():
+        alike = frame[frame["precision"] == row["precision"]] if "precision" in frame else frame
+        ordinary = next(iter(next(pair for pair in WITH_CONVERTED if row["network"] in pair)))
+        whole, of_ordinary = (each.get("whole", each[names].sum()) for each in (row, _row_of(alike, ordinary)))
+        rows.append(
+            {
+                "network": row["network"],
+                **({"precision": row["precision"]} if "precision" in frame else {}),
+                **{name: f"{row[name]:.2f}" for name in names},
+                **({"sum": f"{row[names].sum():.2f}"} if "whole" in frame else {}),
+                "whole": f"{whole:.2f}",
+                "of ordinary": f"{whole / of_ordinary:.2f}",
+                "floor": f"{(whole - row['pointwise convolutions']) / of_ordinary:.2f}",
+            }
+        )
     return pd.DataFrame(rows)
+
+
+def _row_of(frame, network):
+    return frame[frame["network"] == network].iloc[0]
 
 
 def with_tables(page, folder=DATA):
@@ -347,7 +366,8 @@ def with_tables(page, folder=DATA):
     for name, as_text in (
         ("export-table", table_as_text),
         ("export-formulations", formulations_as_text),
-        ("export-profile", profile_as_text),
+        ("export-profile", parts_as_text),
+        ("export-parts", parts_as_text),
     ):
         if (folder / f"{name}.csv").exists():
             begin = f"<!-- begin: {name} -->\n"
@@ -357,10 +377,13 @@ def with_tables(page, folder=DATA):
     return page
 
 
+MEASURES = {"formulations": formulations, "table": table, "profile": profile, "parts": parts}
+
+
 def main(arguments=None):
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kinds", nargs="*", help=f"what to measure, of {', '.join(KINDS)} (default: all)")
+    parser.add_argument("kinds", nargs="*", help=f"what to measure, of {', '.join(MEASURES)} (default: all)")
     parser.add_argument("--rounds", type=int, default=30, help="timed predictions of each file (default 30)")
     parser.add_argument("--only", nargs="+", help="networks whose name contains one of these")
     parser.add_argument("--again", action="store_true", help="measure what is in the tables already, too")
@@ -369,17 +392,17 @@ def main(arguments=None):
         "--output", type=pathlib.Path, default=DATA, help="folder of the tables (default data/benchmarks)"
     )
     options = parser.parse_args(arguments)
-    if set(options.kinds) - set(KINDS) or options.rounds < 1:
-        parser.error(f"kinds must be of {', '.join(KINDS)}, and rounds at least 1")
+    if set(options.kinds) - set(MEASURES) or options.rounds < 1:
+        parser.error(f"kinds must be of {', '.join(MEASURES)}, and rounds at least 1")
     options.work.mkdir(parents=True, exist_ok=True)
-    for kind in options.kinds or KINDS:
+    for kind in options.kinds or MEASURES:
         path, keys = options.output / f"export-{kind}.csv", KEYS[kind]
         done = (
             set()
             if options.again or not path.exists()
             else set(pd.read_csv(path)[keys].itertuples(index=False, name=None))
         )
-        for row in {"table": table, "formulations": formulations, "profile": profile}[kind](options, done):
+        for row in MEASURES[kind](options, done):
             stored(path, [row], keys)
             print(*(f"{value:.4g}" if isinstance(value, float) else value for value in row.values()), flush=True)
     if options.output == DATA:

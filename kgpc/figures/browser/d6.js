@@ -62,6 +62,10 @@ function countOf(cells) {
 }
 
 const groupColor = group => Object.values(PALETTE)[group % 7];
+// A group of the input has a letter besides its colour, which not everybody can tell from the others.
+const groupLetter = group => group < 26 ? String.fromCharCode(65 + group) : String(group + 1);
+// White can be read on blue only, black on the other colours.
+const onGroup = group => groupColor(group) === PALETTE.blue ? "#fff" : "#000";
 
 function whyNothing(scheme, {channels, filters}, size) {
   if (scheme === "D6v3") return `Layers of at most ${2 * size} channels are left alone by D6v3(${size}).`;
@@ -120,15 +124,16 @@ function figureD6(root, given) {
     if (!width || !columns) return;
     const count = columns.columns.length, most = Math.max(...columns.columns.map(column => column.cells.length));
     const pitch = clamp(440 / most, 0.8, 20), box = pitch > 4 ? pitch * 0.82 : pitch, top = 34;
-    const step = Math.min((width - 44) / (count - 1), 170), wide = Math.min(38, step * 0.45);
-    const x = index => 22 + index * step, y = place => top + place * pitch;
+    const step = Math.min((width - 66) / (count - 1), 170), wide = Math.min(44, step * 0.5);
+    const numbered = pitch > 11, beside = numbered ? 17 : 2;  // room for the numbers at the left of the boxes
+    const x = index => 42 + index * step, y = place => top + place * pitch;
     const height = top + most * pitch + 8;
     picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
     picture.setAttribute("height", height);
     drawn = {links: [], cells: [], top, pitch, edge: x(0) + wide / 2 + step * 0.3, scale: 1};
     const nodes = [];
     columns.links.forEach((link, index) => {
-      const left = x(index) + wide / 2 + 2, right = x(index + 1) - wide / 2 - 2;
+      const left = x(index) + wide / 2 + 2, right = x(index + 1) - wide / 2 - beside;
       const here = [];
       if (link.stage) {
         for (const [[from, to], [start, end]] of groupsOf(link.stage)) {
@@ -160,11 +165,13 @@ function figureD6(root, given) {
         if (cell.copy && pitch > 4) stripes.push(svg("rect", {x: left, y: y(place), width: wide, height: box, fill: "none",
           stroke: "currentColor", "stroke-width": 1.5, "stroke-dasharray": "2 2"}));
         const node = svg("g", {}, stripes);
-        if (pitch > 11) {
-          // White can be read on blue only, black on the other colours, and on stripes nothing without a plate.
-          const one = groups.length === 1 ? groupColor(groups[0]) : null;
-          if (!one) node.append(svg("rect", {x: x(index) - 9, y: y(place) + box / 2 - 6, width: 18, height: 12, rx: 3, fill: "#fff"}));
-          node.append(svg("text", {class: "middle", x: x(index), y: y(place) + box / 2 + 4, style: `fill:${one === PALETTE.blue ? "#fff" : "#000"};font-size:11px`}, String(cell.channel)));
+        if (numbered) {
+          const low = y(place) + box / 2 + 4;
+          node.append(svg("text", {class: "end", x: left - 3, y: low, style: "font-size:11px"}, String(cell.channel)));
+          if (groups.length <= 7 && wide / groups.length >= 8) groups.forEach((group, stripe) => node.append(svg("text", {
+            class: "middle", x: left + wide * (stripe + 0.5) / groups.length, y: low,
+            style: `fill:${onGroup(group)};font-size:11px`,
+          }, groupLetter(group))));
         }
         return node;
       }));
@@ -202,7 +209,8 @@ function figureD6(root, given) {
     if (groups === 1) return whyNothing(scheme.value, plan, size.value);
     const rest = first.paths[1] ? ` ${counted(first.paths[1].filters, "more filter")} in a second path.` : "";
     return `K has ${groups} groups of ${first.paths[0].channels / groups} channels.${rest} ` +
-      (second ? "L reads them interleaved and is added." : "With more filters than channels there is no L.");
+      (second ? "L reads them interleaved and is added." : "With more filters than channels there is no L.") +
+      " Letters are the groups of the input that a channel depends on.";
   }
 
   function channelAt(event) {

@@ -1,10 +1,10 @@
-// The roofline picture: measured layers under the roof that memory and arithmetic make, one of them named.
+// The roofline picture: measured layers under the roofs that memory, cache and arithmetic make, one of them named.
 
-function figureRoofline(root, {peak, bandwidth, points}) {
+function figureRoofline(root, {peak, bandwidth, cache_bandwidth: cache, ceilings, points}) {
   const kinds = [...new Set(points.map(point => point.kind))];
-  const colors = [PALETTE.orange, PALETTE.green, PALETTE.purple, PALETTE["sky blue"], PALETTE.vermillion, PALETTE.blue, PALETTE.yellow];
+  const colors = [PALETTE.blue, PALETTE.vermillion, PALETTE.purple, PALETTE["sky blue"], PALETTE.green, PALETTE.orange, PALETTE.yellow];
   const color = point => colors[kinds.indexOf(point.kind) % colors.length];
-  const roof = intensity => Math.min(peak, intensity * bandwidth);
+  const roof = (intensity, bytes = bandwidth) => Math.min(peak, intensity * bytes);
   const rate = value => `${(value / 1e9).toPrecision(3)} Gflop/s`;
   let pointed = -1;
   const step = slider("layer", {min: 0, max: points.length - 1, value: 0},
@@ -33,7 +33,7 @@ function figureRoofline(root, {peak, bandwidth, points}) {
     const width = chart.clientWidth, height = clamp(width * 0.55, 240, 380), left = 46, right = width - 10, bottom = height - 36;
     if (!width) return;
     const corner = peak / bandwidth, log = Math.log10;
-    const xs = [...points.map(one => one.intensity), corner], ys = [...points.map(one => one.rate), peak];
+    const xs = [...points.map(one => one.intensity), corner], ys = [...points.map(one => one.rate), ...Object.values(ceilings), peak];
     const [x0, x1] = [log(Math.min(...xs) / 2), log(Math.max(...xs) * 2)], [y0, y1] = [log(Math.min(...ys) / 2), log(Math.max(...ys) * 1.4)];
     const x = value => left + (log(value) - x0) / (x1 - x0) * (right - left);
     const y = value => bottom - (log(value) - y0) / (y1 - y0) * (bottom - 10);
@@ -47,8 +47,16 @@ function figureRoofline(root, {peak, bandwidth, points}) {
       }
     }
     nodes.push(svg("text", {class: "middle", x: (left + right) / 2, y: height - 4}, "operations per byte moved"), svg("text", {x: left + 6, y: 12}, "Gflop/s"));
-    nodes.push(svg("path", {fill: "none", stroke: "var(--accent)", "stroke-width": 2.5,
-      d: `M${x(10 ** x0)},${y(roof(10 ** x0))}L${x(corner)},${y(peak)}L${right},${y(peak)}`}));
+    // The roof of memory and, dashed, of the cache; dotted, what a kind of product can reach.
+    for (const bytes of cache === null ? [bandwidth] : [bandwidth, cache]) {
+      const start = x(Math.max(10 ** x0, 10 ** y0 / bytes)), turn = Math.max(left, x(peak / bytes));
+      nodes.push(svg("path", {fill: "none", stroke: "currentColor", "stroke-width": 2.5, "stroke-dasharray": bytes === bandwidth ? null : "9 5",
+        d: `M${start},${y(roof(Math.max(10 ** x0, 10 ** y0 / bytes), bytes))}L${turn},${y(peak)}L${right},${y(peak)}`}));
+    }
+    for (const [name, value] of Object.entries(ceilings)) {
+      nodes.push(svg("path", {stroke: "currentColor", "stroke-width": 1.5, "stroke-dasharray": "2 4", d: `M${left},${y(value)}H${right}`}),
+        svg("text", {class: "end", x: right, y: y(value) - 5}, name));
+    }
     // From the named point up to the roof: what is lost beside the two limits.
     nodes.push(svg("path", {stroke: "currentColor", "stroke-dasharray": "3 3", d: `M${x(named.intensity)},${y(named.rate)}V${y(roof(named.intensity))}`}));
     places = points.map(one => [x(one.intensity), y(one.rate)]);
@@ -61,7 +69,8 @@ function figureRoofline(root, {peak, bandwidth, points}) {
     nodes.push(svg("text", {class: before ? "end" : "", x: cx + (before ? -13 : 13), y: cy + 18, style: "font-weight:700"}, named.name));
     const bound = named.intensity < corner ? "memory" : "arithmetic";
     said.textContent = `${named.name}, ${named.kind}: ${named.intensity.toPrecision(2)} operations per byte, ${rate(named.rate)}. ` +
-      `The roof is ${rate(roof(named.intensity))} there, set by ${bound}; the layer reaches ${percent(named.rate / roof(named.intensity))} of it.`;
+      `The roof is ${rate(roof(named.intensity))} there, set by ${bound}; the layer reaches ${percent(named.rate / roof(named.intensity))} of it.` +
+      (cache === null ? "" : ` Where the cache holds its feature maps the roof is ${rate(roof(named.intensity, cache))}.`);
     chart.setAttribute("viewBox", `0 0 ${width} ${height}`);
     chart.setAttribute("height", height);
     chart.setAttribute("aria-label", said.textContent);

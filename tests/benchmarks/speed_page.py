@@ -1,0 +1,251 @@
+"""Writes the tables of docs/speed-log.md from the stored measurements.
+
+    python tests/benchmarks/speed_page.py             after a new run was stored in data/benchmarks
+    python tests/benchmarks/speed_page.py --readme    prints the table of README
+
+A table stands between `<!-- begin: NAME -->` and `<!-- end -->`; everything else on the page is written by hand. A test
+compares page and measurements.
+"""
+
+import argparse
+import pathlib
+import re
+import sys
+
+import pandas as pd
+
+from kgpc import files, measurements
+
+PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "speed-log.md"
+# What the project set out to reach: (family, comparison, at most).
+GOALS = (
+    ("kMobileNet 16ch", "training", 0.5),
+    ("kMobileNet 16ch", "prediction, both folded", 0.5),
+    ("kEffNet-B0 16ch", "training", 0.5),
+    ("kEffNet-B0 16ch", "prediction, both folded", 0.5),
+    ("kMobileNetV3Large 16ch", "training", 0.6),
+    ("kMobileNetV3Large 16ch", "prediction, both folded", 0.6),
+    ("kDenseNet-BC L100 12ch", "prediction", 1.0),
+)
+
+
+def markdown(frame):
+    """A table of texts as Markdown, numbers to the right."""
+    numbers = [frame[name].map(str).str.match(r"[\d,.]+( \(|$)|$").all() for name in frame]
+    rules = ["---:" if is_number else "---" for is_number in numbers]
+    lines = [list(frame.columns), rules, *frame.to_numpy().tolist()]
+    return "\n".join(re.sub(r"\|  (?=\|)", "| ", "| " + " | ".join(map(str, line)) + " |") for line in lines)
+
+
+def rates(speed):
+    """Bandwidth and peak of each processor."""
+    rows = speed[(speed["kind"] == "machine") & speed["per_second"].notna()]
+    found = rows.groupby(["machine", "case"], sort=False)["per_second"].median().unstack("case", sort=False)
+    return pd.DataFrame(
+        [
+            {
+                "processor": machine,
+                "memory bandwidth, GB/s": f"{row['memory bandwidth'] / 1e9:.0f}",
+                "product of large matrices, Gflop/s": f"{row['matrix product'] / 1e9:.0f}",
+            }
+            for machine, row in found.iterrows()
+        ]
+    )
+
+
+def networks(speed):
+    """The ratios of the five families."""
+    return measurements.as_text(measurements.ratios(speed), speed)
+
+
+def runs(speed):
+    """How far the medians of separate runs lie apart."""
+    table = measurements.ratios(speed)
+    table = table[table["runs"] > 1]
+    return pd.DataFrame(
+        [
+            {
+                "network": row.case,
+                "comparison": row.comparison,
+                "median": f"{row.ratio:.2f}",
+                "lowest run": f"{row.lowest:.2f}",
+                "highest run": f"{row.highest:.2f}",
+                "runs": row.runs,
+            }
+            for row in table.itertuples()
+        ]
+    )
+
+
+def goals(speed):
+    """What was to be reached, what was, and the least that the limits allow."""
+    ratios = measurements.ratios(speed).set_index(["machine", "case", "comparison"])["ratio"]
+    allowed = measurements.limits(speed)
+    base, rows = measurements.baselines(speed), []
+    for case, comparison, at_most in GOALS:
+        row = {"network": case, "what": comparison, "goal": f"{at_most:.1f}"}
+        for machine in speed["machine"].unique():
+            reached = ratios[machine, case, comparison]
+            row[machine] = f"{reached:.2f}" + (" (reached)" if reached <= at_most else "")
+        for machine in speed["machine"].unique():
+            least = allowed["the larger"][machine, case, case] / allowed["measured"][machine, case, base[case]]
+            row[f"limits allow, {machine.rpartition(' ')[2]}"] = f"{least:.2f}" if comparison == "training" else ""
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def limits(speed):
+    """What each limit allows a training step, and what it took."""
+    table = measurements.limits(speed)
+    return pd.DataFrame(
+        [
+            {
+                "processor": machine,
+                "network": side,
+                "memory traffic allows, ms": f"{1e3 * row['memory traffic allows']:.0f}",
+                "arithmetic allows, ms": f"{1e3 * row['arithmetic allows']:.0f}",
+                "measured, ms": f"{1e3 * row['measured']:.0f}",
+                "measured / the larger": f"{row['measured / the larger']:.1f}",
+            }
+            for (machine, _, side), row in table.iterrows()
+        ]
+    )
+
+
+def profile(steps):
+    """Milliseconds of each kind of layer of each network, and what the limits allow."""
+    table = 1e3 * measurements.profile(steps)
+    rows = []
+    for (machine, _, side), part in table.groupby(["machine", "case", "side"], sort=False):
+        part = part.loc[(machine, part.index[0][1], side)]
+        cells = {
+            kind: f"{part['seconds'][kind]:.0f} ({part['allowed'][kind]:.0f})" if kind in part.index else ""
+            for kind in steps["kind"].unique()
+        }
+        rows.append({"network": side, **cells, "sum": f"{part['seconds'].sum():.0f} ({part['allowed'].sum():.0f})"})
+    return pd.DataFrame(rows)
+
+
+def losses(steps):
+    """Where each network loses most: the kinds of layer that take longest beyond their limits."""
+    table = 1e3 * measurements.profile(steps)
+    rows = []
+    for (_, _, side), part in table.groupby(["machine", "case", "side"], sort=False):
+        worst = part["beyond"].sort_values(ascending=False).head(3)
+        names = ("most", "then", "then, too")
+        total = part["seconds"].sum()
+        cells = {
+            name: f"{kind[-1]}: {value:.0f} ms, {value / total:.0%}"
+            for name, (kind, value) in zip(names, worst.items(), strict=True)
+        }
+        rows.append({"network": side, **cells})
+    return pd.DataFrame(rows)
+
+
+def remedies(without, speed):
+    """What each remedy gives."""
+    table = measurements.remedies(without, speed)
+    cells = {(row.remedy, row.case): f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})" for row in table.itertuples()}
+    return pd.DataFrame(
+        [
+            {"without": remedy, **{case: cells.get((remedy, case), "") for case in table["case"].unique()}}
+            for remedy in table["remedy"].unique()
+        ]
+    )
+
+
+def settings(speed):
+    """TensorFlow's settings."""
+    rows = speed.query("kind == 'settings'")
+    table = measurements.seconds(rows, ["machine", "case", "side"])["seconds"].unstack("side", sort=False)
+    return pd.DataFrame(
+        [
+            {"processor": machine, "settings": case, **{f"{side}, ms": f"{1e3 * row[side]:.0f}" for side in row.index}}
+            for (machine, case), row in table.iterrows()
+        ]
+    )
+
+
+def layers(speed):
+    """Single pointwise layers."""
+    rows = speed.query("kind == 'layers'")
+    rows = rows[rows["machine"] == rows["machine"].iloc[0]]
+    table = measurements.seconds(rows, ["case", "part", "side"])["seconds"].unstack("side", sort=False)
+    return pd.DataFrame(
+        [
+            {"layer": case, "pass": part, **{f"{side}, ms": f"{1e3 * row[side]:.1f}" for side in row.index}}
+            for (case, part), row in table.iterrows()
+        ]
+    )
+
+
+def fit(measured):
+    """Images prepared and trained on a second, and what a step waits."""
+    rows = []
+    for (kind, backend, case), part in measured.groupby(["kind", "backend", "case"], sort=False):
+        for row in part.itertuples():
+            waits = f"{row.waiting:.0%}" if row.kind == "fit" else ""
+            low, high = (row.images_per_second * row.seconds / each for each in (row.quartile_3, row.quartile_1))
+            rows.append(
+                {
+                    "what": {"preparation": "preparation alone", "fit": "`fit`"}[kind],
+                    "backend": "" if kind == "preparation" else backend,
+                    "images": case,
+                    "threads": row.side.replace(" threads", ""),
+                    "images a second": f"{row.images_per_second:,.0f} ({low:,.0f} to {high:,.0f})",
+                    "share that preparing costs": waits,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def tables():
+    """Markdown of all tables by their names."""
+    speed, steps = measurements.stored("speed"), measurements.stored("step-profile")
+    found = {name: function(speed) for name, function in BY_SPEED.items()}
+    found |= {"profile": profile(steps), "losses": losses(steps)}
+    found |= {"remedies": remedies(measurements.stored("remedies"), speed)}
+    found = {name: markdown(frame) for name, frame in found.items()}
+    try:
+        found["fit"] = markdown(fit(measurements.stored("fit")))
+    except FileNotFoundError:
+        found["fit"] = "Not measured yet on a machine that does nothing else."
+    return found
+
+
+BY_SPEED = {
+    "rates": rates,
+    "networks": networks,
+    "runs": runs,
+    "goals": goals,
+    "limits": limits,
+    "settings": settings,
+    "layers": layers,
+}
+
+
+def with_tables(page):
+    """The text of the page with the tables of the stored measurements in their places."""
+    for name, table in tables().items():
+        begin = f"<!-- begin: {name} -->\n"
+        before, found, after = page.partition(begin)
+        if not found:
+            raise ValueError(f"The page has no place for the table {name}.")
+        page = f"{before}{begin}\n{table}\n\n{after[after.index('<!-- end -->') :]}"
+    return page
+
+
+def main(arguments=None):
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--readme", action="store_true", help="print the table of README and write nothing")
+    options = parser.parse_args(arguments)
+    if options.readme:
+        print(tables()["networks"])
+    else:
+        files.write(PAGE, with_tables(PAGE.read_text(encoding="utf-8")))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

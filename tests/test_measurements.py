@@ -1,0 +1,139 @@
+"""Stored measurements of speed: how they are summed up, and that the pages say what is stored."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kgpc import exercises, measurements
+
+ROOT = Path(__file__).resolve().parents[1]
+AVX512, AVX2 = "AMD EPYC with AVX-512", "AMD EPYC with AVX2"
+
+
+@pytest.fixture(scope="module")
+def speed():
+    return measurements.stored("speed")
+
+
+@pytest.fixture(scope="module")
+def page_script():
+    """The script that writes the tables of the page."""
+    spec = importlib.util.spec_from_file_location("speed_page", ROOT / "tests" / "benchmarks" / "speed_page.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def models(run, ours, original, quartiles=True):
+    """Rows of two prediction sides and their folded copies, as `speed.py` writes them."""
+    rows = []
+    for side, seconds in (("plain", original), ("k", ours), ("plain folded", 0.5 * original), ("k folded", 0.4 * ours)):
+        row = {"run": run, "kind": "models", "case": "k", "part": "predict", "side": side, "machine": "one"}
+        row |= {"seconds": seconds, "ratio": round(seconds / original, 3)}
+        rows.append(row | ({"quartile_1": 0.9 * seconds, "quartile_3": 1.2 * seconds} if quartiles else {}))
+    train = [row | {"part": "train"} for row in rows[:2]]
+    return pd.DataFrame(rows + train)
+
+
+def test_ratios_are_medians_over_the_runs_and_folded_is_compared_with_folded():
+    runs = pd.concat([models("a", 1.0, 2.0), models("b", 1.2, 2.0), models("c", 0.8, 2.0)], ignore_index=True)
+    found = measurements.ratios(runs).set_index("comparison")
+    assert list(found.index) == ["training", "prediction", "prediction, both folded"]
+    training = found.loc["training"]
+    assert (training["ratio"], training["lowest"], training["highest"], training["runs"]) == (0.5, 0.4, 0.6, 3)
+    np.testing.assert_allclose(training[["quartile_1", "quartile_3"]].astype(float), [0.45, 0.6])
+    # 0.4 of ours over 0.5 of the original.
+    np.testing.assert_allclose(found.loc["prediction, both folded", "ratio"], 0.4)
+    text = measurements.as_text(measurements.ratios(runs), runs)
+    assert text.loc[0, "training"] == "0.50 (0.45 to 0.60)" and text.loc[0, "training on Conv2D(groups)"] == ""
+    assert (text.loc[0, "networks"], text.loc[0, "processor"]) == ("k vs plain", "one")
+
+
+def test_a_run_without_quartiles_has_none():
+    table = measurements.ratios(models("a", 1.0, 2.0, quartiles=False))
+    assert table["quartile_1"].isna().all()
+    assert measurements.as_text(table, models("a", 1.0, 2.0)).loc[0, "prediction"] == "0.50"
+
+
+def test_a_profile_sums_directions_and_takes_the_larger_limit_of_each():
+    rows = [("forward", 3.0, 1.0, 2.0), ("backward", 5.0, 4.0, 1.0)]
+    steps = pd.DataFrame(rows, columns=["direction", "seconds", "traffic_allows", "arithmetic_allows"])
+    steps = steps.assign(run="a", machine="one", case="k", side="k", kind="swish")
+    found = measurements.profile(steps).loc[("one", "k", "k", "swish")]
+    assert found.tolist() == [8.0, 6.0, 2.0]
+    assert measurements.profile(steps, "forward")["seconds"].tolist() == [3.0]
+
+
+def test_every_kind_is_stored_with_its_machine_and_unknown_kinds_are_named(speed):
+    assert list(speed["machine"].unique()) == [AVX512, AVX2]
+    assert (speed["cores"] == "2").all() and speed["run"].nunique() == 4
+    for kind in ("step-profile", "remedies"):
+        assert measurements.stored(kind)["seconds"].gt(0).all()
+    with pytest.raises(FileNotFoundError, match="of the kind 'weather'"):
+        measurements.stored("weather")
+
+
+def test_the_page_shows_the_tables(page_script):
+    page = page_script.PAGE.read_text(encoding="utf-8")
+    assert page_script.with_tables(page) == page
+    with pytest.raises(ValueError, match="no place for the table rates"):
+        page_script.with_tables("")
+
+
+def test_what_the_page_says_of_the_tables_is_so(speed):
+    ratios = measurements.ratios(speed).set_index(["machine", "case", "comparison"])["ratio"]
+    folded = "prediction, both folded"
+    assert ratios[AVX512, "kMobileNet 16ch", folded] > 1 > ratios[AVX2, "kMobileNet 16ch", folded]
+    assert ratios[:, "kDenseNet-BC L100 12ch", "prediction"].min() > 1
+    # The goal of training is below what traffic allows; the excess is where the page says it is.
+    limits = measurements.limits(speed)
+    original = limits.loc[(AVX512, "kMobileNet 16ch", "MobileNet"), "measured"]
+    assert limits.loc[(AVX512, "kMobileNet 16ch", "kMobileNet 16ch"), "the larger"] > 0.5 * original
+    profile = measurements.profile(measurements.stored("step-profile")).loc[AVX512]
+    grouped, plain = (profile.loc["kMobileNet 16ch"].loc[side] for side in ("kMobileNet 16ch", "MobileNet"))
+    kinds = grouped["beyond"].sort_values(ascending=False).index
+    assert list(kinds[:3]) == ["pointwise convolution", "depthwise convolution", "batch normalization"]
+    saved = plain["seconds"] - grouped["seconds"]
+    assert saved["batch normalization"] > 0.9 * saved.sum()
+    assert abs(saved["pointwise convolution"] + saved["adding, joining, moving channels"]) < 0.05 * saved.sum()
+    for case, rows in profile.groupby("case"):
+        original = next(side for side in rows.index.unique("side") if side != case)
+        assert rows.loc[case].loc[original]["beyond"].idxmax() == "batch normalization"
+
+
+def test_what_the_page_says_of_remedies_is_so(speed):
+    table = measurements.remedies(measurements.stored("remedies"), speed)
+    assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
+    assert table[table["remedy"] == "wide groups"]["value"].max() < 1.02
+    value = table.set_index(["remedy", "case"])["value"]
+    assert value["fused batch normalization"].min() > 1.1
+    twin = value["twin for training"]
+    assert twin.idxmax() == "kDenseNet-BC L100 12ch" and twin.drop(twin.idxmax()).max() < 1.1
+
+
+@pytest.mark.parametrize(
+    "name, right, wrong",
+    [("10.1", 48, 32), ("10.2", 8, 4), ("10.3", (35, 0), (35, 1))],
+)
+def test_the_exercises_of_notebook_10(name, right, wrong, capsys):
+    exercises.check(name, right)
+    exercises.check(name, wrong)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"Exercise {name}: right." and ("not right yet. " in second or "1 of 2 are right." in second)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the scripts are run where the measurements are")
+def test_the_benchmark_of_fit_keeps_batches_ready(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
+    import fit
+
+    data = fit.data_of(64)
+    batches = fit.training.Batches(data.x_train, data.y_train, fit.recipe_of(32, 16))
+    with fit.ready_batches():
+        first, second = batches[0], batches[1]
+    assert first is second and batches[1] is not second
+    assert (batches[1][0] != first[0]).any()

@@ -1,0 +1,187 @@
+"""Notebooks 07 and 13: the cell about Drive, the network that 13 begins with, and its ImageNet network."""
+
+import importlib.util
+import re
+import sys
+import types
+import warnings
+
+import keras
+import nbformat
+import numpy as np
+import pytest
+
+from kgpc import D6, applications, datasets, included, training, weight_archives
+
+
+@pytest.fixture(scope="module")
+def cells(root):
+    """The code cells of notebooks 07 and 13, by number of the notebook."""
+    names = {"07": "07_train_on_colab_gpu", "13": "13_your_own_images"}
+    return {
+        number: [
+            cell.source
+            for cell in nbformat.read(root / "notebooks" / f"{name}.ipynb", as_version=4).cells
+            if cell.cell_type == "code"
+        ]
+        for number, name in names.items()
+    }
+
+
+def one(cells, text):
+    """The one cell with a text."""
+    (found,) = (cell for cell in cells if text in cell)
+    return found
+
+
+def test_drive_comes_before_kgpc_is_installed_and_is_the_same_in_both(cells):
+    for number in cells:
+        order = [
+            next(place for place, cell in enumerate(cells[number]) if text in cell)
+            for text in ("PROFILE = ", "drive.mount(", "# @title Setup", "import kgpc\n")
+        ]
+        assert order == sorted(order) and order[:3] == [0, 1, 2]
+    assert one(cells["07"], "drive.mount(") == one(cells["13"], "drive.mount(")
+
+
+def test_drive_gives_its_wheels_and_a_computer_of_ones_own_has_none(cells, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code = one(cells["07"], "drive.mount(").replace("/content", str(tmp_path / "content"))
+    exec(code, names := {"DRIVE_FOLDER": "kgpc"})
+    assert names["drive_folder"] is None and "No Drive" in capsys.readouterr().out
+
+    drive = types.ModuleType("google.colab.drive")
+    drive.mount = lambda path: None
+    package = types.ModuleType("google.colab")
+    package.drive = drive
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: "found" if name.startswith("google") else found(name))
+    for name, module in (("google.colab", package), ("google.colab.drive", drive)):
+        monkeypatch.setitem(sys.modules, name, module)
+    exec(code, names)
+    assert names["drive_folder"].is_dir() and "nothing in 'kgpc' yet" in capsys.readouterr().out
+    (names["drive_folder"] / "kgpc-1.0.0-py3-none-any.whl").write_bytes(b"wheel")
+    exec(code, names)
+    assert (tmp_path / "kgpc-1.0.0-py3-none-any.whl").read_bytes() == b"wheel"
+    assert "On Drive: kgpc-1.0.0-py3-none-any.whl" in capsys.readouterr().out
+    exec(code, names := {"DRIVE_FOLDER": ""})
+    assert names["drive_folder"] is None
+
+
+@pytest.fixture
+def start(cells, tmp_path):
+    """Executes what notebook 13 does before it trains, for three classes; returns its names."""
+    import kgpc
+
+    def begin(**changes):
+        names = {"PROFILE": "quick", "kgpc": kgpc, "D6": D6, "training": training, "keras": keras, "np": np}
+        names |= {"kMobileNet": applications.kMobileNet, "results": tmp_path, "warnings": warnings, "classes": 3}
+        names |= {"datasets": datasets} | changes
+        exec(one(cells["13"], "wanted = "), names)
+        exec(one(cells["13"], "a_little = "), names)
+        return names
+
+    return begin
+
+
+ARGUMENTS = {"skip_stride_cnt": 2, "alpha": 0.25, "depth_multiplier": 1}
+CARD = {
+    "name": "made_up_16ch",
+    "family": "kMobileNet",
+    "scheme": "D6(16)",
+    "arguments": {
+        **ARGUMENTS,
+        "stem_activation": "relu6",
+        "depthwise_activation": "relu6",
+        "pointwise_activation": "swish",
+        "l_ratio": None,
+        "ab_ratio": None,
+    },
+    "dataset": "made-up images",
+    "classes": 4,
+    "epochs": 2,
+    "image_size": "33x33",
+    "images": "RGB, [0,1]",
+    "recipe": {"optimizer": "AdamW"},
+    "seed": 7,
+    "test_accuracy": 0.5,
+    "test_images": 10,
+    "command": "python -m kgpc rerun",
+}
+
+
+def test_notebook_13_begins_with_a_network_that_comes_along(start, cells, tmp_path, monkeypatch, capsys):
+    shipped = applications.kMobileNet((33, 33, 3), weights=None, classes=4, scheme=D6(16), **ARGUMENTS)
+    weight_archives.round_to_stored(shipped)
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(included, "folder", lambda: tmp_path / "weights")
+    weight_archives.write(shipped, tmp_path / "weights", **CARD)
+    # Others that do not fit are passed over, however accurate.
+    weight_archives.write(
+        shipped, tmp_path / "weights", **CARD | {"name": "other", "images": "Lab, [0,1]", "test_accuracy": 0.9}
+    )
+    names = start()
+    assert "It begins with weights that come along: 'made_up_16ch'" in capsys.readouterr().out
+    exec(one(cells["13"], "first.save_weights("), names)
+    exec(one(cells["13"], "def from_saved("), names)
+    assert names["first"].input_shape == (None, 33, 33, 3) and names["recipe"].image_size == 33
+    for ours, theirs in zip(names["first"].get_weights(), shipped.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert re.search(r"(\d+) of \d+ layers are taken over\nnew: conv_preds\n", capsys.readouterr().out)
+
+
+def test_notebook_13_begins_with_clothes_where_nothing_comes_along(start, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(included, "folder", lambda: tmp_path)
+    names = start()
+    assert "it begins with a moment on clothes" in capsys.readouterr().out and names["IMAGE_SIZE"] == 32
+    assert names["card"] is None and names["recipe"].class_weight == "balanced"
+
+
+def test_the_imagenet_network_is_one_of_the_ways_where_it_can_be_downloaded(start, cells, monkeypatch, capsys):
+    mobilenet = keras.applications.MobileNet
+
+    def downloaded(shape, include_top, weights):
+        assert weights == "imagenet" and not include_top
+        return mobilenet(shape, include_top=False, weights=None, alpha=0.25)
+
+    def not_downloaded(*_, **__):
+        raise Exception("URL fetch failure on the address: None")
+
+    names = start() | {"PROFILE": "paper", "first": None, "from_saved": lambda own: None}
+    for function, count in ((not_downloaded, 3), (downloaded, 5)):
+        monkeypatch.setattr(keras.applications, "MobileNet", function)
+        exec(one(cells["13"], "def imagenet("), names)
+        exec(one(cells["13"], "left_out = "), names)
+        assert len(names["ways"]) == count
+    said = capsys.readouterr().out
+    assert "left out: it cannot be downloaded here (URL fetch failure on the address: None)" in said
+    model = names["ways"]["ImageNet, body frozen"](names["recipe"])
+    assert model.output_shape == (None, 3) and [w.path for w in model.trainable_weights] == [
+        "conv_preds/kernel",
+        "conv_preds/bias",
+    ]
+    # The body gets its images in [-1, 1].
+    inner = keras.Model(model.input, model.layers[1].output)
+    np.testing.assert_allclose(np.ravel(inner(np.full((1, 32, 32, 3), 0.25, "float32"))), -0.5)
+    # And section 6 finds the body's answers in it.
+    exec(one(cells["13"], "def fit_classifier("), names)
+    images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    rows = names["features"](model, images, at_once=4)
+    assert rows.shape == (6, 256)
+    np.testing.assert_allclose(rows[4:], names["features"](model, images[4:]), atol=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_classifier_of_notebook_13_is_the_minimum_of_its_loss(cells, weighted):
+    exec(one(cells["13"], "def fit_classifier("), names := {"np": np, "classes": 3})
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [40, 40, 4])
+    rows = generator.normal(size=(84, 20)) + 0.8 * np.eye(20)[labels]
+    image_weights = (1 / np.bincount(labels))[labels] if weighted else None
+    found = names["fit_classifier"](rows, labels, image_weights, steps=4000)
+    again = names["fit_classifier"](rows, labels, image_weights)
+    others = generator.normal(size=(300, 20)) + 0.8 * np.eye(20)[np.arange(300) % 3]
+    # 400 steps answer as 4000 do, but for images between two classes; and better than by chance.
+    assert np.mean(found(others) == again(others)) > 0.95
+    recall = np.mean(again(others)[2::3] == 2)
+    assert recall > 0.4 if weighted else recall < 0.4
