@@ -7,7 +7,16 @@ import pytest
 
 COLUMNS, LINES = 88, 25
 FOLDED = {"hide-input", "hide-cell"}
-NAMES = ["00_start_here", "01_theory", "02_kmobilenet", "11_enhanced_scheme"]
+NAMES = [
+    "00_start_here",
+    "01_theory",
+    "02_kmobilenet",
+    "03_kmobilenet_v3",
+    "04_keffnet",
+    "05_kdensenet",
+    "06_kinception_v3",
+    "11_enhanced_scheme",
+]
 
 
 @pytest.fixture(scope="module", params=NAMES)
