@@ -48,7 +48,7 @@ class FamilyRows(NamedTuple):
 
 
 def family_rows(family):
-    """The rows about a family in the first paper's tables, and finished runs of the authors' notebooks that no table has.
+    """The first paper's rows about a family, and finished runs of the authors' notebooks that no table has.
 
     Args:
         family: str, the ordinary network: "MobileNet", "MobileNet V3 Large", "EfficientNet-B0", "DenseNet-BC L100" or
