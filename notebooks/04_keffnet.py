@@ -363,7 +363,7 @@ def spread_of(model, name):
     layer = model.get_layer(name)
     keras.utils.set_random_seed(7)
     fresh = type(layer).from_config(layer.get_config())
-    fresh.activation = keras.activations.linear  # only the sums are of interest here
+    fresh.activation = keras.activations.linear  # the sums before a sigmoid
     return keras.ops.convert_to_numpy(fresh(noise[..., : layer.input.shape[-1]])).std()
 
 
@@ -451,6 +451,8 @@ def hold_gates(model, images):
     excites = [layer for layer in excites if layer.weights]
     outputs = keras.Model(model.input, [layer.output for layer in excites])
     for layer, gates in zip(excites, outputs.predict_on_batch(images), strict=True):
+        if layer.name.endswith("_conv"):  # of kEffNet: the sigmoid is a layer behind it
+            gates = 1 / (1 + np.exp(-gates))
         average = gates.reshape(-1, gates.shape[-1]).mean(axis=0, dtype="float64")
         average = average.clip(1e-6, 1 - 1e-6)  # so that the logarithm is finite
         layer.kernel.assign(np.zeros(layer.kernel.shape))
@@ -460,16 +462,16 @@ def hold_gates(model, images):
 # %% tags=["nbval-ignore-output"]
 results, spreads, held = {}, {}, []
 for name, scheme in {"EfficientNet-B0": None, "kEffNet-B0 16ch": D6(16)}.items():
-    options["scheme"] = scheme
+    options["scheme"], short = scheme, name.partition("-")[0]
     model = training.build(kEfficientNetB0, recipe, classes=10, **options)
     if PROFILE == "quick":
         classifier = model.layers[-1]
         classifier.kernel.assign(classifier.kernel / 10)  # see below
     training.renew_moving_averages(model, data, recipe)  # new ones are 0 and 1
-    spreads[f"{name}, before"] = spread(model, looked_at)
+    spreads[f"{short}, before"] = spread(model, looked_at)
     results[name + size] = training.fit(model, data, recipe, progress=name)
     training.renew_moving_averages(model, data, recipe)
-    spreads[f"{name}, after"] = spread(model, looked_at)
+    spreads[f"{short}, after"] = spread(model, looked_at)
     free = training.evaluate(model, data, recipe)
     hold_gates(model, looked_at)
     fixed = training.evaluate(model, data, recipe)
@@ -522,7 +524,22 @@ plots.table(
 )
 
 # %% [markdown]
-# HELD_TEXT
+# Before training the grouped network's gates hardly know which image they see: they differ by one or two hundredths,
+# and after this training still do. Those of EfficientNet differed from image to image from the start, by their initial
+# weights, and keep doing so. (The distance between the two pairs of lines is there on every machine; the lines
+# themselves move a little.)
+#
+# Table 7 says what that means for the predictions. With its gates held at their averages a network is one without
+# squeeze-and-excite: the averages are factors that the weights around them could hold. In the stored run that changes
+# what kEffNet says about one image in twenty, and about one in six of EfficientNet's. Neither accuracy moves by more
+# than this training can tell apart: the images that change are wins and losses alike. (The shares
+# [differ from machine to machine](../docs/demonstrations.md#what-you-may-see-elsewhere) by several points.)
+#
+# **So far as this goes:** kEffNet begins with gates that are constants, and a short training leaves them nearly so. A
+# branch with constant gates costs parameters (29% of the grouped network are in such branches, Table 2) and does
+# nothing that the weights around it could not do. Whether the published trainings, with some hundred times as many
+# steps, wake the gates up is not known: `spread` and `hold_gates`, asked of a network that was trained for long, would
+# tell.
 #
 # ## 6. What else the paper changed
 #
@@ -664,7 +681,6 @@ exercises.check("04.1", answer)
 se = parameters.loc["squeeze-and-excite"]
 alternative = parameters.loc["all", "kEffNet-B0 16ch"] - se["kEffNet-B0 16ch"] + se["EfficientNet-B0"]
 print(f"{alternative:,.0f} parameters instead of {parameters.loc['all', 'kEffNet-B0 16ch']:,.0f}")
-exercises.check("04.1", alternative)
 
 # %% [markdown]
 # **2.** For 32×32 pixels the authors set `skip_stride_cnt=3`: the stem and the first three of the seven stages keep the
@@ -686,7 +702,6 @@ for skipped in (-1, 3):
     print(f"skip_stride_cnt={skipped:2}: last maps {size}×{size}, {kgpc.flops.paper_flops(model):,} paper flops")
 row = rows[(rows["data set"] == "CIFAR-10") & (rows["pixels"] == 32) & (rows["channels per group"] == 16)]
 print(f"published: {row['paper flops'].item():,} paper flops")
-exercises.check("04.2", (size, kgpc.flops.paper_flops(model)))
 
 # %% [markdown]
 # **3.** At prediction the top of kEffNet-B0 is one 320×10 matrix W and a constant b (10 numbers), applied to the
@@ -704,7 +719,6 @@ scores = top_of(grouped, "k_block7a__0project_conv_inter_group_add")
 b = scores(np.zeros((1, 7, 7, 320), "float32"))
 W = scores(np.broadcast_to(np.eye(320, dtype="float32")[:, None, None], (320, 7, 7, 320))) - b
 print(W.shape, np.allclose(scores(maps), averaged[:, 0, 0] @ W + b, atol=1e-5))
-exercises.check("04.3", (grouped, W, b))
 
 # %% [markdown]
 # ## Summary
@@ -714,7 +728,8 @@ exercises.check("04.3", (grouped, W, b))
 # - In squeeze-and-excite the groups come down to one filter each. Where excite stays ordinary that is harmless; in the
 #   last four blocks each gate depends on a third of the channels only. A few small convolutions stay ordinary
 #   (Table 4).
-# - The gates of kEffNet begin as nearly constant factors, by Keras' initial weights. SUMMARY_HELD
+# - The gates of kEffNet begin as nearly constant factors, by Keras' initial weights. A short training
+#   leaves them so, and holding them constant hardly changes what the network says; a long one was not looked at.
 # - The top has no activation, so at prediction it is a linear function of the average of the last block.
 # - Published, one run each: close to the original with 32 channels per group, one to two and a half points below with
 #   16 on the CIFARs.

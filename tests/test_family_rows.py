@@ -34,6 +34,11 @@ def test_runs_that_no_table_has_say_so(family, count):
     assert alone["test accuracy, %"].tolist() == (100 * runs["raw_test_accuracy"]).tolist()
 
 
+@pytest.mark.parametrize("family", ["MobileNet", "MobileNet V3 Large", "EfficientNet-B0"])
+def test_without_such_runs_there_is_no_column_about_them(family):
+    assert not {"scheme", "source"} & set(paper.family_rows(family).frame)
+
+
 def test_another_family_is_refused():
     with pytest.raises(ValueError, match="`family` must be one of 'MobileNet'"):
         paper.family_rows("kMobileNet")

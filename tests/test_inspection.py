@@ -93,7 +93,7 @@ def test_plates_have_the_sizes_of_the_maps():
 def test_connections_are_those_of_the_layers(scheme, sizes):
     channels, filters = sizes
     inputs = keras.Input((1, 1, channels))
-    options = {"batch_norm": False, "kernel_initializer": "ones"}
+    options = {"activation": None, "batch_norm": False, "kernel_initializer": "ones"}
     block = keras.Model(inputs, kgpc.blocks.pointwise(inputs, filters, scheme, name="block", **options))
     one_by_one = np.eye(channels, dtype="float32").reshape(channels, 1, 1, channels)
     reached = keras.ops.convert_to_numpy(block(one_by_one)).reshape(channels, filters) > 0

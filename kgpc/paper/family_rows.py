@@ -48,7 +48,7 @@ class FamilyRows(NamedTuple):
 
 
 def family_rows(family):
-    """The rows about a family in the first paper's tables, and runs that stand in the authors' notebooks alone.
+    """The first paper's rows about a family, and finished runs of the authors' notebooks that no table has.
 
     Args:
         family: str, the ordinary network: "MobileNet", "MobileNet V3 Large", "EfficientNet-B0", "DenseNet-BC L100" or
@@ -85,9 +85,9 @@ def family_rows(family):
 
 
 def _unlisted(model, rows):
-    """Runs of a network that are in no table, in the columns of one; size and epochs are those of their notebook's."""
+    """Finished runs of a network that no table has, in its columns; size and epochs are those of their notebook."""
     runs = published("unlisted_runs")
-    runs = runs[runs["model"] == model]
+    runs = runs[(runs["model"] == model) & runs["raw_test_accuracy"].notna()]
     recipes = published("recipes").drop_duplicates(["label", "dataset"]).set_index(["label", "dataset"])
     found = [recipes.loc[(run.label, run.dataset)] for run in runs.itertuples()]
     return pd.DataFrame(
