@@ -613,7 +613,7 @@ few = counted < counted.max() / 2
 kept = np.arange(len(data.y_train))
 if not few.any():
     few = np.arange(classes) % 2 == 1
-    limits = np.where(few, np.maximum(3, counted // 8), counted)
+    limits = np.where(few, np.maximum(6, counted // 8), counted)
     members = [np.flatnonzero(data.y_train == label) for label in range(classes)]
     kept = np.concatenate([members[k][: limits[k]] for k in range(classes)])
 lopsided = dataclasses.replace(
