@@ -413,7 +413,17 @@ def test_the_few_colours_of_a_png_beside_a_drawing_are_those_of_its_curves():
     found = np.array([color for _, color in image.getcolors(1000)])
     for color in list(plots.COLORS.values())[: len(curves)]:
         expected = np.round(255 * np.array(to_rgb(color)))
-        assert np.abs(found - expected).max(axis=1).min() < 25, color
+        assert np.abs(found - expected).max(axis=1).min() <= 10, color
+
+
+def test_pale_areas_of_a_png_beside_a_drawing_stay():
+    curves = {"one": [[0.0, 1.0], [1.0, 2.0]], "two": [[3.0, 3.0], [5.0, 6.0]]}
+    content, _ = encoding.encoded(plots.line_chart([1, 2], curves, "x", "y"), "Two bands.")
+    image = Image.open(io.BytesIO(base64.b64decode(content["image/png"]))).convert("RGB")
+    (white, color), *others = sorted(image.getcolors(1000), reverse=True)
+    assert color == (255, 255, 255) and white > 0.3 * image.width * image.height
+    large = [color for count, color in others if count > 0.02 * image.width * image.height]
+    assert len(large) == 2 and min(min(color) for color in large) > 180  # the bands
 
 
 def test_simple_pictures_and_clouds_of_points_are_shown_as_png(displayed):

@@ -21,7 +21,8 @@ _SHARE_OF_A_PNG = 0.5
 # A drawing of more characters is stored as pixels unless those take even more.
 _CHARACTERS_OF_A_DRAWING = 60_000
 # Beside a drawing, for what shows no SVG: JupyterLab until a notebook is trusted, and LaTeX.
-_PIXELS_PER_INCH_BESIDE, _COLORS_BESIDE = 110, 16
+_PIXELS_PER_INCH_BESIDE, _COLORS_BESIDE = 110, 32
+_LEAST_DISTANCE = 10  # of 255, between two colours of a drawing, in red, green or blue
 
 
 def check(figure, alt):
@@ -43,9 +44,8 @@ def _png(figure, colors, density):
     figure.savefig(drawn, format="png", dpi=density, bbox_inches="tight")
     image = Image.open(drawn).convert("RGB")
     if colors:
-        # Few colours are enough for a drawing, at a third of the size; photographs and colour scales need more. Chosen
-        # by the median, most would be greys of the edges of letters, and curves of several colours would become one.
-        image = image.quantize(colors, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        # Few colours are enough for a drawing, at a third of the size; photographs and colour scales need more.
+        image = image.quantize(palette=_palette(image, colors), dither=Image.Dither.NONE)
     image.save(stored, format="png", optimize=True)
     # More pixels than the page needs, so that the lines stay sharp on dense screens and in print.
     return stored.getvalue(), round(image.width * _CSS_PIXELS_PER_INCH / density)
@@ -57,6 +57,24 @@ def _jpeg(picture):
     with Image.open(io.BytesIO(picture), formats=("PNG",)) as image:
         image.save(stored, format="jpeg", quality=_QUALITY, subsampling="4:2:0", optimize=True, progressive=True)
     return stored.getvalue()
+
+
+def _palette(image, colors):
+    """The most frequent colours of an image, each different from those before it, as an image with a palette.
+
+    Pillow's own choice gives most places to the greys at the edges of letters: curves of different colours become one,
+    and pale areas white.
+    """
+    counted = sorted(image.getcolors(image.width * image.height), reverse=True)
+    found = np.array([color for _, color in counted], dtype=int)
+    chosen, apart = [], np.full(len(found), np.inf)
+    while len(chosen) < colors and (apart > _LEAST_DISTANCE).any():
+        chosen.append(found[np.argmax(apart > _LEAST_DISTANCE)])
+        apart = np.minimum(apart, np.abs(found - chosen[-1]).max(axis=1))
+    palette = Image.new("P", (1, 1))
+    # Places that are left over would be black.
+    palette.putpalette(np.concatenate(chosen + chosen[-1:] * (256 - len(chosen))).astype("uint8").tobytes())
+    return palette
 
 
 def _has_pictures(figure):
