@@ -295,7 +295,8 @@ def four_maps(model, index):
     one, labels = x[[index]], asked[[index]]
     titles = cam.class_scores(model, one, labels).titles(names)[0]
     heats = cam.class_activation_map(model, one, labels)[0]
-    return cam.beside(np.repeat(images[[index]], 4, axis=0), heats, titles, columns=2)
+    four = np.repeat(images[[index]], 4, axis=0)
+    return cam.beside(four, heats, titles, columns=2, width=6.5)
 
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
@@ -480,7 +481,7 @@ by_method = {name: method(keffnet, x, best) for name, method in methods.items()}
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Figure 6, four methods {display-mode: "form"}
-chosen = [0, 1, 2]
+chosen = [0, 1]
 figure = cam.beside(
     images[chosen],
     {name: maps[chosen] for name, maps in by_method.items()},
@@ -489,7 +490,7 @@ figure = cam.beside(
 plots.show(
     figure,
     figure.get_label(),
-    caption="Figure 6. Three collages, and the maps of four methods for one class of each.",
+    caption="Figure 6. Two collages, and the maps of four methods for one class of each.",
 )
 
 # %% [markdown]
@@ -626,6 +627,7 @@ figure = cam.beside(
     {"trained": cascade.original[:2]}
     | {f"… {down_to[cascade.layers[step]]}": cascade.maps[step][:2] for step in steps},
     cam.class_scores(keffnet, x[:2], best[:2]).titles(names),
+    width=6.5,
 )
 plots.show(
     figure,
@@ -726,6 +728,7 @@ figure = cam.beside(
     cam.class_activation_map(keffnet, x[[collage]], pair)[0],
     [f"{title} ({text})" for title, text in zip(titles, where, strict=True)],
     columns=2,
+    width=6.5,
 )
 plots.show(
     figure,
@@ -823,7 +826,8 @@ scores = cam.class_scores(whole, inputs)  # of the class that the network predic
 found = scores.titles(names)
 texts = [f"{titles[i]} is taken for\n{found[i]}" for i in range(len(found))]
 maps = cam.class_activation_map(whole, inputs, scores.classes)
-figure = cam.beside(pictures, maps, texts, columns=2 if len(maps) > 1 else 1)
+columns = 2 if len(maps) > 1 else 1
+figure = cam.beside(pictures, maps, texts, columns=columns, width=6.5)
 
 folder = Path(os.environ.get("KGPC_RESULTS", "results"))
 folder.mkdir(parents=True, exist_ok=True)
