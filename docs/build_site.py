@@ -67,8 +67,9 @@ def thumbnail(notebook, pictures):
             data = output.get("data", {})
             if len(data.get("image/svg+xml", "")) in range(1, MOST_CHARACTERS_OF_A_THUMBNAIL):
                 return pictures.drawing(data["image/svg+xml"], "")
-            if "image/png" in data:
-                picture = notebook_content.png(data["image/png"]).convert("RGB")
+            kinds = [kind for kind in notebook_content.FORMATS if kind in data]
+            if kinds:
+                picture = notebook_content.picture(data[kinds[0]], kinds[0]).convert("RGB")
                 picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
                 picture = picture.quantize(THUMBNAIL_COLORS)
                 stored = io.BytesIO()

@@ -22,7 +22,8 @@ from PIL import Image, UnidentifiedImageError
 
 FIGURE = "kgpc_figure"  # where the metadata of an output say which figure that moves it is
 # In the order in which a page prefers them.
-PICTURES = ("image/svg+xml", "image/png")
+PICTURES = ("image/svg+xml", "image/jpeg", "image/png")
+FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG"}  # of pixels, as Pillow calls them
 TYPES = (*PICTURES, "text/html", "text/plain")
 MOST_PIXELS = 20_000_000
 ELEMENTS = {"b", "br", "caption", "div", "em", "i", "p", "progress", "span", "strong", "sub", "sup"} | {
@@ -36,11 +37,12 @@ LEFT_OUT = "style"
 STYLE = re.compile(r"(?!.*\bposition\b)[\w\s.,:;#%-]*", re.IGNORECASE | re.DOTALL)
 
 
-def png(content):
+def picture(content, kind="image/png"):
     """Returns a picture that is stored in a notebook.
 
     Args:
-        content: str, a PNG in base64.
+        content: str, a PNG or a JPEG in base64.
+        kind: str, the media type that it must be, one of `FORMATS`.
 
     Returns:
         `PIL.Image.Image`, of at most `MOST_PIXELS` pixels.
@@ -50,16 +52,16 @@ def png(content):
     """
     try:
         # By name: left to itself, Pillow would start Ghostscript for an EPS.
-        picture = Image.open(io.BytesIO(base64.b64decode(content)), formats=("PNG",))
+        read = Image.open(io.BytesIO(base64.b64decode(content)), formats=(FORMATS[kind],))
     except (TypeError, binascii.Error, UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError):
-        raise ValueError("a picture is no PNG") from None
-    if picture.width * picture.height > MOST_PIXELS:
-        raise ValueError(f"a picture has {picture.width}x{picture.height} pixels, more than {MOST_PIXELS:,}")
+        raise ValueError(f"a picture is no {FORMATS[kind]}") from None
+    if read.width * read.height > MOST_PIXELS:
+        raise ValueError(f"a picture has {read.width}x{read.height} pixels, more than {MOST_PIXELS:,}")
     try:
-        picture.load()
+        read.load()
     except (OSError, SyntaxError, ValueError, zlib.error) as error:
         raise ValueError(f"a picture is damaged: {error}") from error
-    return picture
+    return read
 
 
 class _Rewriter(html.parser.HTMLParser):
@@ -141,8 +143,8 @@ def _data(output):
             raise ValueError(f"an output of type {kind} is no text")
     if "image/svg+xml" in data:
         data["image/svg+xml"] = svg_content.written(svg_content.parsed(data["image/svg+xml"]))
-    if "image/png" in data:
-        png(data["image/png"])
+    for kind in FORMATS.keys() & data.keys():
+        picture(data[kind], kind)
     if "text/html" in data:
         data["text/html"] = rewritten(data["text/html"])
     return data
@@ -166,7 +168,7 @@ def _figure(output, stored):
     except (TypeError, ValueError) as error:
         raise ValueError(f"an output has a figure that is none of kgpc.figures: {error}") from None
     data = {"image/png": output["data"]["image/png"], "text/plain": figure.text}
-    width = png(data["image/png"]).width
+    width = picture(data["image/png"]).width
     shown_width = output["metadata"].get("image/png", {}).get("width", width)
     if type(shown_width) is not int or not 0 < shown_width <= width:
         raise ValueError(f"the width of a picture is {shown_width!r}")

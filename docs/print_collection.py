@@ -29,7 +29,13 @@ from kgpc.plots.encoding import encoded_png
 ROOT = build_site.ROOT
 DOCS = build_site.DOCS
 # The pages in the order of the book, after the notebooks; others follow in the order of their names.
-PAGES = ("docs/glossary.md", "docs/does-it-hold.md", "docs/protocol.md", "docs/published-rows.md")
+PAGES = (
+    "docs/demonstrations.md",
+    "docs/glossary.md",
+    "docs/does-it-hold.md",
+    "docs/protocol.md",
+    "docs/published-rows.md",
+)
 LEFT_OUT = ("CHANGELOG.md", "docs/index.md")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NUMBERS_PAGES = 131  # the first Chromium that prints page numbers which a style sheet asks for
@@ -61,6 +67,11 @@ def for_print(notebook, name):
     return notebook, solutions
 
 
+def read(path):
+    """Returns the notebook in a file that was written here."""
+    return nbformat.read(path, as_version=4)
+
+
 def title_of(notebook):
     """Returns the first heading of a notebook."""
     return re.search(r"^# (.+)$", notebook.cells[0].source, flags=re.MULTILINE)[1]
@@ -88,7 +99,7 @@ def lay_out(folder, names, pictures):
     """
     for pattern in build_site.SOURCES:
         for path in sorted(ROOT.glob(pattern)):
-            if path.suffix != ".ipynb":
+            if path.suffix != ".ipynb" and path.relative_to(ROOT).as_posix() not in LEFT_OUT:
                 build_site.check_page(path)
                 target = folder / path.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +112,8 @@ def lay_out(folder, names, pictures):
         nbformat.write(pictures.placed(notebook), folder / "notebooks" / path.name)
         if solutions:
             answers += [nbformat.v4.new_markdown_cell(f"## {title_of(notebook)}"), *solutions]
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Solutions"), *answers])
+    metadata = {"language_info": {"name": "python"}}
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Solutions"), *answers], metadata=metadata)
     for number, cell in enumerate(book.cells):
         cell.id = f"cell-{number}"  # two notebooks may have cells of one name
     nbformat.write(pictures.placed(book), folder / "solutions.ipynb")
@@ -109,14 +121,25 @@ def lay_out(folder, names, pictures):
 
 
 def first_page(folder, names):
-    """Returns the title page and the table of contents."""
-    found = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.md"))]
-    pages = [name for name in dict.fromkeys([*PAGES, *found]) if name in found and name not in LEFT_OUT]
-    chapters = [f"notebooks/{name}" for name in names] + [name.removesuffix(".md") for name in pages] + ["solutions"]
+    """Returns the title page with the table of contents; the chapters follow it.
+
+    Args:
+        folder: Path of the sources.
+        names: list of str, the notebooks.
+    """
+    found = sorted(folder.rglob("*.md"), key=lambda path: (path.parent != folder / "docs", path.parent == folder, path))
+    found = [path.relative_to(folder).as_posix() for path in found]
+    pages = [name for name in dict.fromkeys([*PAGES, *found]) if name in found]
+    titles = {f"notebooks/{name}.ipynb": title_of(read(folder / "notebooks" / f"{name}.ipynb")) for name in names}
+    for name in pages:
+        titles[name] = re.search(r"^# (.+)$", (folder / name).read_text(encoding="utf-8"), flags=re.MULTILINE)[1]
+    titles["solutions.ipynb"] = "Solutions"
+    listed = "\n".join(f"- [{title}]({name})" for name, title in titles.items())
+    chapters = "\n".join(name.rpartition(".")[0] for name in titles)
     readme = build_site.sections((ROOT / "README.md").read_text(encoding="utf-8"))
     claim = re.split(r"\n\n", readme[""].removeprefix("# kgpc").strip(), maxsplit=1)[0]
-    listed = "\n".join(chapters)
-    return f"# kgpc\n\n{claim}\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
+    contents = f'<div class="contents">\n\n{listed}\n\n</div>'
+    return f"# kgpc\n\n{claim}\n\n{contents}\n\n```{{toctree}}\n:hidden:\n\n{chapters}\n```\n"
 
 
 def one_page(work, names):
@@ -141,6 +164,7 @@ def one_page(work, names):
         "html_theme": "basic",
         "html_static_path": "print",
         "html_css_files": "print.css",
+        "html_js_files": "print.js",
         "html_permalinks": "0",
         "suppress_warnings": "myst.xref_missing,toc.not_included",  # to notebooks and pages that are left out
     }

@@ -35,8 +35,8 @@ small = {"input_shape": (32, 32, 3), "classes": 10, "skip_stride_cnt": 0}  # ima
 # Modules that readers of the notebooks call, in the order in which they may need them. All others are internals.
 FOR_READERS = """
     kgpc.grouping kgpc.blocks kgpc.applications kgpc.conversion kgpc.layers kgpc.flops kgpc.datasets kgpc.training
-    kgpc.weights kgpc.released kgpc.cam kgpc.deploy kgpc.paper kgpc.comparison kgpc.seeds kgpc.timing kgpc.plots
-    kgpc.figures kgpc.exercises kgpc.cai kgpc.keras2_models
+    kgpc.weights kgpc.released kgpc.inspection kgpc.cam kgpc.deploy kgpc.paper kgpc.comparison kgpc.seeds
+    kgpc.timing kgpc.plots kgpc.figures kgpc.exercises kgpc.cai kgpc.keras2_models
 """.split()
 # What stands first on the page of a module, whose other members follow in the order of the source.
 FIRST = {"kgpc.grouping": ("D6", "D6v3", "Grouped", "GroupedV3", "Scheme", "Plan")}

@@ -18,14 +18,15 @@ from kgpc.paper import experiment, experiment_page, protocol
 from kgpc.plots.encoding import encoded_png
 
 FOLDER = "_figures"  # of the site
+ENDINGS = {"JPEG": "jpg", "PNG": "png"}
 # Channels that the classifier of each family reads; a test counts them in the networks.
 FEATURES = {"MobileNet": 1024, "EfficientNet-B0": 1280, "MobileNet V3 Large": 1280}
 
 
 def _size(content):
-    """Width and height of a PNG (bytes)."""
-    with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
-        return picture.size
+    """Width and height of a picture (bytes), and the ending of its file's name."""
+    with Image.open(io.BytesIO(content), formats=tuple(ENDINGS)) as picture:
+        return *picture.size, ENDINGS[picture.format]
 
 
 def _image(address, width, height, alt, name=""):
@@ -56,14 +57,14 @@ class Pictures:
         """Returns an HTML image that is fetched when it comes into view.
 
         Args:
-            content: bytes, a PNG.
+            content: bytes, a PNG or a JPEG.
             alt: str.
             up: str, the way from the page to the landing page, such as "../".
             width: int or None, the width on the page; by default that of the picture.
         """
-        wide, high = _size(content)
+        wide, high, ending = _size(content)
         width = width or wide
-        return _image(f"{up}{FOLDER}/{self._add(content)}", width, round(high * width / wide), alt)
+        return _image(f"{up}{FOLDER}/{self._add(content, ending)}", width, round(high * width / wide), alt)
 
     def drawing(self, text, alt, up=""):
         """Returns a drawing as two HTML images, for light and for dark pages, of which the theme shows one.
@@ -94,7 +95,7 @@ class Pictures:
             width: int, that of the picture on the page.
             up: str, the way from the page to the landing page, such as "../".
         """
-        wide, high = _size(content)
+        wide, high, _ = _size(content)
         element = figure.element(f"{up}{FOLDER}/{self._add(content)}", width, round(high * width / wide))
         (self.folder / f"{figure.name}.js").write_text(script((figure.name,)), encoding="utf-8")
         return f'{element}\n<script defer src="{up}{FOLDER}/{figure.name}.js"></script>'
@@ -113,9 +114,10 @@ class Pictures:
             return (
                 f'<div class="figure drawing">{self.drawing(data["image/svg+xml"], about.get("alt", ""), "../")}</div>'
             )
-        if "image/png" not in data:
+        kind = next((kind for kind in notebook_content.FORMATS if kind in data), None)
+        if kind is None:
             return None
-        content, about = base64.b64decode(data["image/png"]), metadata.get("image/png", {})
+        content, about = base64.b64decode(data[kind]), metadata.get(kind, {})
         if stored:
             return self.moving(figures.restored(stored), content, about["width"], up="../")
         return f'<div class="figure">{self.image(content, about.get("alt", ""), "../", about.get("width"))}</div>'

@@ -17,7 +17,7 @@ _EXERCISES = re.compile(r"^## Exercises?\b", re.MULTILINE)
 _FOLDED = re.compile(r"\b(?:answers?|solutions?)\b.*\b(?:collapsed|folded)\b", re.IGNORECASE | re.DOTALL)
 _SAID_INSTEAD = {
     "students": "Write each answer into the cell below its question and run it; a check says whether it is right.",
-    "teachers": "The students' version has the cells for answers, and no solutions.",
+    "teachers": "The solutions stand open below the questions.",
     "print": "The solutions are at the end.",
 }
 _EMPTY_ANSWER = "# Your answer\n"
@@ -145,6 +145,8 @@ def _fitting(paragraph, version):
     sentences = re.split(r"(?<=[.!?])\s+", paragraph)
     if not any(_FOLDED.search(sentence) for sentence in sentences):
         return paragraph
+    if version == "students" and len(sentences) > 1:  # the others say what to do
+        return " ".join(sentence for sentence in sentences if not _FOLDED.search(sentence))
     return " ".join(_SAID_INSTEAD[version] if _FOLDED.search(sentence) else sentence for sentence in sentences)
 
 

@@ -122,14 +122,13 @@ if importlib.util.find_spec("kgpc") is None:
 # %%
 import concurrent.futures
 import math
-import time
 
 import keras
 import numpy as np
 import pandas as pd
 
 import kgpc
-from kgpc import D6, datasets, exercises, paper, plots, training
+from kgpc import D6, datasets, exercises, paper, plots, timing, training
 from kgpc.applications import kMobileNet
 
 if PROFILE not in ("quick", "paper"):
@@ -381,39 +380,39 @@ plots.table(
 #
 # There is one more thing a GPU needs: images in time. While it computes, threads of the processor enlarge and transform
 # the next batches; `workers` says how many threads. They change no result. How many are enough? Let them prepare
-# batches of the published recipe, and hold that against what the published training used.
+# batches of the published recipe, in turns, and hold that against what the published training used.
 
 
 # %%
-def images_per_second(threads, batches=12):
-    """How many images of the published recipe threads prepare in a second."""
+def preparing(threads, batches=4):
+    """A function that lets threads prepare batches of the published recipe."""
     indices = np.arange(batches * published.batch_size)
     source = training.Batches(data.x_train, data.y_train, published, indices=indices)
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        source[0]  # the first batch of a program is slower
-        started = time.perf_counter()
-        list(pool.map(source.__getitem__, range(batches)))
-        return len(indices) / (time.perf_counter() - started)
+    pool = concurrent.futures.ThreadPoolExecutor(threads)
+    return lambda: list(pool.map(source.__getitem__, range(batches)))
 
 
 # %% tags=["nbval-ignore-output"]
 cores = os.cpu_count() or 1
-tried = sorted({1, 2, min(cores, 8)})
-rates = {threads: images_per_second(threads) for threads in tried}
+counts = sorted({1, 2, min(cores, 8)})
+tried = {str(threads): preparing(threads) for threads in counts}
+seconds = timing.in_turns(tried, rounds=5, warmup=1)
 used = 45_000 / epoch_seconds
-for threads, rate in rates.items():
-    times = rate / used
-    print(f"threads: {threads}, images/s: {rate:,.0f}, {times:.1f} times those used")
+print(f"the published training used {used:.0f} images a second")
+for threads, duration in seconds.items():
+    rate = 4 * published.batch_size / duration
+    print(f"prepared with threads = {threads}: {rate:,.0f}")
 workers = min(cores, 8)
 print(f"{cores} cores, so workers = {workers}")
 
 # %% [markdown]
-# *What you may see elsewhere:* other rates, by a factor of three or so, and on a busy computer less.
+# *What you may see elsewhere:* rates several times as high, or lower where other programs keep the cores busy. A second
+# thread brings less than a second core could, because parts of the work take turns.
 #
-# Colab's free runtimes have two cores. If one thread prepares several times the images that the published training used
-# in a second, two cores are no obstacle, unless the GPU is as many times faster. `workers` is the number of cores, at
-# most eight: the thread that drives the GPU mostly waits, and needs no core of its own. More threads than cores only
-# take turns.
+# Colab's free runtimes have two cores. As long as the threads prepare several times the images that the published
+# training used in a second, two cores are no obstacle, unless the GPU is as many times faster. `workers` is the number
+# of cores, at most eight: the thread that drives the GPU mostly waits, and needs no core of its own. More threads than
+# cores only take turns.
 #
 # ## 6. Training, and losing the runtime
 #
@@ -538,8 +537,10 @@ plots.show(
 # single run, and an answer to no question.
 
 # %% tags=["nbval-ignore-output", "experiment"]
+import textwrap
+
 sentence, history = paper.family_results.longest_run("MobileNet", "16ch")
-print(sentence)
+print(textwrap.fill(sentence, 88))
 shown = ["epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy"]
 every = max(1, len(history) // 8)
 plots.table(

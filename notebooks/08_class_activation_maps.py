@@ -78,7 +78,7 @@ import numpy as np
 import pandas as pd
 
 import kgpc
-from kgpc import D6, cam, datasets, plots, seeds, training
+from kgpc import D6, cam, datasets, exercises, plots, seeds, training
 from kgpc.applications import kEfficientNetB0, kMobileNetV3Small
 
 if PROFILE not in ("quick", "paper"):
@@ -90,7 +90,7 @@ if PROFILE not in ("quick", "paper"):
 # MobileNet, EfficientNet, DenseNet and Inception end in the same way. The last convolution gives n feature maps
 # $f_1(x, y), \dots, f_n(x, y)$ over positions x, y. *Global average pooling* replaces each map by its mean, and a
 # linear classifier weights these means: with the weight $w_{kc}$ of map k for class c, and the bias $b_c$, the score of
-# class c before softmax (its *logit*) is
+# class c before softmax (its [logit](../docs/glossary.md#logit)) is
 #
 # $$s_c = b_c + \sum_k w_{kc}\, \underset{x, y}{\operatorname{mean}}\, f_k(x, y)
 # = b_c + \underset{x, y}{\operatorname{mean}} \Big( \sum_k w_{kc} f_k(x, y) \Big).$$
@@ -109,7 +109,8 @@ if PROFILE not in ("quick", "paper"):
 # small patches and ask a network: *from which photograph is this patch?* Training and test patches come from different
 # parts of each photograph (the bright parts below are for testing only).
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 1, the photographs {display-mode: "form"}
 photographs = datasets.photographs()
 
 
@@ -123,11 +124,13 @@ figure = plots.images(
     [test_parts(photograph) for photograph in photographs],
     [photograph.name for photograph in photographs],
     columns=3,
+    width=5.5,
 )
 plots.show(
     figure,
     "Six photographs: a cat, a cup of coffee, an astronaut, a rocket, the back of an eye, "
     "and galaxies. Three of nine parts of each are bright, the others dark.",
+    caption="Figure 1. The six photographs; the bright parts are for testing only.",
 )
 
 # %%
@@ -144,15 +147,18 @@ names = np.array(data.class_names)
 asked = classes.reshape(len(images), 4)  # the four classes of each collage
 x = images.astype("float32") / 255
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 2, collages {display-mode: "form"}
 figure = plots.images(
     images[:4],
     ["\n".join(" | ".join(row) for row in names[classes[index]]) for index in range(4)],
     columns=4,
+    width=6.5,
 )
 plots.show(
     figure,
     "Four collages of two by two patches, with the names of the four classes in place.",
+    caption="Figure 2. Four of the collages, with the classes of their tiles.",
 )
 
 # %% [markdown]
@@ -229,7 +235,8 @@ for name, model in networks.items():
     best, four = recognized(model)
     rows[name] |= {"best class is there, %": best, "best four are there, %": four}
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Table 1 {display-mode: "form"}
 frame = pd.DataFrame(rows).T.reset_index(names="network")
 plots.table(
     frame.astype({"trainable parameters": int}),
@@ -240,6 +247,11 @@ plots.table(
 )
 
 # %% [markdown]
+# **What you may see elsewhere.** Another processor rounds otherwise, and a training carries that on: networks, maps and
+# all numbers from here to section 10 are then a little different ones, as with another seed. Between networks so small,
+# five points of accuracy and of heat in a tile are such a difference. What the text concludes does not rest on less;
+# what is the same everywhere (shapes, formulas, counts) is printed as a check.
+#
 # ## 4. The formula, checked
 #
 # First by hand, from the equation above: the maps before pooling, times the classifier's weights of one class. Then the
@@ -286,8 +298,9 @@ def four_maps(model, index):
     return cam.beside(np.repeat(images[[index]], 4, axis=0), heats, titles, columns=2)
 
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
-for name, model in networks.items():
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figures 3 and 4, maps of one collage {display-mode: "form"}
+for number, (name, model) in enumerate(networks.items(), start=3):
     figure = four_maps(model, 0)
     figure.suptitle(
         f"{name}: classes top left, top right, bottom left, bottom right",
@@ -296,7 +309,8 @@ for name, model in networks.items():
         fontsize=10,
         fontweight="bold",
     )
-    plots.show(figure, f"{name}. {figure.get_label()}")
+    caption = f"Figure {number}. {name}: maps of the four classes of one collage."
+    plots.show(figure, f"{name}. {figure.get_label()}", caption=caption)
 
 # %% [markdown]
 # A picture or two prove nothing. So we measure all collages. The sum of a map over all positions is its *heat*. What
@@ -368,7 +382,8 @@ random_maps = [cam.class_activation_map(untrained(seed), x, asked) for seed in r
 random_shares = [100 * np.nanmean(shares_of(maps)) for maps in random_maps]
 inside_share["five with random weights"] = random_shares
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Table 2 {display-mode: "form"}
 shares = pd.DataFrame(
     [with_interval(values) for values in inside_share.values()],
     index=pd.Index(inside_share, name="maps of"),
@@ -384,7 +399,8 @@ plots.table(
     formats=dict.fromkeys(columns.values(), ".1f"),
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 5, heat in the right tile {display-mode: "form"}
 figure = plots.interval_chart(
     shares,
     xlabel="share of the heat in the right tile, %, with Student's 95% intervals",
@@ -397,13 +413,15 @@ plots.show(
     "Share of the heat in the right tile for EfficientNet and kEffNet, for the wrong class, "
     "and for random weights, beside the 25% of a map that knows nothing. Table 2 has the "
     "numbers.",
+    caption="Figure 5. Heat in the right tile, of both networks and of the controls.",
 )
 
 # %% [markdown]
 # Far more heat than by chance lies where the class is, and asking for a class that is elsewhere leaves little heat in
-# the tile. But a large part lies outside. It would be easy to excuse that: a position of the last maps sees a
-# large part of the image, its *receptive field*, so the maps of neighbouring tiles run into each other at the seams. An
-# excuse can be tested. We leave out a strip on both sides of the seams and count again.
+# the tile. But a large part lies outside. It would be easy to excuse that: a position of the last maps sees a large
+# part of the image, its [receptive field](../docs/glossary.md#receptive-field), so the maps of neighbouring tiles run
+# into each other at the seams. An excuse can be tested. We leave out a strip on both sides of the seams and count
+# again.
 
 # %% tags=["nbval-ignore-output"]
 for name in networks:
@@ -460,14 +478,19 @@ place = scores.logits.argmax(axis=1)  # number of the tile
 best = asked[np.arange(len(x)), place]
 by_method = {name: method(keffnet, x, best) for name, method in methods.items()}
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 6, four methods {display-mode: "form"}
 chosen = [0, 1, 2]
 figure = cam.beside(
     images[chosen],
     {name: maps[chosen] for name, maps in by_method.items()},
     cam.class_scores(keffnet, x[chosen], best[chosen]).titles(names),
 )
-plots.show(figure, figure.get_label())
+plots.show(
+    figure,
+    figure.get_label(),
+    caption="Figure 6. Three collages, and the maps of four methods for one class of each.",
+)
 
 # %% [markdown]
 # ## 7. Does the network need what the map lights?
@@ -513,7 +536,8 @@ curves = {
     )
 }
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 7, deletion and insertion {display-mode: "form"}
 panels = {
     title: {
         name: (100 * curve.fractions, curve.probabilities[:, index].mean(axis=0)) for index, name in enumerate(every)
@@ -533,9 +557,11 @@ plots.show(
     "The probability of a class while pixels are deleted, and while they are inserted, in the "
     "order of four kinds of maps and of random numbers, with two baselines each. "
     "Table 3 has the areas under the curves.",
+    caption="Figure 7. Deletion and insertion; what stands in the holes is named above.",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Table 3 {display-mode: "form"}
 tiles = [divmod(int(number), 2) for number in place]
 rows = []
 for index, (name, heats) in enumerate(every.items()):
@@ -591,7 +617,8 @@ tests = {
     for name, cascading in {"cascading": True, "one at a time": False}.items()
 }
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 8, shuffled weights {display-mode: "form"}
 cascade = tests["cascading"]
 steps = [0, 2, 4, 5]
 figure = cam.beside(
@@ -604,9 +631,11 @@ plots.show(
     figure,
     "Two collages and their maps: of the trained network, and with the weights shuffled from "
     f"the classifier down to each layer. {figure.get_label()}",
+    caption="Figure 8. Class activation maps while weights are shuffled from the classifier down to a layer.",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Figure 9, rank correlations {display-mode: "form"}
 rows = []
 for name, test in tests.items():
     for layer, correlations in zip(test.layers, test.rank_correlations, strict=True):
@@ -624,9 +653,11 @@ plots.show(
     "Spearman's rank correlation of the maps of kEffNet with shuffled weights and of the "
     "trained network, for six layers: shuffled one after another from the classifier down, "
     "and one at a time. Table 4 has the numbers.",
+    caption="Figure 9. Likeness of the maps to those of the trained network.",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# @title Table 4 {display-mode: "form"}
 frame = pd.DataFrame(
     {
         f"{name}, {what}": np.nanmean(values, axis=1)
@@ -696,7 +727,11 @@ figure = cam.beside(
     [f"{title} ({text})" for title, text in zip(titles, where, strict=True)],
     columns=2,
 )
-plots.show(figure, figure.get_label())
+plots.show(
+    figure,
+    figure.get_label(),
+    caption="Figure 10. A class that is there, and one that is not: the same colours.",
+)
 
 # %% tags=["nbval-ignore-output"]
 for label, text in zip(pair[0], where, strict=True):
@@ -711,7 +746,8 @@ for label, text in zip(pair[0], where, strict=True):
 # **Sharp edges out of few positions.** A map has as many values as the middle picture has squares. The smooth blobs at
 # the right are made by the interpolation, and so is their exact outline.
 
-# %% jupyter={"source_hidden": true} tags=["hide-input"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 11, cells and blobs {display-mode: "form"}
 heat = by_method["CAM"][0]
 (title,) = cam.class_scores(keffnet, x[:1], best[:1]).titles(names)
 figure = plots.images(
@@ -722,8 +758,13 @@ figure = plots.images(
     ],
     [title, f"the network: {len(heat)}×{len(heat)} values", "what is usually shown"],
     columns=3,
+    width=6,
 )
-plots.show(figure, "A collage; its map as squares; the same map smoothly interpolated.")
+plots.show(
+    figure,
+    "A collage; its map as squares; the same map smoothly interpolated.",
+    caption="Figure 11. What a network gives, and what is usually shown of it.",
+)
 
 # %% [markdown]
 # **A classifier that is not linear.** MobileNet V3 has another layer, with an activation, between pooling and
@@ -787,7 +828,11 @@ figure = cam.beside(pictures, maps, texts, columns=2 if len(maps) > 1 else 1)
 folder = Path(os.environ.get("KGPC_RESULTS", "results"))
 folder.mkdir(parents=True, exist_ok=True)
 saved = cam.save_picture(figure, folder / "08_maps.png")
-plots.show(figure, figure.get_label())
+plots.show(
+    figure,
+    figure.get_label(),
+    caption="Figure 12. Whole pictures, and the map of the predicted class.",
+)
 print(f"Saved in the folder of results: {saved.name}")
 
 # %% [markdown]
@@ -831,21 +876,28 @@ if pets_networks:
     random = np.random.default_rng(recipe.seed)
     chosen = random.choice(len(pets.y_test), size=8, replace=False)
     pictures, breeds = np.asarray(pets.x_test[chosen]), pets.y_test[chosen]
-for name, model in pets_networks.items():
+for number, (name, model) in enumerate(pets_networks.items(), start=13):
     pet_inputs = pictures.astype("float32") / 255
     pet_maps = cam.class_activation_map(model, pet_inputs, breeds)
     titles = cam.class_scores(model, pet_inputs, breeds).titles(pets.class_names)
     figure = cam.beside(pictures, pet_maps, titles, columns=2)
     figure.suptitle(name, x=0.01, ha="left", fontsize=10, fontweight="bold")
-    plots.show(figure, f"{name}. {figure.get_label()}")
+    caption = f"Figure {number}. {name}: maps of eight pets, for their own breeds."
+    plots.show(figure, f"{name}. {figure.get_label()}", caption=caption)
 
 # %% [markdown]
 # ## Exercises
 #
-# In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
+# Write your answer into the cell below a question and run it: it says whether the answer is right. The solution is
+# folded away in the cell after that.
 #
-# **1.** Chance was 25% for a 2×2 collage. What is it for a 3×3 one, and for a tile that covers only the middle ninth of
-# an image that otherwise shows something else? What would a map have that is strongest in the middle of every image?
+# **1.** Chance was 25% for a tile of a 2×2 collage. What is it for a tile of a 3×3 one? For an object that covers the
+# middle ninth of an image that otherwise shows something else? And a map that is always strongest in the middle,
+# whatever the image: what has it in the right tile of our 2×2 collages, on average of the four tiles?
+
+# %%
+answer_1 = None  # three shares between 0 and 1
+exercises.check("08.1", answer_1)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 1 {display-mode: "form"}
@@ -858,32 +910,51 @@ tiles = [share_inside(fixed, row, column) for row, column in np.ndindex(2, 2)]
 print(f"a fixed map, strongest in the middle: {np.mean(tiles):.0%} on average of the tiles")
 
 # %% [markdown]
-# **2.** The *pointing game* counts how often the strongest position of a map lies in the right tile. Compute it for
-# both networks. Why can it be higher than the share of the heat?
+# **2.** The *pointing game* counts how often the strongest position of a map lies in the right tile. Write a function
+# of a map (an array of numbers, with an even number of rows and of columns), and of the row and the column of a tile of
+# a 2×2 collage, each 0 or 1. It returns whether the strongest position is in that tile; a map without any evidence
+# points nowhere. Then count for both networks. Why can this be higher than the share of the heat?
+
+# %%
+answer_2 = None  # a function of heat, row and column
+exercises.check("08.2", answer_2)
+
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-ignore-output"]
 # @title Solution 2 {display-mode: "form"}
 # It ignores all heat but the strongest point, so a map may run over the edges of the tile and still win.
-for name, model in networks.items():
-    hits = []
-    for four in cam.class_activation_map(model, x, asked):
-        for heat, tile in zip(four, np.ndindex(2, 2), strict=True):
-            point = np.unravel_index(enlarged(heat).argmax(), (SIDE, SIDE))
-            found = tuple(int(one) // (SIDE // 2) for one in point)
-            hits.append(heat.any() and found == tile)
+def points_at(heat, row, column):
+    """Whether the strongest position of a map lies in a tile of a 2×2 collage."""
+    strongest = np.unravel_index(np.argmax(heat), heat.shape)
+    found = tuple(int(place) // (size // 2) for place, size in zip(strongest, heat.shape, strict=True))
+    return bool(np.any(heat > 0)) and found == (row, column)
+
+
+for name, maps in list(cases.items())[:2]:
+    hits = [points_at(maps[i, j], *divmod(j, 2)) for i, j in np.ndindex(maps.shape[:2])]
     print(f"{name}: {np.mean(hits):.0%} of {len(hits)} maps are strongest in the right tile")
 
 # %% [markdown]
-# **3.** Remove the colour of the collages (repeat their grey value in all three channels) and measure again. What do
-# the networks rely on?
+# **3.** What do the networks rely on? Write a function that takes a batch of images, (n, height, width, 3) and in
+# [0, 1], and takes their colour away: the same shape, and one grey value in all three channels of a pixel. Then measure
+# the heat in the right tile again.
+
+# %%
+answer_3 = None  # a function of images
+exercises.check("08.3", answer_3)
+
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-ignore-output"]
 # @title Solution 3 {display-mode: "form"}
 # The share falls as far as the networks rely on colour. What remains is texture and brightness.
-grey = x.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
+def without_colour(images):
+    """Images with the mean of red, green and blue in all three channels."""
+    return images.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
+
+
 for name, model in networks.items():
-    without = 100 * np.nanmean(shares_of(cam.class_activation_map(model, grey, asked)))
-    print(f"{name}: {without:.0f}% in grey, {shares.loc[name, 'value']:.0f}% in colour")
+    in_grey = 100 * np.nanmean(shares_of(cam.class_activation_map(model, without_colour(x), asked)))
+    print(f"{name}: {in_grey:.0f}% in grey, {shares.loc[name, 'value']:.0f}% in colour")
 
 # %% [markdown]
 # ## Summary

@@ -75,17 +75,18 @@ import keras
 import pandas as pd
 
 import kgpc
-from kgpc import paper, plots
+from kgpc import exercises, paper, plots
 
 if PROFILE not in ("quick", "paper"):
-    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.')
+    raise ValueError(f'`PROFILE` must be "quick" or "paper". Received: {PROFILE!r}.')
 
 # %% [markdown]
 # ## 1. What was published
 #
 # The authors published tables in two papers, and beside them the notebooks of their experiments: with printed model
 # summaries, training logs and test results. `kgpc.paper.published` has all of it as tables. We write **V1** for the
-# first paper (grouped pointwise convolutions, scheme D6) and **V2** for its sequel (the enhanced scheme, D6v3).
+# first paper (grouped [pointwise convolutions](../docs/glossary.md#pointwise-convolution), scheme D6) and **V2** for
+# its sequel (the enhanced scheme, D6v3).
 
 # %% tags=["nbval-check-output"]
 contents = {
@@ -99,15 +100,18 @@ contents = {
     "errata": "disagreements between tables, texts and notebooks",
 }
 overview = pd.DataFrame(
-    {"rows": [len(paper.published(name)) for name in contents], "one row for each of the": list(contents.values())},
+    {
+        "rows": [len(paper.published(name)) for name in contents],
+        "one row for each of the": list(contents.values()),
+    },
     index=pd.Index(contents, name="table"),
 )
 plots.table(overview, "Table 1. Published numbers, by `kgpc.paper.published(table)`.")
 
 # %% [markdown]
 # Three names recur. A *run* such as JP30B27 is the authors' name of an experiment; several models may share one.
-# *16ch* is a network with at least 16 input channels in each group. *Flops* follow the paper's convention, about one
-# for a multiply-add.
+# *16ch* is a network with at least 16 input channels in each group. *Flops* are
+# [paper flops](../docs/glossary.md#paper-flops), about one for a multiply-add.
 #
 # ## 2. Every row, counted again
 #
@@ -118,80 +122,84 @@ plots.table(overview, "Table 1. Published numbers, by `kgpc.paper.published(tabl
 counted = paper.compare_counts(tables=("results", "unlisted_runs"))
 results = paper.published()
 
-# The rows of the result tables come first and in their order, so accuracies can be put beside them.
+# The rows of the result tables come first and in their order.
 listed = counted[counted["table"] == "results"]
 assert listed["label"].tolist() == results["label"].tolist()
 rows = listed.assign(
     accuracy=results["test_accuracy_percent"].to_numpy(),
     epochs=results["epochs"].to_numpy(),
-    agrees=["yes" if equal else "NO" for equal in listed["parameters_equal"] & listed["flops_equal"]],
+    equal=listed["parameters_equal"] & listed["flops_equal"],
     measured=paper.released_accuracy.beside(listed),
 )
+rows["counted"] = rows["equal"].map({True: "✓", False: "differs"})
+V1, V2 = "grouped-pointwise-2022", "enhanced-scheme-2022"
 
 # %% tags=["nbval-check-output"]
 print(paper.summary(counted))
 
 # %% [markdown]
-# All of them agree. Here they are, first **V1**. "Published" is what the authors' notebook prints for the run; where
-# the table in the paper has something else, a footnote says so. The accuracy, on the test images, is the published one:
-# this table trains nothing. The last column is what the **released weights** reach when they are measured again, with
-# the 95% interval and the images that were used (section 4 says how); it is empty where that was not done.
+# All of them agree, so each number stands here once, and a ✓ says that ours are the same. First **V1**. Parameters and
+# flops are those that the authors' notebook prints for the run; where the table in the paper has something else, a
+# footnote says so. The accuracy, on the test images, is the published one: this table trains nothing. The last column
+# is what the **released weights** reach when they are measured again, with the 95% interval and the images that were
+# used (section 4 says how); it is empty where that was not done.
 
 # %% tags=["nbval-check-output"]
 COLUMNS = {
-    "dataset": "dataset",
     "label": "run",
-    "model": "model",
-    "scheme": "scheme",
-    "input_size": "image, pixels",
-    "published_parameters": "parameters, published",
-    "our_parameters": "parameters, ours",
-    "published_flops": "flops, published",
-    "our_flops": "flops, ours",
-    "agrees": "agree?",
     "accuracy": "accuracy, %",
+    "model": "network",
+    "scheme": "scheme",
+    "dataset": "dataset",
+    "input_size": "image, pixels",
+    "published_parameters": "parameters",
+    "published_flops": "flops",
+    "counted": "counted again",
     "measured": "released weights, measured again, %",
 }
-V1, V2 = "grouped-pointwise-2022", "enhanced-scheme-2022"
 
 
 def count_table(paper_key, caption):
-    """The rows of one paper, with published and our counts side by side."""
-    marks, notes = paper.footnotes(results[results["paper"] == paper_key])
+    """The rows of one paper, with what was counted again."""
     chosen = rows[rows["paper"] == paper_key]
-    chosen = chosen.assign(label=[label + mark for label, mark in zip(chosen["label"], marks, strict=True)])
+    marks, notes = paper.footnotes(results[results["paper"] == paper_key])
+    chosen = chosen.assign(label=[*map(str.__add__, chosen["label"], marks)])
     chosen = chosen[list(COLUMNS)].rename(columns=COLUMNS).reset_index(drop=True)
     return plots.table(chosen, caption, formats={"accuracy, %": ".2f"}, notes=notes)
 
 
-count_table(V1, "Table 2. All rows of V1: CIFAR-10 and CIFAR-100 50 epochs, PlantDoc 75, Pet 150.")
+count_table(V1, "Table 2. V1: CIFAR-10 and -100 50 epochs, PlantDoc 75, Pet 150.")
 
 # %% [markdown]
 # And **V2**. "2 passes" are rows in which the predictions for an image and for its mirror image are averaged, which
 # doubles the flops. V2 lists some runs twice.
 
 # %% tags=["nbval-check-output"]
-count_table(V2, "Table 3. All rows of V2: CIFAR-10 50 and 180 epochs, colorectal histology 1000, malaria 75.")
+count_table(V2, "Table 3. V2: CIFAR-10 50 and 180 epochs, histology 1000, malaria 75.")
 
 # %% [markdown]
 # ### What the paper's flops count
 #
 # One for a multiply-add, and something for biases, swish and its relatives, pooling, softmax, and the products of
-# squeeze-and-excite. (An old profiler counted float operations, two for a multiply-add; the tables have half of them.)
-# Batch normalization, ReLU, sums, padding and interleaving count nothing. How much is there besides the multiply-adds?
+# [squeeze-and-excite](../docs/glossary.md#squeeze-and-excite). (An old profiler counted float operations, two for a
+# multiply-add; the tables have half of them.) Batch normalization, ReLU, sums, padding and interleaving count nothing.
+# How much is there besides the multiply-adds?
 
-# %% tags=["nbval-check-output"]
-beyond, families = [], results[(results["paper"] == V1) & (results["dataset"] == "CIFAR-10")]
-families = families[(families["scheme"] == "none") | (families["channels_per_group"].isin([12, 16]))]
+# %%
+families = results[(results["paper"] == V1) & (results["dataset"] == "CIFAR-10")]
+smallest = families["channels_per_group"].isin([12, 16])
+families = families[(families["scheme"] == "none") | smallest]
+beyond = []
 for _, row in families[families["label"] != "JP30B28"].iterrows():
     with keras.StatelessScope():  # counting needs no values of weights
         model = paper.model_of(row)
     flops, more = kgpc.flops.paper_flops(model), kgpc.flops.beyond_macs(model)
-    name = row["model"] if row["scheme"] == "none" else f"{row['model']} {row['channels_per_group']}ch"
-    shares = {f"{what}, %": 100 * count / flops for what, count in more.items()}
-    beyond.append(
-        {"network": name, "paper flops": flops, "multiply-adds, %": 100 * kgpc.flops.macs(model) / flops, **shares}
-    )
+    size = "" if row["scheme"] == "none" else f" {row['channels_per_group']}ch"
+    shares = {"multiply-adds, %": 100 * kgpc.flops.macs(model) / flops}
+    shares |= {f"{what}, %": 100 * count / flops for what, count in more.items()}
+    beyond.append({"network": row["model"] + size, "paper flops": flops, **shares})
+
+# %% tags=["nbval-check-output"]
 beyond = pd.DataFrame(beyond)
 plots.table(
     beyond,
@@ -211,7 +219,8 @@ plots.table(
 # *less* accurate than the grouped version next to it.
 
 # %%
-FAMILIES = ["EfficientNet-B0", "MobileNet", "MobileNet V3 Large", "DenseNet-BC L100", "Inception V3"]
+FAMILIES = ["EfficientNet-B0", "MobileNet", "MobileNet V3 Large"]
+FAMILIES += ["DenseNet-BC L100", "Inception V3"]
 
 
 def family_of(model):
@@ -232,6 +241,8 @@ def notes_of(marks):
 rows["family"] = rows["model"].map(family_of)
 assert set(rows["family"]) == set(FAMILIES)
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 1, parameters against accuracy {display-mode: "form"}
 panels = {}
 for dataset, of_dataset in rows[rows["paper"] == V1].groupby("dataset", sort=False):
     panels[dataset] = {}
@@ -241,8 +252,6 @@ for dataset, of_dataset in rows[rows["paper"] == V1].groupby("dataset", sort=Fal
         points = points.sort_values("our_parameters")
         if len(points):
             panels[dataset][family] = (points["our_parameters"].astype(float), points["accuracy"])
-
-# %% tags=["nbval-check-output"]
 figure = plots.curve_panels(
     panels,
     xlabel="trainable parameters (logarithmic)",
@@ -258,6 +267,7 @@ plots.show(
     "Published test accuracy against trainable parameters in four panels. On CIFAR-10 MobileNet and DenseNet rise "
     "with the parameters while Inception V3 falls. On Cropped-PlantDoc and Oxford-IIIT Pet the original MobileNet V3 "
     "lies far below its grouped versions.",
+    caption="Figure 1. V1, published: every point is one run. The vertical axes differ, and none begins at 0.",
 )
 print(notes_of(rows[rows["paper"] == V1]["mark"]))
 
@@ -271,78 +281,89 @@ print(notes_of(rows[rows["paper"] == V1]["mark"]))
 # difference ± 1.96 standard errors is the 95% interval. We treat the two results as independent, although both networks
 # saw the same images. That makes the intervals too wide rather than too narrow.
 
-# %% tags=["nbval-check-output"]
+# %%
 recipes = paper.published("recipes").drop_duplicates("label").set_index("label")
 rows["test_images"] = rows["label"].map(recipes["test_images"])
 
 
 def network_name(row):
-    """Model, scheme, and what is special about a row, such as "kEffNet-B0 D6(16) at 32×32"."""
+    """Model, scheme, and what is special, as "kEffNet-B0 D6(16) at 32×32"."""
     model, comma, passes = row["model"].partition(", ")
     size = " at 32×32" if row["input_size"] == "32x32" else ""
     return f"{model} {row['scheme']}{size}{comma}{passes}"
 
 
+def difference(row, original):
+    """Accuracy of a row minus that of its original, with 1.96 standard errors."""
+    cases = ((case["accuracy"], case["test_images"]) for case in (row, original))
+    variances = [share * (100 - share) / images for share, images in cases]
+    value = row["accuracy"] - original["accuracy"]
+    error = 1.96 * math.sqrt(sum(variances))
+    return {"value": value, "low": value - error, "high": value + error, "error": error}
+
+
+# %%
+same_in = ["paper", "dataset", "epochs", "family"]
 savings = []
 for _, row in rows[rows["scheme"] != ""].iterrows():
-    same = (rows[["paper", "dataset", "epochs", "family"]] == row[["paper", "dataset", "epochs", "family"]]).all(axis=1)
+    same = (rows[same_in] == row[same_in]).all(axis=1)
     original = rows[same & (rows["scheme"] == "")].iloc[0]
-    variances = [case["accuracy"] * (100 - case["accuracy"]) / case["test_images"] for case in (row, original)]
-    error = 1.96 * math.sqrt(sum(variances))
     savings.append(
         {
-            "paper": row["paper"],
-            "dataset": row["dataset"],
+            **row[["paper", "dataset", "mark", "epochs"]],
             "network": network_name(row),
-            "mark": row["mark"],
-            "epochs": row["epochs"],
             "parameters left": row["our_parameters"] / original["our_parameters"],
             "flops left": row["our_flops"] / original["our_flops"],
-            "value": row["accuracy"] - original["accuracy"],
-            "low": row["accuracy"] - original["accuracy"] - error,
-            "high": row["accuracy"] - original["accuracy"] + error,
+            **difference(row, original),
         }
     )
-savings = pd.DataFrame(savings).drop_duplicates(["dataset", "network", "epochs"]).reset_index(drop=True)
+once = ["dataset", "network", "epochs"]
+savings = pd.DataFrame(savings).drop_duplicates(once).reset_index(drop=True)
 
-# The quantile with which all intervals together hold in 95 of 100 cases (Bonferroni): each may fail in 5% / number.
-savings["error"] = (savings["high"] - savings["low"]) / 2
-together = statistics.NormalDist().inv_cdf(1 - 0.025 / len(savings)) / 1.96
+# %%
+# The quantile with which all intervals together hold in 95 of 100 cases
+# (Bonferroni): each may fail in 5% / number.
+quantile = statistics.NormalDist().inv_cdf(1 - 0.025 / len(savings))
+together = quantile / 1.96
 
 
 def found(case, factor):
     """What an interval, made wider by a factor, says about the sign."""
-    low, high = case["value"] - factor * case["error"], case["value"] + factor * case["error"]
+    low, high = (case["value"] + side * factor * case["error"] for side in (-1, 1))
     return "below 0" if high < 0 else "above 0" if low > 0 else "includes 0"
 
 
+# %% tags=["nbval-check-output"]
 names = {V1: "V1", V2: "V2"}
+words = ["below 0", "includes 0", "above 0"]
 balance = []
 for kind, factor in {"each for itself": 1.0, "all together": together}.items():
     outcome = savings.apply(found, axis=1, factor=factor)
-    counts = pd.crosstab(savings["paper"].map(names), outcome).reindex(
-        columns=["below 0", "includes 0", "above 0"], fill_value=0
-    )
-    balance.append(counts.reset_index().assign(intervals=f"{kind}, ± {1.96 * factor:.2f} standard errors"))
+    counts = pd.crosstab(savings["paper"].map(names), outcome)
+    counts = counts.reindex(columns=words, fill_value=0).reset_index()
+    kind = f"{kind}, ± {1.96 * factor:.2f} standard errors"
+    balance.append(counts.assign(intervals=kind))
 balance = pd.concat(balance, ignore_index=True)
-balance["all"] = balance[["below 0", "includes 0", "above 0"]].sum(axis=1)
+balance["all"] = balance[words].sum(axis=1)
 plots.table(
-    balance[["intervals", "paper", "below 0", "includes 0", "above 0", "all"]],
-    "Table 5. Accuracy of grouped networks minus that of their originals, one run each: what the 95% intervals say.",
+    balance[["intervals", "paper", *words, "all"]],
+    "Table 5. Accuracies of grouped networks minus those of their originals.",
 )
 
 # %% tags=["nbval-check-output"]
 sure = savings[savings.apply(found, axis=1, factor=together) != "includes 0"]
-print(f"{len(savings)} differences. With intervals for all together, these are not zero:")
+print(f"{len(savings)} differences; with intervals for all together, these are not 0:")
 for case in sure.sort_values("value").to_dict("records"):
-    print(f"{case['value']:+6.2f} points  {names[case['paper']]} {case['dataset']}: {case['network']}")
+    where = f"{names[case['paper']]} {case['dataset']}: {case['network']}"
+    print(f"{case['value']:+6.2f} points  {where}")
 
 # %% [markdown]
 # (The upper two rows count each interval for itself. With so many, one in twenty would miss zero by the choice of test
 # images alone, so the lower two rows are the ones to read. The one of V2 that is above zero for itself is a row with
 # two passes, whose 94.01% no notebook of the authors prints; see section 7.)
 
-# %% tags=["nbval-check-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 2, differences of V1 {display-mode: "form"}
 of_v1 = savings[savings["paper"] == V1]
 labels = of_v1["network"] + of_v1["mark"] + ": " + of_v1["parameters left"].map("{:.0%}".format)
 forest = of_v1[["value", "low", "high"]].assign(group=of_v1["dataset"]).set_index(labels)
@@ -356,6 +377,7 @@ plots.show(
     figure,
     "Difference in test accuracy between each grouped network of V1 and its original, with 95% intervals. Most lie "
     "within four points of zero; MobileNet V3 on Cropped-PlantDoc and Oxford-IIIT Pet gains 8 to 19 points.",
+    caption="Figure 2. V1: differences of one run each; the intervals are for the choice of test images alone.",
 )
 print(notes_of(of_v1["mark"]))
 
@@ -373,7 +395,8 @@ print(notes_of(of_v1["mark"]))
 #
 # V2 goes to smaller groups, down to two channels. Its data sets differ greatly in how much they can tell:
 
-# %% tags=["nbval-check-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 3, differences of V2 {display-mode: "form"}
 of_v2 = savings[savings["paper"] == V2]
 labels = (
     of_v2["network"].str.removeprefix("kEffNet-B0 ") + of_v2["mark"] + ", " + of_v2["epochs"].map("{} epochs".format)
@@ -390,6 +413,7 @@ plots.show(
     figure,
     "Difference in test accuracy between kEffNet-B0 of V2 and EfficientNet-B0, with 95% intervals. On CIFAR-10 it "
     "falls by 9 points at two channels per group. On colorectal histology and malaria all intervals include zero.",
+    caption="Figure 3. V2: differences of one run each; the intervals are for the choice of test images alone.",
 )
 print(notes_of(of_v2["mark"]))
 
@@ -399,20 +423,19 @@ print(notes_of(of_v2["mark"]))
 #
 # ## 4. Released checkpoints
 #
-# For most grouped networks the authors released the trained weights. `weights="cifar10"` and the like fetch such a
-# file once, and compare it with the published one every time (by its *git blob id*, a SHA-1 of the content).
+# For most grouped networks the authors released the trained weights. `weights="cifar10"` and the like fetch such a file
+# once, and compare it with the published one every time (by its [git blob id](../docs/glossary.md#blob-id), a SHA-1 of
+# the content).
 
 # %% tags=["nbval-check-output"]
 released = paper.published("released_weights").drop_duplicates("git_blob_sha1")
-keys = ["dataset", "model", "scheme", "channels_per_group"]
-grouped = results[results["scheme"] != "none"].drop_duplicates(["label", *keys])
-available = grouped.merge(released[["label", *keys]], on=["label", *keys], how="left", indicator=True)
+keys = ["label", "dataset", "model", "scheme", "channels_per_group"]
+grouped = results[results["scheme"] != "none"].drop_duplicates(keys)
+available = grouped.merge(released[keys], on=keys, how="left", indicator=True)
 available["released"] = available["_merge"] == "both"
 by_dataset = available.groupby("dataset", sort=False)["released"].agg(["size", "sum"])
-plots.table(
-    by_dataset.rename(columns={"size": "grouped networks in the tables", "sum": "with released weights"}),
-    "Table 6. Grouped networks whose weights were released.",
-)
+by_dataset.columns = ["grouped networks in the tables", "with released weights"]
+plots.table(by_dataset, "Table 6. Grouped networks whose weights were released.")
 
 # %% [markdown]
 # **How to load them right.** Weights do not say what they expect, and a network that is built a little differently
@@ -438,38 +461,44 @@ plots.table(
 again = paper.released_accuracy.stored()
 shown = {
     "label": "run",
-    "model": "network",
-    "scheme": "scheme",
-    "activations": "activations",
-    "data": "measured on",
-    "test_images": "images",
     "accuracy_pct": "accuracy, %",
     "low_pct": "95% from",
     "high_pct": "to",
+    "activations": "activations",
     "published_pct": "published on CIFAR-10, %",
+    "model": "network",
+    "scheme": "scheme",
+    "data": "measured on",
+    "test_images": "images",
 }
+percent = [title for name, title in shown.items() if name.endswith("_pct")]
 plots.table(
     again[list(shown)].rename(columns=shown),
     "Table 7. Released weights, measured again.",
-    formats=dict.fromkeys(["accuracy, %", "95% from", "to", "published on CIFAR-10, %"], ".2f"),
+    formats=dict.fromkeys(percent, ".2f"),
 )
 
 # %% [markdown]
 # On the copies no accuracy can be as published: they were compressed, which damages the colours of such small pictures,
 # and the networks never saw any of them in training. What the table does show is what swish in the wrong place costs:
-# the same weights, the same images.
+# the same weights, the same images. (On another processor a few of the 10,000 images may change sides, a few hundredths
+# of a point.)
 
 # %% tags=["nbval-ignore-output"]
 if PROFILE == "paper":
     folder = Path(os.environ.get("KGPC_RESULTS", "results")) / "released"
+    chosen = {"labels": ["JP35B14", "JP35B18"], "progress": lambda line: None}
     try:
-        measured = paper.released_accuracy.measure(folder, labels=["JP35B14", "JP35B18"], progress=lambda line: None)
-        print(measured[["model", "scheme", "accuracy_pct", "published_pct"]].to_string(index=False))
-    except Exception as error:  # the loader of the images raises a bare Exception when there is no network
-        print(f"Not measured, because a download failed: {str(error).splitlines()[0][:120]}")
+        measured = paper.released_accuracy.measure(folder, **chosen)
+        columns = ["model", "scheme", "accuracy_pct", "published_pct"]
+        print(measured[columns].to_string(index=False))
+    except Exception as error:  # the loader of images raises a bare one without network
+        reason = str(error).splitlines()[0][:120]
+        print(f"Not measured, because a download failed: {reason}")
 else:
     run = kgpc.released.find("cifar10", family="kMobileNet", scheme=kgpc.D6(16))
-    print(f"The quick profile downloads nothing. The paper profile fetches, for example, {run}.")
+    print("The quick profile downloads nothing. The paper profile fetches, for one,")
+    print(run)
 
 # %% [markdown]
 # ## 5. Learning curves
@@ -494,9 +523,12 @@ def curve(label, channels_per_group=None, scheme=None, column="val_accuracy"):
     log = log[size.isna() if channels_per_group is None else size == channels_per_group]
     log = log if scheme is None else log[log["scheme"] == scheme]
     epochs = range(1, recipes.loc[label, "epochs"] + 1)
-    return list(epochs), log.set_index("epoch")[column].reindex(epochs).astype(float).tolist()
+    values = log.set_index("epoch")[column].reindex(epochs)
+    return list(epochs), values.astype(float).tolist()
 
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 4, learning curves {display-mode: "form"}
 panels = {
     "MobileNet": {"original": curve("JP35B14"), "16ch": curve("JP35B14", 16), "128ch": curve("JP35B18", 128)},
     "MobileNet V3 Large": {"original": curve("JP36B10"), "16ch": curve("JP36B12", 16), "32ch": curve("JP36B11", 32)},
@@ -514,8 +546,6 @@ panels = {
         "32ch": curve("JP34B12", 32),
     },
 }
-
-# %%
 figure = plots.curve_panels(
     panels,
     xlabel="epoch",
@@ -526,15 +556,16 @@ figure = plots.curve_panels(
 )
 for axes in figure.axes:
     axes.axvline(25.5, color=plots.GREY, linestyle=":")
-    axes.set_ylim(0.2, 1.0)
+    axes.set_ylim(0, 1)
 mobilenet = figure.axes[0]
 mobilenet.axvspan(43.5, 50.5, color="#DDDDDD", zorder=0)
-mobilenet.annotate("16ch: log\nends here", (43, 0.30), ha="right", fontsize="small")
+mobilenet.annotate("16ch: log\nends here", (43, 0.15), ha="right", fontsize=9)
 plots.show(
     figure,
     "Validation accuracy against the epoch in six panels, one for each family. All curves rise quickly, fall at the "
     "restart of the learning rate after epoch 25, and end a little higher than before it. The curve of kMobileNet "
     "16ch stops in epoch 43.",
+    caption="Figure 4. Published learning curves, one run each. Guessing is 10%; the dotted line is the restart.",
 )
 
 # %% [markdown]
@@ -545,9 +576,10 @@ plots.show(
 # Two more curves of MobileNet are missing altogether. We draw none of them, and interpolate nothing.
 
 # %% tags=["nbval-check-output"]
-missing = gaps[["label", "model", "channels_per_group", "dataset", "epochs_planned", "epochs_logged", "reason"]]
+columns = ["label", "model", "channels_per_group", "dataset", "epochs_planned"]
+missing = gaps[[*columns, "epochs_logged", "reason"]].rename(columns={"label": "run"})
 plots.table(
-    missing.rename(columns={"label": "run"}).rename(columns=lambda name: name.replace("_", " ")),
+    missing.rename(columns=lambda name: name.replace("_", " ")),
     "Table 8. Runs whose training log is incomplete.",
 )
 
@@ -560,6 +592,16 @@ plots.table(
 
 # %%
 runs = {"original": (), "16ch": (16,), "32ch": (32,)}
+
+
+def both(label, size):
+    """Accuracy on training and on validation images, a list of each."""
+    columns = ("accuracy", "val_accuracy")
+    return [curve(label, *size, column=column)[1] for column in columns]
+
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title Figure 5, training and validation on Oxford-IIIT Pet {display-mode: "form"}
 panels = {
     "on the training images (augmented)": {n: curve("JP36D02", *size, column="accuracy") for n, size in runs.items()},
     "on the validation images": {n: curve("JP36D02", *size) for n, size in runs.items()},
@@ -576,20 +618,24 @@ plots.show(
     figure,
     "Training and validation accuracy over 150 epochs for MobileNet V3 Large and its versions with 16 and 32 channels "
     "per group. The original is below both in both panels.",
+    caption="Figure 5. Published logs of one run each. Guessing is 2.7%.",
 )
 
 # %% tags=["nbval-check-output"]
+small = {"JP36A01": "Cropped-PlantDoc", "JP36D02": "Oxford-IIIT-Pet"}
 best = []
-for label, dataset in {"JP36A01": "Cropped-PlantDoc", "JP36D02": "Oxford-IIIT-Pet", "JP36E01": "CIFAR-100"}.items():
+for label, dataset in {**small, "JP36E01": "CIFAR-100"}.items():
     for name, size in runs.items():
-        validation, training = (curve(label, *size, column=column)[1] for column in ("val_accuracy", "accuracy"))
+        training, validation = both(label, size)
         epoch = max(range(len(validation)), key=lambda index: validation[index])
-        best.append((dataset, name, epoch + 1, 100 * training[epoch], 100 * validation[epoch]))
-best = pd.DataFrame(best, columns=["dataset", "MobileNet V3 Large", "best epoch", "training, %", "validation, %"])
+        percent = (100 * training[epoch], 100 * validation[epoch])
+        best.append((dataset, name, epoch + 1, *percent))
+columns = ["dataset", "MobileNet V3 Large", "best epoch"]
+columns += ["training, %", "validation, %"]
 plots.table(
-    best,
+    pd.DataFrame(best, columns=columns),
     "Table 9. Accuracy in the epoch with the best validation accuracy.",
-    formats={"training, %": ".1f", "validation, %": ".1f"},
+    formats=dict.fromkeys(columns[3:], ".1f"),
 )
 
 # %% [markdown]
@@ -599,22 +645,24 @@ plots.table(
 # recipe tuned for the original would give. So the large gains on small data speak for grouped networks under this
 # recipe; they do not show that fewer parameters generalize better.
 #
-# **A suspicion: the momentum of batch normalization.** MobileNet V3 was published with 0.999, in the original
-# everywhere. kMobileNet V3 has 0.99 after K and L, and 0.999 elsewhere ([03](03_kmobilenet_v3.ipynb) shows where). A
-# momentum of 0.999 means that prediction uses averages over a thousand steps, with 103 steps of 32 images in an epoch
-# of Oxford-IIIT Pet. Guessing is 2.7% there, with 37 classes:
+# **A suspicion: the momentum of [batch normalization](../docs/glossary.md#batch-normalization).** MobileNet V3 was
+# published with 0.999, in the original everywhere. kMobileNet V3 has 0.99 after K and L, and 0.999 elsewhere
+# ([03](03_kmobilenet_v3.ipynb) shows where). A momentum of 0.999 means that prediction uses averages over a thousand
+# steps, with 103 steps of 32 images in an epoch of Oxford-IIIT Pet. Guessing is 2.7% there, with 37 classes:
 
 # %% tags=["nbval-check-output"]
 at = []
 for name, size in runs.items():
-    training, validation = (curve("JP36D02", *size, column=column)[1] for column in ("accuracy", "val_accuracy"))
-    at += [(name, epoch, 100 * training[epoch - 1], 100 * validation[epoch - 1]) for epoch in (25, 50, 150)]
-at = pd.DataFrame(at, columns=["MobileNet V3 Large", "epoch", "training, %", "validation, %"])
+    training, validation = both("JP36D02", size)
+    for epoch in (25, 50, 150):
+        percent = (100 * training[epoch - 1], 100 * validation[epoch - 1])
+        at.append((name, epoch, *percent))
+columns = ["MobileNet V3 Large", "epoch", "training, %", "validation, %"]
 plots.table(
-    at,
-    "Table 10. Oxford-IIIT Pet: accuracy on training images (statistics of the batch) and validation "
-    "images (moving averages).",
-    formats={"training, %": ".1f", "validation, %": ".1f"},
+    pd.DataFrame(at, columns=columns),
+    "Table 10. Oxford-IIIT Pet: accuracy on training images (statistics of the batch) "
+    "and validation images (moving averages).",
+    formats=dict.fromkeys(columns[2:], ".1f"),
 )
 
 # %% [markdown]
@@ -631,7 +679,8 @@ plots.table(
 # long as their originals, or longer. The table compares networks of the same notebook, because other notebooks ran on
 # other GPUs. What is slow about groups, and what can be done, is the subject of [10 Speed](10_speed.ipynb).
 
-# %% tags=["nbval-check-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
+# @title Table 11, seconds per epoch {display-mode: "form"}
 seconds = logs.groupby(["label", "model", "scheme", "channels_per_group"], dropna=False)["seconds_per_epoch"].median()
 seconds = seconds.reset_index()
 flops = results.drop_duplicates(["label", "model", "channels_per_group"])
@@ -652,7 +701,11 @@ times = pd.DataFrame(
 plots.table(
     times,
     "Table 11. Median seconds per epoch in the authors' logs, for notebooks that also trained the original.",
-    formats={"seconds per epoch": ".0f", "flops / original": ".2f", "seconds / original": ".2f"},
+    formats={
+        "seconds per epoch": ".0f",
+        "flops / original": ".2f",
+        "seconds / original": ".2f",
+    },
 )
 
 # %% [markdown]
@@ -665,7 +718,9 @@ plots.table(
 # on JPEG copies of CIFAR-10. DenseNet-BC and Inception V3 keep 45 to 69% of their parameters and cannot test "a tenth":
 # they are not part of it. Its runs take days, and are stored as they come in. So far:
 
-# %% tags=["nbval-ignore-output", "experiment"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output", "experiment"]
+# @title The experiment so far {display-mode: "form"}
+number = 6
 for family in paper.protocol.CONTRASTS:
     print("\n".join(paper.family_results.sentences(family)), end="\n\n")
     points = paper.family_results.points(family)
@@ -677,7 +732,12 @@ for family in paper.protocol.CONTRASTS:
             title=f"{family}, CIFAR-10 (JPEG copies), 24 epochs; a dot for each seed",
             log_x=True,
         )
-        plots.show(figure, f"Test accuracy of every run of the family {family} against its trainable parameters.")
+        plots.show(
+            figure,
+            f"Test accuracy of every run of the family {family} against its trainable parameters.",
+            caption=f"Figure {number}. {family}: every run after 24 epochs. The axis does not begin at 0.",
+        )
+        number += 1
 
 # %% [markdown]
 # `python -m kgpc rerun --profile experiment --list` shows all of its runs. To train published rows again, on a GPU, see
@@ -691,7 +751,8 @@ for family in paper.protocol.CONTRASTS:
 # colorectal histology print all parameters where the others print the trainable ones, so they save a little *more* than
 # stated; and the abstract of V2 states savings that its tables do not bear out.
 
-# %% tags=["nbval-check-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
+# @title Table 12, errata {display-mode: "form"}
 errata = paper.published("errata").query("kind != 'protocol'")
 short = {
     "grouped-pointwise-2022": "V1",
@@ -703,7 +764,10 @@ readable = errata[["what", "table_value", "raw_value", "kind"]].rename(
     columns={"table_value": "printed", "raw_value": "in the notebook"}
 )
 readable.insert(0, "paper", errata["paper"].map(short))
-plots.table(readable, "Table 12. Every disagreement found. The files behind it name place and reason for each.")
+plots.table(
+    readable,
+    "Table 12. Every disagreement found. The files behind it name place and reason for each.",
+)
 
 # %% [markdown]
 # The last two papers are about networks with separate branches for lightness and colour. One correction can be made
@@ -713,8 +777,9 @@ plots.table(readable, "Table 12. Every disagreement found. The files behind it n
 row = rows.query("label == 'JP35B18'").iloc[0]
 original = rows.query("label == 'JP35B14' and scheme == ''").iloc[0]
 printed = results.query("label == 'JP35B18'")["table_flops"].item()
-print(f"printed: {printed:11,} flops, {printed / original['our_flops']:.0%} of MobileNet's")
-print(f"counted: {row['our_flops']:11,} flops, {row['our_flops'] / original['our_flops']:.0%} of MobileNet's")
+for what, flops in {"printed": printed, "counted": row["our_flops"]}.items():
+    share = flops / original["our_flops"]
+    print(f"{what}: {flops:11,} flops, {share:.0%} of MobileNet's")
 
 # %% [markdown]
 # Other facts are in no table and no text, but in the authors' notebooks. They change no count; they say what an
@@ -754,20 +819,24 @@ import numpy as np
 
 import kgpc.cai
 
-kgpc.cai.install()  # from here on `import cai` works, and Keras accepts what it accepted then
+kgpc.cai.install()  # now `import cai` works, and Keras accepts what it accepted then
 
 import cai.layers
 import cai.mobilenet
 
+# %%
 sample = kgpc.datasets.fashion_mnist_sample()
 
 
 def load_data():
-    """A thousand training and 200 test images in the form of `keras.datasets.cifar10.load_data`."""
+    """Training and test images in the form of `keras.datasets.cifar10.load_data`."""
+    training = sample.x_train[::6], sample.y_train[::6]
+    test = sample.x_test[::5], sample.y_test[::5]
     parts = []
-    for images, labels, step in ((sample.x_train, sample.y_train, 6), (sample.x_test, sample.y_test, 5)):
-        padded = np.pad(images[::step], ((0, 0), (2, 2), (2, 2)))
-        parts.append((np.repeat(padded[..., np.newaxis], 3, axis=-1), labels[::step, np.newaxis]))
+    for images, labels in (training, test):
+        padded = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+        coloured = np.repeat(padded[..., np.newaxis], 3, axis=-1)
+        parts.append((coloured, labels[:, np.newaxis]))
     return parts
 
 
@@ -781,7 +850,7 @@ folder.mkdir(parents=True, exist_ok=True)
 
 # %%
 def cyclical_adv_lrscheduler25(epoch):
-    """The schedule of nearly all published runs: seven epochs up, eighteen down, again."""
+    """The schedule of nearly all runs: seven epochs up, eighteen down, again."""
     base_learning, local_epoch = 0.001, epoch % 25
     if local_epoch < 7:
         return base_learning * (1 + 0.5 * local_epoch)
@@ -789,10 +858,16 @@ def cyclical_adv_lrscheduler25(epoch):
 
 
 kType = cai.layers.D6_16ch()
-best_result_file_name = str(folder / ("JP35B14-mobilenet-" + str(kType) + "-best_result.hdf5"))
+best_result = "JP35B14-mobilenet-" + str(kType) + "-best_result.hdf5"
+best_result_file_name = str(folder / best_result)
 
-x_train, y_train, x_test, y_test = cai.datasets.load_dataset(small_data, verbose=False, lab=False, bipolar=False)
-
+# %%
+x_train, y_train, x_test, y_test = cai.datasets.load_dataset(
+    small_data,
+    verbose=False,
+    lab=False,
+    bipolar=False,
+)
 train_datagen = cai.util.create_image_generator(
     validation_split=0.1,
     rotation_range=20,
@@ -800,50 +875,94 @@ train_datagen = cai.util.create_image_generator(
     height_shift_range=0.3,
     channel_shift_range=0.0,
 )
-train_flow = train_datagen.flow(x_train, y_train, batch_size=64, shuffle=True, seed=12, subset="training")
-validation_flow = train_datagen.flow(x_train, y_train, batch_size=64, shuffle=True, seed=12, subset="validation")
+in_flow = {"batch_size": 64, "shuffle": True, "seed": 12}
+train_flow = train_datagen.flow(x_train, y_train, subset="training", **in_flow)
+validation_flow = train_datagen.flow(x_train, y_train, subset="validation", **in_flow)
 
+# %%
 model = cai.mobilenet.kMobileNet(
-    include_top=True, weights=None, input_shape=(None, None, 3), pooling=None, classes=10, alpha=0.25, kType=kType
+    include_top=True,
+    weights=None,
+    input_shape=(None, None, 3),
+    pooling=None,
+    classes=10,
+    alpha=0.25,
+    kType=kType,
 )
 optimizer = keras.mixed_precision.LossScaleOptimizer(keras.optimizers.RMSprop())
-model.compile(loss="categorical_crossentropy", optimizer=optimizer, metrics=["accuracy"])
-
-save_best = keras.callbacks.ModelCheckpoint(
-    filepath=best_result_file_name, verbose=0, save_best_only=True, monitor="val_accuracy", mode="max"
+model.compile(
+    loss="categorical_crossentropy",
+    optimizer=optimizer,
+    metrics=["accuracy"],
 )
+
+# %%
+save_best = keras.callbacks.ModelCheckpoint(
+    filepath=best_result_file_name,
+    verbose=0,
+    save_best_only=True,
+    monitor="val_accuracy",
+    mode="max",
+)
+rate = keras.callbacks.LearningRateScheduler(cyclical_adv_lrscheduler25)
 history = model.fit(
     x=train_flow,
     epochs=1,
     validation_data=validation_flow,
-    callbacks=[save_best, keras.callbacks.LearningRateScheduler(cyclical_adv_lrscheduler25)],
+    callbacks=[save_best, rate],
     verbose=0,
     workers=2,
     max_queue_size=128,
 )
-
 model = cai.models.load_kereas_model(best_result_file_name)
-evaluated = model.evaluate(x=x_test, y=y_test, batch_size=64, verbose=0, use_multiprocessing=False, workers=2)
+test = {"batch_size": 64, "verbose": 0, "use_multiprocessing": False, "workers": 2}
+evaluated = model.evaluate(x=x_test, y=y_test, **test)
 
 # %% tags=["nbval-check-output"]
 print(Path(best_result_file_name).name)
-print(f"{train_flow.n} images to train on, {validation_flow.n} for validation, {len(x_test)} for testing")
+print(f"{train_flow.n} images to train on, {validation_flow.n} for validation,")
+print(f"{len(x_test)} for testing")
 print("loss and accuracy:", all(math.isfinite(value) for value in evaluated))
 kgpc.cai.uninstall()
 
 # %% [markdown]
 # What each of these lines is in kgpc, which new code should use:
 
-# %% tags=["nbval-check-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
+# @title Table 14 {display-mode: "form"}
 translation = {
-    "cai.layers.D6_16ch()": ("kgpc.D6(16)", "2 is the old name of the scheme, also in names of files"),
-    "cai.datasets.load_dataset": ('kgpc.datasets.load("CIFAR-10")', "images of 0..255; training scales them"),
-    "cai.util.create_image_generator": ("kgpc.training.Augmentation()", "its defaults are the published ranges"),
-    "generator.flow(..., subset=...)": ("kgpc.training.split, kgpc.training.Batches", "the first tenth validates"),
-    "cai.mobilenet.kMobileNet": ("kgpc.applications.kMobileNet", "kType=2 is scheme=D6(16)"),
-    "cyclical_adv_lrscheduler25": ("kgpc.training.Cyclical", "recipe(...).learning_rate has it"),
-    "compile, ModelCheckpoint, fit": ("kgpc.training.fit", "also goes on after an interruption"),
-    "cai.models.load_kereas_model": ("kgpc.keras2_models.load_model", "reads the authors' files as well"),
+    "cai.layers.D6_16ch()": (
+        "kgpc.D6(16)",
+        "2 is the old name of the scheme, also in names of files",
+    ),
+    "cai.datasets.load_dataset": (
+        'kgpc.datasets.load("CIFAR-10")',
+        "images of 0..255; training scales them",
+    ),
+    "cai.util.create_image_generator": (
+        "kgpc.training.Augmentation()",
+        "its defaults are the published ranges",
+    ),
+    "generator.flow(..., subset=...)": (
+        "kgpc.training.split, kgpc.training.Batches",
+        "the first tenth validates",
+    ),
+    "cai.mobilenet.kMobileNet": (
+        "kgpc.applications.kMobileNet",
+        "kType=2 is scheme=D6(16)",
+    ),
+    "cyclical_adv_lrscheduler25": (
+        "kgpc.training.Cyclical",
+        "recipe(...).learning_rate has it",
+    ),
+    "compile, ModelCheckpoint, fit": (
+        "kgpc.training.fit",
+        "also goes on after an interruption",
+    ),
+    "cai.models.load_kereas_model": (
+        "kgpc.keras2_models.load_model",
+        "reads the authors' files as well",
+    ),
     "evaluate": ("kgpc.training.evaluate", "kgpc.comparison adds intervals"),
 }
 plots.table(
@@ -862,10 +981,16 @@ plots.table(
 # %% [markdown]
 # ## Exercises
 #
-# In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
+# Write your answer into the cell below a question and run it: it says whether the answer is right. The solution is
+# folded away in the cell after that.
 #
-# **1.** Which grouped network of V1 on CIFAR-10 keeps the smallest share of the parameters while its interval still
-# includes the accuracy of the original?
+# **1.** Which grouped network of V1 on CIFAR-10 keeps the smallest share of the parameters while its interval (for
+# itself) still includes the accuracy of the original? Answer with that share and with the difference of accuracies, in
+# points.
+
+# %%
+answer_1 = None  # a share between 0 and 1, and a number of points
+exercises.check("09.1", answer_1)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 1 {display-mode: "form"}
@@ -875,8 +1000,12 @@ for case in undecided.to_dict("records"):
     print(f"{case['parameters left']:6.1%} of the parameters: {case['network']}, {case['value']:+.2f} points")
 
 # %% [markdown]
-# **2.** V2 states that kEffNet-B0 with two channels per group has 8.84% of the parameters of EfficientNet-B0 on
-# colorectal histology. What should it be, and why?
+# **2.** V2 states that kEffNet-B0 with two channels per group (run JP30N13) has 8.84% of the parameters of
+# EfficientNet-B0 (JP30N02) on colorectal histology. What should it be, in percent, and why?
+
+# %%
+answer_2 = None  # percent
+exercises.check("09.2", answer_2)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 2 {display-mode: "form"}
@@ -888,8 +1017,13 @@ print(f"as printed: {row['table_parameters'] / original['parameters']:.2%}")
 print(f"trainable:  {row['parameters'] / original['parameters']:.2%}")
 
 # %% [markdown]
-# **3.** How much does it help to average the predictions for an image and its mirror image? Use
-# `classification_reports`, and say how large the interval is.
+# **3.** How much does it help, on average, to average the predictions for an image and its mirror image? Use
+# `paper.published("classification_reports")`, whose `test_variant` says "Original" or "Original + Flip X", and answer
+# for CIFAR-10, in points. Then compare the other two data sets with the interval of a single accuracy.
+
+# %%
+answer_3 = None  # points, for CIFAR-10
+exercises.check("09.3", answer_3)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 3 {display-mode: "form"}

@@ -30,7 +30,8 @@
 #
 # Words that other pages explain: [pointwise convolution](../docs/glossary.md#pointwise-convolution),
 # [batch normalization](../docs/glossary.md#batch-normalization), [ReLU6](../docs/glossary.md#relu6),
-# [logit](../docs/glossary.md#logit), [multiply-adds](../docs/glossary.md#multiply-adds).
+# [multiply-adds](../docs/glossary.md#multiply-adds), [warm start](../docs/glossary.md#warm-start),
+# [distillation](../docs/glossary.md#distillation).
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Setup (the same in every notebook: installs kgpc where it is missing) {display-mode: "form"}

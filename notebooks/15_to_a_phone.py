@@ -302,6 +302,7 @@ shown = parts.set_index("file").drop(columns=["network", "precision", "runtime",
 shown.loc["sum of the layers"] = shown.drop(index="whole").sum()
 shown = shown.rename(index={"whole": "the whole network as one file"})
 shown.loc["sum without pointwise"] = shown.loc["sum of the layers"] - shown.loc["pointwise convolutions"]
+shown = shown[shown.any(axis=1)].rename_axis("part").astype(float)
 plots.table(
     shown,
     "Table 3. Milliseconds of the processor for one image of 224×224 pixels in LiteRT, by the kind of layer.",
@@ -312,9 +313,9 @@ plots.table(
 # In float, ordinary pointwise convolutions are most of the time, and grouping takes most of that away. Swish, which
 # runtimes do not merge into the convolution before it, the interleaving and an addition come on top. In 8 bits the
 # ordinary network has less to lose: this processor has instructions for sums of 8-bit products, and the depthwise
-# convolutions, which cannot use them, take as long as before. There the interleaving, which moves single bytes, takes
-# back a good part of what the groups save. "Sum without pointwise" is what would be left if grouped convolutions cost
-# nothing: no faster product can go below that. The page [To a phone](../docs/to-a-phone.md) has the same for
+# convolutions, which cannot use them, take nearly as long as before. There the interleaving, which moves single bytes,
+# takes back a good part of what the groups save. "Sum without pointwise" is what would be left if grouped convolutions
+# cost nothing: no faster product can go below that. The page [To a phone](../docs/to-a-phone.md) has the same for
 # EfficientNet-B0 and for ONNX Runtime. On another processor the shares are others.
 #
 # ## 6. What goes along

@@ -76,7 +76,8 @@ def test_every_exercise_can_be_checked_and_every_notebook_asks_only_for_known_on
         for path in sorted((root / "notebooks").glob("*.py"))
         for name in re.findall(r'exercises\.check\("([^"]+)"', path.read_text(encoding="utf-8"))
     ]
-    assert len(asked) == len(set(asked))
-    for name in asked:
+    # In the reader's cell, and perhaps in that of the solution.
+    assert max(asked.count(name) for name in asked) <= 2
+    for name in sorted(set(asked)):
         exercises.check(name, None)
         exercises.check(name, object())

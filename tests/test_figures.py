@@ -121,6 +121,7 @@ def test_names_in_the_roofline_picture_stand_apart():
     )
     figure = figures.roofline(crowded, peak=100e9, bandwidth=9e9).picture()
     names = [text for text in figure.axes[0].texts if text.get_text() in set(crowded["name"])]
+    figure.draw_without_rendering()
     # Without the line that leads to the point.
     boxes = [Text.get_window_extent(name) for name in names]
     assert len(boxes) == 6

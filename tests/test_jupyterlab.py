@@ -81,7 +81,8 @@ def code_cells(path):
 
 
 def number_of_figures(cells):
-    return sum("image/png" in output.get("data", {}) for cell in cells for output in cell.outputs)
+    pictures = {"image/jpeg", "image/png"}
+    return sum(bool(pictures & set(output.get("data", {}))) for cell in cells for output in cell.outputs)
 
 
 def show_first_figure(page):

@@ -343,14 +343,46 @@ def test_a_picture_of_another_format_is_refused_and_starts_no_program(content, m
         shown(stored(image_png=encoded(content)))
 
 
-def test_a_damaged_picture_and_a_damaged_notebook_are_named(tmp_path):
+@pytest.mark.parametrize("kind", ["png", "jpeg"])
+def test_a_damaged_picture_is_named(kind):
     noise = io.BytesIO()
-    Image.effect_noise((50, 50), 90).save(noise, format="png")
+    Image.effect_noise((50, 50), 90).save(noise, format=kind)
     whole = noise.getvalue()
-    assert shown(stored(image_png=encoded(whole)))
-    for content in (whole[: len(whole) // 2], whole[:100] + bytes(9) + whole[109:]):
-        with pytest.raises(ValueError, match="cell 1: a picture is (damaged|no PNG)"):
-            shown(stored(image_png=encoded(content)))
+    assert shown(stored(**{f"image_{kind}": encoded(whole)}))
+    damaged = [whole[: len(whole) // 2], whole[:20]]
+    if kind == "png":  # a JPEG has no checksums: other bytes are another picture
+        damaged.append(whole[:100] + bytes(9) + whole[109:])
+    for content in damaged:
+        with pytest.raises(ValueError, match=f"cell 1: a picture is (damaged|no {kind.upper()})"):
+            shown(stored(**{f"image_{kind}": encoded(content)}))
+
+
+def test_a_picture_under_the_name_of_another_format_is_refused():
+    for content, kind, name in ((png((8, 8)), "image_jpeg", "JPEG"), (other_format("JPEG"), "image_png", "PNG")):
+        with pytest.raises(ValueError, match=f"cell 1: a picture is no {name}"):
+            shown(stored(**{kind: encoded(content)}))
+    # Also where the other of the two is as it should be.
+    with pytest.raises(ValueError, match="cell 1: a picture is no JPEG"):
+        shown(stored(image_png=encoded(png((8, 8))), image_jpeg=encoded(b"")))
+
+
+def test_a_photograph_is_a_file_beside_the_page(tmp_path):
+    output = nbformat.v4.new_output(
+        "display_data",
+        data={"image/jpeg": encoded(other_format("JPEG"))},
+        metadata={"image/jpeg": {"alt": "Eight & eight.", "width": 4, "onload": "alert(1)"}},
+    )
+    copy = shown(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[output])]))
+    assert copy.cells[0].outputs[0].metadata == {"image/jpeg": {"alt": "Eight & eight.", "width": 4}}
+    pictures = site_figures.Pictures(tmp_path / "figures")
+    page = pictures.placed(copy).cells[0].outputs[0].data["text/html"]
+    (file,) = (tmp_path / "figures").iterdir()
+    assert file.suffix == ".jpg" and file.read_bytes() == other_format("JPEG")
+    assert f'src="../_figures/{file.name}" width="4" height="4" alt="Eight &amp; eight."' in page
+    assert build_site.thumbnail(copy, pictures).startswith("<img ")
+
+
+def test_a_damaged_notebook_is_named(tmp_path):
     for content in (b"", b"[" * 10_000, b"{}", b"\xff", b'{"cells": 3, "metadata": {}, "nbformat": 4}'):
         (tmp_path / "00_odd.ipynb").write_bytes(content)
         with pytest.raises(ValueError, match="00_odd.ipynb is damaged, or no notebook"):
@@ -366,6 +398,11 @@ def test_a_picture_that_would_fill_the_memory_is_refused_before_it_is_decoded():
     assert shown(stored(image_png=encoded(png((2000, 2000)))))
     with pytest.raises(ValueError, match="cell 1: a picture has 9000x3000 pixels"):
         shown(stored(image_png=encoded(png((9000, 3000)))))
+    # A JPEG says its size in the header too: change that of a small one.
+    jpeg = other_format("JPEG")
+    place = jpeg.index(b"\xff\xc0") + 5
+    with pytest.raises(ValueError, match="cell 1: a picture has 60000x60000 pixels|cell 1: a picture is no JPEG"):
+        shown(stored(image_jpeg=encoded(jpeg[:place] + struct.pack(">HH", 60_000, 60_000) + jpeg[place + 4 :])))
 
 
 def test_settings_of_a_notebook_do_not_have_it_executed():

@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
-from kgpc import D6, D6v3, Grouped, plots
+from kgpc import D6, D6v3, Grouped, datasets, plots
 from kgpc.grouping import interleaved_order, ordinary_plan
 from kgpc.plots import encoding
 from kgpc.plots.channels import columns_of
@@ -428,13 +428,38 @@ def test_pale_areas_of_a_png_beside_a_drawing_stay():
         assert np.abs(large - band).max(axis=1).min() <= 10, color
 
 
-def test_photographs_and_clouds_of_points_are_shown_as_png(displayed):
-    plots.show(plots.images([np.zeros((4, 4))], width=3), "A photograph.")
+def test_simple_pictures_and_clouds_of_points_are_shown_as_png(displayed):
+    plots.show(plots.images([np.zeros((4, 4))], width=3), "A picture.")
+    plots.show(plots.images([np.zeros((4, 4, 3))], width=3), "A picture in colour, of one colour.")
     figure, axes = plt.subplots()
     axes.scatter(*np.random.default_rng(0).normal(size=(2, 20_000)))
     plots.show(figure, "A cloud.")
     for data, metadata in displayed:
         assert set(data) == {"image/png", "text/plain"} and set(metadata) == {"image/png"}
+
+
+def test_photographs_are_shown_as_jpeg_with_clear_letters_and_true_colours(displayed):
+    photograph = datasets.photographs()[0].pixels[:240, :240]
+    plots.show(plots.images([photograph], ["a title"], width=4), "A photograph.")
+    ((data, metadata),) = displayed
+    assert set(data) == {"image/jpeg", "text/plain"}
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])), formats=("JPEG",))
+    about = {"alt": "A photograph.", "width": round(picture.width * 96 / 110)}
+    assert metadata == {"image/jpeg": about}
+    # The same figure as Matplotlib draws it.
+    figure, drawn = plots.images([photograph], ["a title"], width=4), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=110, bbox_inches="tight")
+    plt.close(figure)
+    assert len(data["image/jpeg"]) < len(drawn.getvalue()) / 2
+    difference = np.abs(np.asarray(picture, float) - np.asarray(Image.open(drawn).convert("RGB"), float))
+    assert np.mean(difference) < 4 and np.mean(difference > 40) < 0.01
+
+
+def test_maps_of_numbers_stay_as_sharp_as_they_are(displayed):
+    """However large they are: a cell of a map must not run into the next one."""
+    noise = np.random.default_rng(0).random((300, 300))
+    plots.show(plots.matrices({"noise": noise}, "x", "y", "z"), "Noise.")
+    assert set(displayed[0][0]) == {"image/png", "text/plain"}
 
 
 def test_the_same_figure_is_the_same_picture_and_names_in_it_are_its_own(displayed):

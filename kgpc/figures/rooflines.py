@@ -6,7 +6,7 @@ from kgpc import plots
 from kgpc.arguments import number, text
 from kgpc.figures.moving import MovingFigure
 from kgpc.plots import arguments
-from kgpc.plots.style import HALO
+from kgpc.plots.style import HALO, in_style
 
 _COLUMNS = ["name", "kind", "intensity", "rate"]
 _MOST = 1e18
@@ -95,6 +95,7 @@ def _ceilings(ceilings):
     }
 
 
+@in_style
 def _picture(points, kinds, peak, bandwidth, cache_bandwidth, ceilings):
     """The static picture."""
     low = min(point["intensity"] for point in points) / 4
@@ -125,10 +126,14 @@ def _picture(points, kinds, peak, bandwidth, cache_bandwidth, ceilings):
         rates = [point["rate"] / 1e9 for point in of_kind]
         color = plots.COLORS[color]
         axes.scatter([p["intensity"] for p in of_kind], rates, marker=marker, color=color, label=kind, zorder=3)
-    ticks = [tick for tick in (0.1, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000) if tick < 1.2 * peak / 1e9]
-    axes.set_yticks(ticks, ticks)
+    heights = [*(point["rate"] for point in points), *ceilings.values(), peak]
+    bottom, top = min(heights) / 4e9, 1.4e-9 * max(heights)
+    ticks = [digit * 10**power for power in range(-9, 10) for digit in (1, 2, 5)]
+    ticks = [tick for tick in ticks if bottom < tick < top]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlim(low, high)
+    axes.set_ylim(bottom, top)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     _write_names(figure, axes, points)
     return figure

@@ -10,7 +10,8 @@ from kgpc.plots.encoding import encoded
 def show(figure, alt, caption=None):
     """Puts a figure on the page of the notebook, and closes it.
 
-    A drawing is shown as SVG, sharp at any size; a figure with pictures in it as a PNG.
+    A drawing is shown as SVG, sharp at any size; a figure with pictures in it as a PNG, and photographs as a JPEG where
+    that is less than half as large.
 
     Args:
         figure: `matplotlib.figure.Figure`.
@@ -41,7 +42,8 @@ def as_html(figure, alt):
         alt: str, what the figure shows, for readers who cannot see it.
 
     Returns:
-        str, an `img` element with the picture in it: an SVG of a drawing, and otherwise a PNG.
+        str, an `img` element with the picture in it: an SVG of a drawing, a JPEG of photographs, and otherwise a
+        PNG.
 
     Raises:
         TypeError: if `figure` is not a figure.
