@@ -1,12 +1,15 @@
 """Settings of Sphinx for the site of the collection. `build_site.py` lays out the sources and calls Sphinx."""
 
 import json
+import sys
 from pathlib import Path
 
 from sphinx.errors import ExtensionError
 from sphinx.util import inspect
 
 import kgpc
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # where the extension `formulas` lies
 
 project = "kgpc"
 author = "kgpc contributors"
