@@ -471,8 +471,8 @@ plots.show(
 #
 # It is even more accurate on test samples than the ordinary network, whose seeds all stay below its own. That is no
 # merit of interleaving as such: from training to test samples the ordinary network loses more than a point, the
-# interleaved one next to nothing. With almost four times as many weights it learns some of the noise of the fourteen
-# other channels by heart. This task suits a network with few connections.
+# interleaved one next to nothing. Probably it learns some of the noise of the fourteen other channels by heart, with
+# almost four times as many weights. This one task suits a network with few connections.
 
 # %% tags=["nbval-check-output"]
 count = kgpc.flops.trainable_parameters
@@ -483,10 +483,10 @@ plots.table(table, "Table 4. Trainable parameters of the three small networks.")
 # %% [markdown]
 # **How far this goes.** What is shown here holds for a *stack of grouped layers and nothing else*, on a task made so
 # that two groups must meet. In a real network the groups can meet elsewhere: a 3×3 convolution, an ordinary layer or a
-# concatenation mixes them as well. The published runs with groups alone, one each, reached 91.71% in kInception V3 and
-# 91.97% in kDenseNet, more than those with D6 there ([06](06_kinception_v3.ipynb) and [05](05_kdensenet.ipynb) show
-# them). In MobileNet, where nothing but pointwise convolutions joins channels, interleaving keeps the groups from
-# being networks side by side.
+# concatenation mixes them as well. The published runs with groups alone, one each, are above those with D6 in
+# kInception V3 (91.71%), and in kDenseNet one is above (91.97%, 64 channels per group) and one below (90.41%, 32):
+# [06](06_kinception_v3.ipynb) and [05](05_kdensenet.ipynb) show them. In MobileNet, where nothing but pointwise
+# convolutions joins channels, interleaving keeps the groups from being networks side by side.
 
 # %% [markdown]
 # ## 4. The sub-network D6
@@ -518,12 +518,14 @@ plots.show(
 
 # %% [markdown]
 # Follow the colours. K cannot mix them. Interleaving hands each group of L one channel of every colour. After L each
-# channel depends on the whole input, as after an ordinary pointwise convolution.
+# channel depends on the whole input here, as after an ordinary pointwise convolution. (That needs as many channels in a
+# group as there are groups; in wider layers one L joins a part of the groups, and the next layer joins more.)
 #
 # Why add K again? Each filter of L reads only 4 of the 16 channels of K. The sum keeps all of K in the result, and L
 # contributes what the other groups know. As in a residual network, this also gives gradients a short way back.
 #
-# In a network, [batch normalization](../docs/glossary.md#batch-normalization) and the activation follow K and L each.
+# In a network, [batch normalization](../docs/glossary.md#batch-normalization) and the activation follow K and L each,
+# wherever they followed the convolution that is replaced.
 # Where C < F, L is left out: such a layer *expands* the channels and passes the interleaved K on, so the next layer
 # mixes the groups.
 
@@ -645,14 +647,16 @@ plots.show(
 # %% [markdown]
 # ## 6. What divisibility costs, and how D6v3 removes it
 #
-# D6 needs a number of groups that divides C *and* F. With 97 channels, a prime, there is none but 1: the layer stays
-# an ordinary convolution and nothing is saved. **D6v3**, from the second paper, always makes groups of M channels:
+# D6 needs a number of groups that divides C *and* F. With 97 channels, a prime, there is none but 1 for another number
+# of filters: the layer stays an ordinary convolution and nothing is saved. **D6v3**, from the second paper, always
+# makes groups of M channels:
 #
 # - If the last group is not full, **copies of the first channels** fill it.
 # - If the filters cannot be divided evenly among the groups, the remaining filters form a **second path**: one group
 #   each, over the first channels again.
 #
-# The rest is as in D6: K, interleave, L, and their sum. Layers with few channels are left alone.
+# The rest follows D6: K, interleaving, L, and their sum; [11](11_enhanced_scheme.ipynb) has the details. Layers with
+# few channels are left alone.
 
 # %% tags=["nbval-check-output"]
 rows = []
@@ -975,7 +979,7 @@ exercises.check("01.2", answer_2)
 # @title Solution 2 {display-mode: "form"}
 # It stays near chance. The last layer adds up what each group says, and no sum of a function of
 # channel 0 and a function of channel 8 has the sign of their product. (The best such sum is right
-# in three of the four quadrants; training does not find even that.)
+# in three of the four quadrants; in this training it stayed below even that.)
 keras.utils.set_random_seed(1)
 all_groups = keras.Sequential(
     [

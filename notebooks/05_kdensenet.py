@@ -586,8 +586,8 @@ for growth in range(8, 17):
 # - 45% of the parameters are left with 12 channels per group, because the 3×3 convolutions stay.
 # - In stage 3 no more than six groups divide both sides: half the growth rate is all that they have in common. Other
 #   widths, or D6v3, would have more; the network would be 4% smaller.
-# - Published, one run each: with D6 one and a half to two points below the original; K alone with 64 channels per group
-#   0.4 points. The 3×3 convolution of each unit joins the groups in any case.
+# - Published, one run each: with D6 one and a half to two points below the original; K alone 0.4 points
+#   below with 64 channels per group, and two with 32. The 3×3 convolution of each unit joins the groups in any case.
 #
 # ## References
 #

@@ -394,8 +394,8 @@ plots.table(
 
 # %% [markdown]
 # K alone, with neither interleaving nor L, is the best row. That does not contradict [01](01_theory.ipynb), whose stack
-# has no larger kernels; it fits Figure 5, and so does the same observation in [kDenseNet](05_kdensenet.ipynb). But each
-# row is a single run without an interval, and the three grouped rows lie within 0.7 points, so their *order* means
+# has no larger kernels; it fits Figure 5, and so does one of the two such rows of [kDenseNet](05_kdensenet.ipynb). But
+# each row is a single run without an interval, and the three grouped rows lie within 0.7 points, so their *order* means
 # little. The second answer is: **one run without interleaving is as good as those with it, and that is all that is
 # known.** To know more one would train each several times, with nothing else changed: D6 against
 # `kgpc.D6WithoutInterleaving(16)`, which has the same weights and the same L, and differs in the order of channels

@@ -593,8 +593,8 @@ plots.show(
 )
 
 # %% [markdown]
-# The two differ in images, size, recipe and length, so neither is better or worse than the other. What they share is
-# their shape: validation lags behind while the rate is high, and catches up when it has come down.
+# The two differ in images, size, recipe and length, so neither is better or worse than the other. In both, one
+# run each, validation lags behind while the rate is high, and catches up when it has come down.
 #
 # ## 8. The test
 #

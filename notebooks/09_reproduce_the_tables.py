@@ -419,7 +419,8 @@ print(notes_of(of_v2["mark"]))
 
 # %% [markdown]
 # Colorectal histology has 504 test images: its intervals are four points wide, and no row differs from the original.
-# "As accurate with 8% of the parameters" is true there, and it is also all that 504 images can say.
+# "As accurate with 8% of the parameters" cannot be told from what was measured, and neither can two points less: that
+# is all that 504 images can say.
 #
 # ## 4. Released checkpoints
 #
@@ -1040,8 +1041,9 @@ print(gain.groupby("dataset").agg(["size", "mean", "min", "max"]).round(2).to_st
 #
 # - `kgpc.paper.published` has the published numbers, `kgpc.paper.compare_counts` counts every row again: all parameters
 #   and all flops agree with the authors' notebooks.
-# - On CIFAR-10 the price of a tenth of the parameters is up to 3.3 points of accuracy in V1, and less in newer
-#   families; V2's smallest groups, with 8 to 9% of the parameters, cost 6 to 9 points. On small data sets MobileNet V3
+# - On CIFAR-10 the price of a tenth of the parameters is 3.3 points of accuracy in V1, and less in MobileNet V3,
+#   one run each; V2's smallest groups, with 8 to 9% of the parameters and images of 32 pixels, are 6 to 9 points below
+#   the original at 224. On small data sets MobileNet V3
 #   with groups was better under the same recipe, on the training images, too; the momentum of batch normalization may
 #   have a part in it.
 # - Every published row is one run. Intervals say what the number of test images allows, and nothing about other seeds;

@@ -369,7 +369,7 @@ for row, side in enumerate(bars.index):
 plots.show(
     figure,
     "Stacked bars of milliseconds by kind of layer, an original and a grouped network in turn. Grouping shortens the "
-    "part of pointwise convolutions; batch normalization, depthwise convolutions and activations stay.",
+    "part of pointwise convolutions, and these layers that of batch normalization; depthwise convolutions stay.",
     caption="Figure 2. Where a training step goes, by kind of layer; batch 16 at 224×224, DenseNet batch 64 at 32×32. "
     f"Stored measurements, {profiled}.",
 )
@@ -422,7 +422,8 @@ plots.table(
 # - **Gradient of depthwise kernels.** OneDNN, TensorFlow's library of fast routines, is slow for 5×5 kernels, strides
 #   and very small maps; `python tests/benchmarks/depthwise.py` measures both ways.
 # - **Wide groups.** Narrow groups leave the processor's vectors half empty; several are computed as one wider group
-#   with zeros between them (`kgpc.wide_groups`): more arithmetic, less time.
+#   with zeros between them (`kgpc.wide_groups`): more arithmetic, and on processors
+#   without AVX-512 less time.
 # - **Twin for training.** DenseNet normalizes all features so far before every bottleneck; in long runs `training.fit`
 #   trains a twin of the network that takes the statistics of each piece once (`kgpc.merging.training_twin`).
 # - **Memory that is kept.** Every feature map is fetched from the operating system and given back, which clears its
@@ -550,7 +551,8 @@ plots.table(
 
 # %% [markdown]
 # Fewer parameters do not mean less memory in training: feature maps fill it, and grouping keeps all of them. Most
-# grouped networks need about as much as the original, or a little more for the feature maps of K and L.
+# grouped networks need about as much as the original; kMobileNet needs two fifths more, for the feature maps of K and
+# L.
 #
 # ## Your machine
 #

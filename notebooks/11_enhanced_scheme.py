@@ -678,8 +678,8 @@ plots.show(
 )
 
 # %% [markdown]
-# What to watch: the two networks with few parameters begin slowly. D6v3 has two convolutions, two normalizations and
-# two activations where the others, but for one layer, have one.
+# What to watch: with this seed the two networks with few parameters begin slowly. A possible reason for D6v3: it has
+# two convolutions, two normalizations and two activations where the others, but for one layer, have one.
 #
 # Accuracies on the test images, which neither training nor the choice of the epoch has seen:
 
@@ -789,8 +789,8 @@ print("D6v3:", D6v3(16).plan(c, f).weights, "weights in", D6v3(16).plan(c, f).gr
 #
 # - D6 saves only where C and F have a suitable common divisor. At round widths it usually finds one, at others seldom,
 #   and then few groups.
-# - D6v3 always makes groups of M channels: copies fill the last group, a second path takes the filters left over, and
-#   the interleaving does without divisibility.
+# - D6v3 makes groups of M channels at any width (where channels are few, of fewer): copies fill the last group, a
+#   second path takes the filters left over, and the interleaving does without divisibility.
 # - At round widths its L is larger than D6's wherever F lies between M and C: up to nearly twice the weights in all.
 # - A network can be counted from its plans alone. kEffNet-B0 needs 16 to 24% of the parameters with D6v3(16) and
 #   D6v3(32), less than with D6; one published run of each cannot tell their accuracies apart.

@@ -642,8 +642,8 @@ plots.show(
 )
 
 # %% [markdown]
-# On clean patches three seeds do not tell two branches from one. Under Gaussian noise 20% L + 80% AB loses about 20
-# points more, with every seed: the opposite of what one would hope, for this data and this size of network. Under salt
+# On clean patches three seeds do not tell two branches from one. Under Gaussian noise 20% L + 80% AB is about 20
+# points lower, with every seed: the opposite of what one would hope, for this data and this size of network. Under salt
 # and pepper the seeds disagree, from one point more to 29 fewer, and nothing is decided; an interval over the test
 # patches of one seed would have looked sure of either.
 #

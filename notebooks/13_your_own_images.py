@@ -134,7 +134,7 @@ results.mkdir(parents=True, exist_ok=True)
 #   is far from most photographs, and not much of a training: do not expect wonders.
 # - The paper profile begins with the **authors' released weights** for CIFAR-10.
 #
-# **ImageNet weights of grouped networks do not exist**: nobody has trained or published them. For ordinary networks
+# **ImageNet weights of grouped networks do not exist**: we know of none. For ordinary networks
 # they do, and they are the usual starting point. Section 4 therefore sets an ordinary MobileNet with ImageNet weights
 # beside ours where it can be downloaded. [Notebook 14](14_group_your_own_model.ipynb) goes the other way: from an
 # ordinary trained network to its grouped twin.
@@ -682,9 +682,10 @@ plots.table(
 )
 
 # %% [markdown]
-# Weights take from the large classes what they give to the small ones; over ten draws that is what the last columns
-# show. They add no knowledge: six pictures stay six pictures. Whether a mistake in a small class is worse than one in a
-# large class is for you to say; where it is, or where the classes will be equally frequent later, use them.
+# Weights turn the network's attention from the large classes to the small ones; the last columns show, over ten draws,
+# what each group gains and loses. They add no knowledge: six pictures stay six pictures. Whether a mistake in a small
+# class is worse than one in a large class is for you to say; where it is, or where the classes will be equally frequent
+# later, use them.
 #
 # *What you may see elsewhere:* in the columns of single trainings, changes of ten points and more in a class; in those
 # of ten draws, of a few points.
@@ -910,7 +911,7 @@ exercises.check("13.4", (weight["dog"] / weight["cat"], weight["equal"]))
 # ## Where it goes from here
 #
 # `my_network.keras` can leave this computer. [15 To a phone](15_to_a_phone.ipynb) makes a small file of such a network,
-# in 8-bit integers if you like, and proves that it is still the same network. From the command line, with your folder
+# in 8-bit integers if you like, and says how often it gives the same answer. From the command line, with your folder
 # of pictures to compare on:
 #
 #     python -m kgpc export my_network.keras --to litert --int8 --images flowers/

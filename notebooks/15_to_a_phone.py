@@ -16,8 +16,8 @@
 # %% [markdown]
 # # 15 · To a phone
 #
-# **From a trained network to a file of 8-bit integers that a phone runs, and the proof that it is still the same
-# network.**
+# **From a trained network to a file of 8-bit integers that a phone runs, and how far it is from
+# the network.**
 #
 # After this page you can
 #
@@ -270,7 +270,8 @@ plots.show(
 # training of a minute and are some points higher or lower elsewhere; how far a file is from its network changes less.
 #
 # Look for three things. **Bytes** shrink with the parameters, and with the bits, but not to exactly a quarter in int8:
-# names, shapes and scales of each channel need room, and in a small grouped network they count. **Milliseconds** shrink
+# names, shapes and scales of each channel need room. In a small grouped network they count so much that the int8 file
+# is larger than the one with float16. **Milliseconds** shrink
 # less than the multiply-adds, and in some files not at all; the next table says what stays. And the **accuracy** in 8
 # bits is what the comparison is there for. Is the difference between int8 and the network more than chance? Both saw
 # the same test images, so the difference has an interval of its own.

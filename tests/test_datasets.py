@@ -30,7 +30,7 @@ def test_loading_the_sample_needs_neither_keras_nor_an_architecture():
         " sorted({name.split('.')[1] for name in sys.modules if name.startswith('kgpc.')}))"
     )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert output.strip() == "[] ['arguments', 'datasets', 'resources']"
+    assert output.strip() == "[] ['arguments', 'datasets', 'files', 'resources']"
 
 
 # Model input

@@ -234,6 +234,12 @@ CALLS = [
     (lambda model: training.evaluate(model, other(y_test=LABELS + 1), RECIPE), "y_test", None),
     (lambda model: training.evaluate(model, other(x_test=IMAGES[:0], y_test=LABELS[:0]), RECIPE), "data", None),
     (lambda model: training.evaluate(model, other(x_test=IMAGES[:3]), RECIPE), "labels", None),
+    # Lessons
+    *((lambda model, value=value: training.check_profile(value), "profile", value) for value in ("fast", None, True)),
+    (lambda model: training.lesson("fast", "CIFAR-10", RECIPE), "profile", "fast"),
+    (lambda model: training.lesson("quick", "MNIST", RECIPE), "dataset", "MNIST"),
+    (lambda model: training.lesson("quick", "CIFAR-10", None), "published", None),
+    (lambda model: training.lesson("quick", "CIFAR-10", RECIPE, demonstration="short"), "demonstration", "short"),
 ]
 
 
@@ -281,5 +287,5 @@ def test_every_public_function_is_in_the_table():
     for name in training.__all__:
         public = getattr(training, name)
         if inspect.isfunction(public) or (inspect.isclass(public) and not issubclass(public, BaseException)):
-            # What only `fit` and `evaluate` make has no arguments of a user's.
-            assert name in ("TrainingResult", "Evaluation") or f"{name}(" in source, name
+            # What only `fit`, `evaluate` and `lesson` make has no arguments of a user's.
+            assert name in ("TrainingResult", "Evaluation", "Lesson") or f"{name}(" in source, name
