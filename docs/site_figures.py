@@ -14,7 +14,7 @@ from PIL import Image
 
 from kgpc import figures, paper
 from kgpc.figures.moving import script
-from kgpc.paper import experiment, experiment_page, protocol
+from kgpc.paper import experiment, experiment_page, family_results, protocol
 from kgpc.plots.encoding import encoded_png
 
 FOLDER = "_figures"  # of the site
@@ -173,13 +173,7 @@ def every_run(table):
         table: `pandas.DataFrame` as `kgpc.paper.experiment.stored()` returns it, with at least one such run.
     """
     family = "MobileNet"
-    runs = table[
-        (table["profile"] == protocol.PROFILE)
-        & (table["family"] == family)
-        & (table["dataset"] == protocol.COPIES)
-        & (table["epochs"] == 24)
-        & (table["seed"] != protocol.SEARCH_SEED)
-    ]
+    runs = family_results.tested_runs(family, table)
     own = pd.DataFrame(
         {
             "network": [protocol.arm(family, key).title for key in runs["variant"]],

@@ -28,7 +28,7 @@
 # - group a network of your own, with activations, count it, train it, look at it and save it.
 #
 # **You need** [00 Start here](00_start_here.ipynb), and to have trained a small network once. Words that are not
-# explained here are in the [glossary](../docs/glossary.md). **Running time:** about 85 seconds on two CPU cores, in
+# explained here are in the [glossary](../docs/glossary.md). **Running time:** about a minute on two CPU cores, in
 # either profile: there is nothing here that takes a GPU.
 #
 # **What you may see elsewhere:** the counts are the same on any machine. The networks of sections 3 and 7 are trained

@@ -35,6 +35,26 @@ def progress(family, table=None):
     )
 
 
+def tested_runs(family, table=None):
+    """The runs of a family on a processor with a test: 24 epochs on the JPEG copies, none of a search.
+
+    Args:
+        family: see `progress`.
+        table: likewise.
+
+    Returns:
+        `pandas.DataFrame`, rows of the table.
+    """
+    table = _table(family, table)
+    return table[
+        (table["profile"] == protocol.PROFILE)
+        & (table["family"] == family)
+        & (table["dataset"] == protocol.COPIES)
+        & (table["epochs"] == 24)
+        & (table["seed"] != protocol.SEARCH_SEED)
+    ]
+
+
 def points(family, table=None):
     """Every seed of every network of a family after 24 epochs on the JPEG copies.
 
@@ -46,14 +66,7 @@ def points(family, table=None):
         dict from the title of a network to a `pandas.DataFrame` with `x` (trainable parameters), `y` (test accuracy in
         percent) and `seed`, as `kgpc.plots.scatter` takes it. Without entries while no run is complete.
     """
-    table = _table(family, table)
-    rows = table[
-        (table["profile"] == protocol.PROFILE)
-        & (table["family"] == family)
-        & (table["dataset"] == protocol.COPIES)
-        & (table["epochs"] == 24)
-        & (table["seed"] != protocol.SEARCH_SEED)
-    ]
+    rows = tested_runs(family, table)
     found = {}
     for arm in protocol.ARMS:
         same = rows[rows["variant"] == arm.key] if arm.family == family else rows[:0]
