@@ -25,7 +25,7 @@ def table(*rows):
 def searched(profile, best, key="16ch"):
     return [
         row(profile, key, protocol.SEARCH_SEED, 6, rate, validation_loss=abs(number - best))
-        for number, rate in enumerate(protocol.SEARCH_RATES)
+        for number, rate in enumerate((0.002, 0.004, 0.008))
     ]
 
 

@@ -324,7 +324,7 @@ def _rates(table):
 
 
 def _deviations():
-    lines = [_paragraph(f"- {date}: {what}. {why}", "  ") for date, what, why in protocol.DEVIATIONS]
+    lines = [_paragraph(f"- {date}: {what}. {why}.", "  ") for date, what, why in protocol.DEVIATIONS]
     repeated = [f"- {name} was repeated at half its rate." for name in protocol.REPEATED_AT_HALF_RATE]
     return "## Deviations from the protocol\n\n" + "\n".join([*lines, *repeated] or ["None so far."])
 
