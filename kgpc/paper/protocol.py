@@ -48,9 +48,9 @@ DEVIATIONS = (
         "A search for a rate begins with 4 and 8 thousandths, not with 1, 2, 4 and 8, and goes on from the best one "
         "until its half and its double are known",
         "When this was decided, the search of the ordinary network was complete (best: 16 thousandths) and those of "
-        "16ch and of the narrow network with its parameters had got no further than 4 and 1 thousandths, with losses that "
-        "fell at each step. Runs at 1 and 2 thousandths would have taken a third of the time of the searches that were "
-        "left, and their results would have been used only if the best rate were so low. The rule of choice, a "
+        "16ch and of the narrow network with its parameters had got no further than 4 and 1 thousandths, with losses "
+        "that fell at each step. Runs at 1 and 2 thousandths would have taken a third of the time of the searches that "
+        "were left, and their results would have been used only if the best rate were so low. The rule of choice, a "
         "parabola through the best rate and its neighbours, is what it was, and chooses the same rate wherever the "
         "loss has one minimum",
     ),
