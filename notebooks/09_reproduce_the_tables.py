@@ -719,26 +719,8 @@ plots.table(
 # on JPEG copies of CIFAR-10. DenseNet-BC and Inception V3 keep 45 to 69% of their parameters and cannot test "a tenth":
 # they are not part of it. Its runs take days, and are stored as they come in. So far:
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output", "experiment"]
-# @title The experiment so far {display-mode: "form"}
-number = 6
-for family in paper.protocol.CONTRASTS:
-    print("\n".join(paper.family_results.sentences(family)), end="\n\n")
-    points = paper.family_results.points(family)
-    if points:
-        figure = plots.scatter(
-            points,
-            xlabel="trainable parameters (logarithmic)",
-            ylabel="test accuracy, %",
-            title=f"{family}, CIFAR-10 (JPEG copies), 24 epochs; a dot for each seed",
-            log_x=True,
-        )
-        plots.show(
-            figure,
-            f"Test accuracy of every run of the family {family} against its trainable parameters.",
-            caption=f"Figure {number}. {family}: every run after 24 epochs. The axis does not begin at 0.",
-        )
-        number += 1
+# %% tags=["nbval-ignore-output", "experiment"]
+paper.show_experiment(None, first_figure=6)
 
 # %% [markdown]
 # `python -m kgpc rerun --profile experiment --list` shows all of its runs. To train published rows again, on a GPU, see
