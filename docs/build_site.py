@@ -39,7 +39,7 @@ SOURCES = (
 )
 THUMBNAIL_PIXELS = 480
 THUMBNAIL_COLORS = 48  # enough for a card, at a third of the size
-MOST_CHARACTERS_OF_A_THUMBNAIL = 15_000  # of a drawing; pixels take fewer where it has more
+MOST_CHARACTERS_OF_A_THUMBNAIL = 30_000  # of a drawing; pixels take fewer where it has more
 MARKER = ".made-by-kgpc-build-site"  # in every folder that may be deleted
 FORM_TITLE = re.compile(r"^# @title (.*?)(?: \{display-mode.*\})?\n")
 

@@ -51,5 +51,8 @@ def within_a_drawing(address):
     kind = head.removeprefix("data:").removesuffix(";base64")
     if kind not in FORMATS or head != f"data:{kind};base64":
         raise ValueError(f"a drawing has a picture from {head[:80]!r}")
-    picture(content, kind)
+    try:
+        picture(content, kind)
+    except ValueError as error:
+        raise ValueError(f"a drawing is not whole: {error}") from error
     return base64.b64decode(content)

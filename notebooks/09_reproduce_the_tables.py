@@ -97,7 +97,7 @@ contents = {
     "classification_reports": "test reports, also for mirrored and grey images",
     "recipes": "how the models of each notebook were trained",
     "released_weights": "weight files that can be downloaded",
-    "errata": "disagreements between tables, texts and notebooks",
+    "errata": "disagreements (Table 12), and what accuracies rest on (Table 13)",
 }
 overview = pd.DataFrame(
     {
@@ -724,7 +724,7 @@ paper.show_experiment(None, first_figure=6)
 
 # %% [markdown]
 # `python -m kgpc rerun --profile experiment --list` shows all of its runs. To train published rows again, on a GPU, see
-# the page *Rerun the tables* of the documentation, or try `python -m kgpc rerun --help`.
+# [Rerun the tables](../docs/rerun.md), or try `python -m kgpc rerun --help`.
 
 # %% [markdown]
 # ## 7. Errata
@@ -958,8 +958,8 @@ plots.table(
 
 # %% [markdown]
 # All of that in two lines is `recipe = kgpc.training.recipe("CIFAR-10")` and `kgpc.training.fit(model, data, recipe)`;
-# notebook [07](07_train_on_colab_gpu.ipynb) does it. The documentation's page *Run the papers' notebooks* has the rest:
-# what to write into their first cells, and what they need.
+# notebook [07](07_train_on_colab_gpu.ipynb) does it. [Run the papers' notebooks](../docs/papers-notebooks.md) has the
+# rest: what to write into their first cells, and what they need.
 
 # %% [markdown]
 # ## Exercises

@@ -71,7 +71,9 @@ def shown_by(family, table, monkeypatch):
 
 def test_both_figures_are_shown_with_their_numbers_and_the_sentences_are_printed(three_seeds, monkeypatch, capsys):
     (first, runs), (second, answers) = shown_by("MobileNet", three_seeds, monkeypatch)
-    assert first.startswith("Figure 7. Does it hold?") and second.startswith("Figure 8. MobileNet: the protocol's questions")
+    assert first.startswith("Figure 7. Does it hold?") and second.startswith(
+        "Figure 8. MobileNet: the protocol's questions"
+    )
     assert "grouped, 16ch 79.9% (3)" in runs
     for value in family_results.differences("MobileNet", three_seeds)["value"]:
         assert f"{value:+.1f} (" in answers

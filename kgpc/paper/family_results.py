@@ -119,7 +119,7 @@ def longest_run(family, key, table=None, epochs=None):
     else:
         tested = f"It classifies {run['test_accuracy']:.1%} of {run['test_images']:,} test images right."
     return (
-        f"{family} {key} on {run['dataset']}, {run['image_size']}x{run['image_size']} pixels, "
+        f"{network.constructor} {key} on {run['dataset']}, {run['image_size']}x{run['image_size']} pixels, "
         f"{run['train_images']:,} training images, {run['epochs']} epochs, highest learning rate "
         f"{run['peak_learning_rate']:g}, seed {run['seed']}: {history['val_accuracy'].iloc[-1]:.1%} of the validation "
         f"images after the last epoch. {tested}"

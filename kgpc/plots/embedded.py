@@ -12,6 +12,7 @@ from kgpc.plots.pixels import jpeg
 
 _MATRIX = re.compile(r"matrix\(([^)]*)\)")
 _CSS_PIXELS_PER_POINT = 96 / 72
+_NUMBERS = "kgpc-numbers"  # name of a picture of numbers
 # More pixels of a photograph than the page has for it, for dense screens.
 _PIXELS_PER_CSS_PIXEL = 1.25
 _SHARE_OF_A_PNG = 0.5  # see `encoding`
@@ -19,9 +20,14 @@ _SEEN_ONE_BY_ONE = 3.0  # CSS pixels; a picture of such large pixels is not blur
 
 
 def keep_pixels(figure):
-    """Lets Matplotlib write the pixels of a figure's pictures as they are, and not as a copy in another size."""
+    """Lets Matplotlib write the pixels of a figure's pictures as they are, and not as a copy in another size.
+
+    What is no photograph, but numbers that a colour scale translates, is marked: none of them runs into the next one.
+    """
     for image in figure.findobj(AxesImage):
         image.set_interpolation("none")
+        if np.ndim(image.get_array()) == 2:
+            image.set_gid(_NUMBERS)
 
 
 def _sizes(element):
@@ -56,10 +62,12 @@ def compact(element):
     picture = Image.open(io.BytesIO(base64.b64decode(reference.partition(",")[2])), formats=("PNG",))
     if picture.mode == "RGBA" and picture.getextrema()[3][0] == 255:
         picture = picture.convert("RGB")
-    sizes, single = _sizes(element), False
-    if sizes:
+    sizes, numbers, single = _sizes(element), element.get("id") == _NUMBERS, False
+    if numbers:
+        single = True
+    elif sizes:
         picture, single = _reduced(picture, sizes)
-    large = single and min(sizes) >= _SEEN_ONE_BY_ONE
+    large = numbers or (single and min(sizes) >= _SEEN_ONE_BY_ONE)
     stored = io.BytesIO()
     picture.save(stored, format="png", optimize=True)
     kind, content = "png", stored.getvalue()
