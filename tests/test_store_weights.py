@@ -1,4 +1,4 @@
-"""`data/store_weights.py`: weights of a run become a file with a card, which loads by name and is what the card says."""
+"""`data/store_weights.py`: weights of a run become a file with a card; it loads by name and is what the card says."""
 
 import importlib.util
 
