@@ -186,6 +186,23 @@ def layers(speed):
     )
 
 
+def bfloat16(measured, speed):
+    """Ratios with mixed_bfloat16 on both sides, and how long a training step takes, beside float32."""
+    by = ["machine", "case", "side"]
+    steps, before = (
+        1e3 * measurements.seconds(rows.query("kind == 'models' and part == 'train'"), by)["seconds"]
+        for rows in (measured, speed)
+    )
+    table = measurements.as_text(measurements.ratios(measured), measured)
+    table = table.drop(columns=["processor", "training on Conv2D(groups)"])
+    for name, side in (("original", measurements.baselines(measured).get), ("grouped", lambda case: case)):
+        table[f"step of the {name}, ms (float32)"] = [
+            f"{steps[machine, case, side(case)]:.0f} ({before[machine, case, side(case)]:.0f})"
+            for machine, case in measurements.ratios(measured)[["machine", "case"]].drop_duplicates().to_numpy()
+        ]
+    return table
+
+
 def fit(measured):
     """Images prepared and trained on a second, and what a step waits."""
     rows = []
@@ -212,11 +229,9 @@ def tables():
     found = {name: function(speed) for name, function in BY_SPEED.items()}
     found |= {name: function(speed, steps) for name, function in BY_STEPS.items()}
     found |= {"remedies": remedies(measurements.stored("remedies"), speed)}
+    found |= {"bfloat16": bfloat16(measurements.stored("bfloat16"), speed)}
     found = {name: markdown(frame) for name, frame in found.items()}
-    try:
-        found["fit"] = markdown(fit(measurements.stored("fit")))
-    except FileNotFoundError:
-        found["fit"] = "Not measured yet on a machine that does nothing else."
+    found["fit"] = markdown(fit(measurements.stored("fit")))
     return found
 
 
