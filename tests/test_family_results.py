@@ -30,7 +30,7 @@ def test_before_the_first_test_there_is_a_sentence_and_no_figure():
     search = table_of([row("ordinary", 100, 70, epochs=6, peak_learning_rate=0.001, validation_loss=0.9)])
     lines = family_results.sentences("MobileNet", search)
     assert lines == [
-        "MobileNet: 0 of 45 runs with a test are complete, and 1 of the 20 that look for learning rates.",
+        "MobileNet: 0 of 45 runs with a test are complete, and 1 of the 15 that look for learning rates.",
         "None of the questions about this family is answered yet.",
     ]
     assert family_results.points("MobileNet", search) == {}
