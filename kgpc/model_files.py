@@ -2,18 +2,20 @@
 
 Keras builds what a file names: classes of any package that is registered, functions, layers that load programs from
 another file. Here every class that a file names is looked up before Keras sees the description, and must be a layer,
-an operation, an initializer, a regularizer, a constraint or a policy of Keras or of this package.
+an operation, an initializer, a regularizer, a constraint, a policy or the like of Keras or of this package.
 """
 
 import json
+import math
 import os
 import sys
 import tempfile
+import types
 import zipfile
 
 import keras
 
-from kgpc import files, graph, hdf5, keras3_hdf5
+from kgpc import files, graph, hdf5, keras3_hdf5, weight_limit
 
 _CONFIGURATION = "config.json"
 # The description of the largest model of keras.applications has 2 MB.
@@ -24,6 +26,9 @@ _KINDS = (
     keras.regularizers.Regularizer,
     keras.constraints.Constraint,
     keras.dtype_policies.DTypePolicy,
+    keras.Quantizer,
+    getattr(keras.quantizers, "QuantizationConfig", keras.Quantizer),  # not in Keras 3.8
+    keras.random.SeedGenerator,
 )
 # Layers that hold or fetch a program.
 _PROGRAMS = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
@@ -38,6 +43,9 @@ _VALUES = (
     "__set__",
     "__slice__",
 )
+# A model has the numbers that are stored for it. Low-rank additions (LoRA) are not stored, but added to what is: two
+# matrices for one, neither larger than that where the rank is low. The rest is for small models and odd layers.
+_MAX_NUMBERS_BUILT, _SPARE_NUMBERS = 3, 2**16
 # Where Keras' own classes and functions live; only what is loaded already is looked at.
 _FUNCTIONS = ("activations", "initializers", "regularizers", "constraints")
 
@@ -55,8 +63,8 @@ def load(path, argument="path"):
     Raises:
         TypeError: if `path` is not a path.
         ValueError: if the file is damaged, no `.keras` file, has a function or a class that is neither Keras' nor of
-            this package, or no functional or Sequential model. No part of it has been executed. A
-            `kgpc.files.FileError`.
+            this package, or no functional or Sequential model; or if it describes layers with far more numbers than it
+            has, for which no memory is taken. No part of it has been executed. A `kgpc.files.FileError`.
         FileNotFoundError: if there is no such file.
     """
     path = files.path_argument(argument, path)
@@ -67,13 +75,14 @@ def load(path, argument="path"):
     try:
         description = _description(path)
         _check(description)
-        _check_weights(path)
+        stored = _check_weights(path)
     except (*hdf5.DAMAGE, zipfile.BadZipFile, NotImplementedError, EOFError, RecursionError) as error:
         raise files.FileError(f"The file {path} cannot be used as a `.keras` model: {_line(error)}.") from error
     try:
-        model = keras.saving.deserialize_keras_object(_without_compilation(description), safe_mode=True)
-        if isinstance(model, keras.Model):
-            model.load_weights(path)
+        with weight_limit.limited(_MAX_NUMBERS_BUILT * stored + _SPARE_NUMBERS):
+            model = keras.saving.deserialize_keras_object(_without_compilation(description), safe_mode=True)
+            if isinstance(model, keras.Model):
+                model.load_weights(path)
     except Exception as error:  # whatever Keras raises where a description makes no model, or the numbers do not fit
         raise files.FileError(f"The file {path} cannot be used as a `.keras` model: {_line(error)}.") from error
     if not (isinstance(model, keras.Model) and graph.is_readable(model)):
@@ -130,11 +139,13 @@ def _description(path):
 
 
 def _check_weights(path):
-    """Raises a ValueError where the weights are not plain arrays, such as links to other files."""
+    """How many numbers are stored; a ValueError where they are not plain arrays, such as links to other files."""
     content = keras3_hdf5.weights_in_archive(path, hdf5.MAX_NUMBERS * 4)
     with hdf5.opened(content) as file:
-        if any(key in file for key in ("layers", "vars")):
-            keras3_hdf5.stored_places(file)
+        if not any(key in file for key in ("layers", "vars")):
+            return 0
+        places = keras3_hdf5.stored_places(file)
+    return sum(math.prod(array.shape) for place in places.values() for array in place.arrays.values())
 
 
 def _without_compilation(value):
@@ -152,9 +163,25 @@ def _check(value):
     elif isinstance(value, dict):
         if "class_name" in value:
             _check_object(value)
+        for call in value.get("inbound_nodes") or ():
+            if isinstance(call, dict) and not _reads_a_tensor([call.get("args"), call.get("kwargs")]):
+                raise ValueError("it calls a layer with values alone, which would be computed while it is loaded")
         for key, inner in value.items():
             if key != "compile_config":
                 _check(inner)
+
+
+def _reads_a_tensor(value):
+    """Whether there is a tensor of the model among the arguments of a call, so that nothing is computed yet."""
+    if isinstance(value, list):
+        return any(_reads_a_tensor(inner) for inner in value)
+    if not isinstance(value, dict):
+        return False
+    if value.get("class_name") == "__keras_tensor__":
+        return True
+    if "class_name" in value:
+        return value["class_name"] == "__tuple__" and _reads_a_tensor((value.get("config") or {}).get("value"))
+    return any(_reads_a_tensor(inner) for inner in value.values())
 
 
 def _check_object(description):
@@ -184,8 +211,16 @@ def _registered(name):
 
 
 def _of_keras(module, name):
-    inside = isinstance(module, str) and module.split(".")[0] == "keras" and isinstance(name, str)
-    kind = getattr(sys.modules.get(module), name, None) if inside else None
+    if not (isinstance(module, str) and isinstance(name, str) and module.split(".")[0] == "keras"):
+        return None
+    place = sys.modules.get(module)
+    if place is None:  # what is public in Keras 3.8 is an attribute of `keras` and no module of that name
+        place = keras
+        for part in module.split(".")[1:]:
+            place = getattr(place, part, None)
+            if not isinstance(place, types.ModuleType):
+                return None
+    kind = getattr(place, name, None)
     return kind if getattr(kind, "__module__", "").split(".")[0] == "keras" else None
 
 

@@ -406,10 +406,10 @@ plots.table(
 
 # %% [markdown]
 # That is the answer for a processor. The saved flops were real, and pointwise convolutions did get faster, by little
-# more than the interleaves and additions cost that grouping adds. They were not what the network waited for most. Nearly
-# all that kMobileNet saves against MobileNet here it saves in batch normalization, **which has nothing to do with
-# grouping**: `keras.applications` is built of Keras' own, kMobileNet of this package's. What is left to gain is in the
-# grouped convolutions, which take several times what the limits allow them: their products are narrow.
+# more than the interleaves and additions cost that grouping adds. They were not what the network waited for most.
+# Nearly all that kMobileNet saves against MobileNet here it saves in batch normalization, **which has nothing to do
+# with grouping**: `keras.applications` is built of Keras' own, kMobileNet of this package's. What is left to gain is in
+# the grouped convolutions, which take several times what the limits allow them: their products are narrow.
 #
 # ## What was done about it
 #

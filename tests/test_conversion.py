@@ -110,6 +110,52 @@ def test_a_layer_that_is_called_several_times_stays_shared(together):
     assert kinds.count(kgpc.layers.GroupedPointwiseConv2D) == 2
 
 
+def across_levels():
+    """Two layers that a model calls, and that a model within it calls too."""
+    wide, narrow = (layers.Conv2D(filters, 1, name=name) for filters, name in ((16, "wide"), (8, "narrow")))
+    inner_input = keras.Input((6, 6, 8))
+    x = layers.ReLU(name="inner_relu")(narrow(layers.ReLU(name="inner_first")(wide(inner_input))))
+    inner = keras.Model(inner_input, x, name="inner")
+    inputs = keras.Input((6, 6, 8), name="images")
+    x = layers.Concatenate(name="all")([wide(inputs), inner(narrow(wide(inputs)))])
+    return keras.Model(inputs, layers.Conv2D(4, 3, name="end")(x), name="outer")
+
+
+def comes_back(model, images, path):
+    """Whether Keras loads what it saved of a model, and the model computes the same."""
+    model.save(path)
+    try:
+        loaded = keras.saving.load_model(path, compile=False)(images)
+    except (ValueError, KeyError):
+        return False
+    return np.array_equal(loaded, model(images))
+
+
+@pytest.mark.parametrize("scheme", [Grouped(2), D6(2)], ids=str)
+def test_a_layer_that_two_levels_call_stays_shared(scheme, tmp_path):
+    model, images = across_levels(), numbers(3, 2, 6, 6, 8)
+    conversion = check(model, images, scheme)
+    assert list(made_of(conversion)) == ["wide", "narrow"]
+    twin = conversion.model
+    inner = twin.get_layer("inner")
+    for new in conversion.subnetworks.values():
+        for name, layer in new.layers.items():
+            assert twin.get_layer(name) is inner.get_layer(name) is layer
+    folded = kgpc.deploy.fold(twin)
+    same(folded(images), twin(images))
+    assert folded.count_params() == twin.count_params()
+    # Read again, nothing counts twice.
+    report = kgpc.convert(twin, scheme, report_only=True)
+    assert report["parameters_before"].sum() == kgpc.flops.trainable_parameters(twin)
+    # Keras itself cannot load a file of such a model. Weights alone come back.
+    paths = tmp_path / "twin.keras", tmp_path / "model.keras"
+    assert comes_back(twin, images, paths[0]) or not comes_back(model, images, paths[1])
+    twin.save_weights(tmp_path / "twin.weights.h5")
+    other = kgpc.convert(across_levels(), scheme)
+    other.load_weights(tmp_path / "twin.weights.h5")
+    np.testing.assert_array_equal(other(images), twin(images))
+
+
 def test_what_is_read_elsewhere_too_does_not_go_along():
     inputs = keras.Input((4, 4, 8))
     convolution = layers.Conv2D(8, 1, name="read_twice")(inputs)

@@ -185,10 +185,12 @@ def convert(
     comes once, after the whole.
 
     All else is kept, with its weights, names and `trainable` flags. Sequential and functional models in the model are
-    entered; what is shared or called several times stays so. Left alone, with the reason in the report, is what is
-    frozen, quantized, "channels_first", of a subclass, grouped already, has LoRA weights, or is used by a wrapper too.
-    The layers made are called after the layer replaced: `<name>_conv`, `<name>_group_interconn_conv`, ...; or
-    `<name>_grouped_conv`, ... where another layer has such a name. An output of the network keeps its name.
+    entered; what is shared or called several times stays so. (Where a model and a model within it call the same layer,
+    Keras cannot load what it saves of the network, before or after: `save_weights` works.) Left alone, with the reason
+    in the report, is what is frozen, quantized, "channels_first", of a subclass, grouped already, has LoRA weights, or
+    is used by a wrapper too. The layers made are called after the layer replaced: `<name>_conv`,
+    `<name>_group_interconn_conv`, ...; or `<name>_grouped_conv`, ... where another layer has such a name. An output of
+    the network keeps its name.
 
     Args:
         model: functional or Sequential Keras model. It is not changed.

@@ -50,8 +50,9 @@ def prepare(images, recipe):
 
 
 def _padded(images, recipe):
-    """The first step of `prepare`, with images as small as they are: float32, square, padded, and how often each pixel
-    is to be repeated; None where that is no whole number.
+    """The first step of `prepare`: images square and padded, as small as they are, and how often to repeat each pixel.
+
+    The second is None where it would be no whole number.
     """
     size = recipe.image_size
     images = datasets.as_model_input(images, max(images.shape[1:3]) if getattr(images, "ndim", 0) >= 3 else size)
