@@ -22,6 +22,7 @@ from pathlib import Path
 import nbformat
 import notebook_content
 import reference
+import stored_pictures
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -38,7 +39,7 @@ SOURCES = (
 )
 THUMBNAIL_PIXELS = 480
 THUMBNAIL_COLORS = 48  # enough for a card, at a third of the size
-MOST_CHARACTERS_OF_A_THUMBNAIL = 15_000  # of a drawing; pixels take fewer where it has more
+MOST_CHARACTERS_OF_A_THUMBNAIL = 30_000  # of a drawing; pixels take fewer where it has more
 MARKER = ".made-by-kgpc-build-site"  # in every folder that may be deleted
 FORM_TITLE = re.compile(r"^# @title (.*?)(?: \{display-mode.*\})?\n")
 
@@ -67,13 +68,15 @@ def thumbnail(notebook, pictures):
             data = output.get("data", {})
             if len(data.get("image/svg+xml", "")) in range(1, MOST_CHARACTERS_OF_A_THUMBNAIL):
                 return pictures.drawing(data["image/svg+xml"], "")
-            kinds = [kind for kind in notebook_content.FORMATS if kind in data]
-            if kinds:
-                picture = notebook_content.picture(data[kinds[0]], kinds[0]).convert("RGB")
+            kind = next((kind for kind in stored_pictures.FORMATS if kind in data), None)
+            if kind:
+                picture = stored_pictures.picture(data[kind], kind).convert("RGB")
                 picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-                picture = picture.quantize(THUMBNAIL_COLORS)
                 stored = io.BytesIO()
-                picture.save(stored, format="png", optimize=True)
+                if kind == "image/jpeg":
+                    picture.save(stored, format="jpeg", quality=90)
+                else:
+                    picture.quantize(THUMBNAIL_COLORS).save(stored, format="png", optimize=True)
                 return pictures.image(stored.getvalue(), "")
     return ""
 

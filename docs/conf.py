@@ -1,6 +1,5 @@
 """Settings of Sphinx for the site of the collection. `build_site.py` lays out the sources and calls Sphinx."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from sphinx.util import inspect
 
 import kgpc
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # where the extension `formulas` lies
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # where the extensions `formulas` and `lighter_pages` lie
 
 project = "kgpc"
 author = "kgpc contributors"
@@ -22,6 +21,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "formulas",
+    "lighter_pages",
     "sphinx_copybutton",
 ]
 default_role = "py:obj"  # a name in single backticks becomes a link where the site documents it
@@ -102,21 +102,10 @@ def add_what_filters_tables(app, pagename, templatename, context, doctree):
         app.add_css_file("filter_tables.css")
 
 
-def lighten_search(app, exception):
-    """Takes the entries of the index out of what a search loads, a quarter of it: they repeat the names of objects."""
-    path = Path(app.outdir) / "searchindex.js"
-    if exception is None and path.is_file():
-        before, brace, index = path.read_text(encoding="utf-8").partition("{")
-        index = json.loads(brace + index.rstrip().removesuffix(")")) | {"indexentries": {}}
-        text = json.dumps(index, ensure_ascii=False, separators=(",", ":"))
-        path.write_text(f"{before}{text})", encoding="utf-8")
-
-
 def setup(app):
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", mark_examples, priority=1)  # before napoleon
     app.connect("autodoc-process-signature", sign_layers)
     app.connect("html-page-context", add_what_filters_tables)
     app.connect("html-page-context", offer_notebook)
-    app.connect("build-finished", lighten_search)
     app.connect("env-check-consistency", refuse_files_from_outside)

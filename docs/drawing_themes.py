@@ -10,6 +10,7 @@ GROUND, INK = (0x13, 0x14, 0x16), (0xE0, 0xE0, 0xE0)
 _GREY = 0.06  # most difference between the parts of a colour that has no hue
 _OF_LINES, _OF_TEXT = 3.0, 4.5  # contrast that can be seen, and read (WCAG 2.2)
 _NUMBER = re.compile(r"-?\d*\.?\d+(?:e[-+]?\d+)?")
+_WITHIN = ((0.005, 0.005), (0.995, 0.005), (0.995, 0.995), (0.005, 0.995))  # corners, in parts of the sides
 _LETTER = 0.55  # mean width of a letter, in parts of its size
 
 
@@ -76,20 +77,22 @@ def _contains(points, x, y):
     return inside
 
 
-def _center(element, inherited):
-    """About where the middle of a text is; `inherited` are the transformations around it."""
-    size = float(element.get("font-size", "10"))
-    x, y = (float(_NUMBER.search(element.get(name, "0"))[0]) for name in ("x", "y"))
-    length = _LETTER * size * len("".join(element.itertext()))
-    x += length * {"start": 0.5, "middle": 0.0, "end": -0.5}[element.get("text-anchor", "start")]
-    y -= 0.35 * size
-    own = re.findall(r"(\w+)\(([^)]*)\)", element.get("transform", ""))
-    for name, numbers in reversed([*inherited, *own]):
+def _steps(element):
+    """The transformations of an element, as names with numbers."""
+    return re.findall(r"(\w+)\(([^)]*)\)", element.get("transform", ""))
+
+
+def _moved(x, y, steps):
+    """Where a point is after transformations, the last of which acts first."""
+    for name, numbers in reversed(steps):
         numbers = [float(number) for number in _NUMBER.findall(numbers)]
         if name == "translate":
             x, y = x + numbers[0], y + (numbers[1] if len(numbers) > 1 else 0.0)
         elif name == "scale":
             x, y = x * numbers[0], y * numbers[-1]
+        elif name == "matrix":
+            a, b, c, d, e, f = numbers
+            x, y = a * x + c * y + e, b * x + d * y + f
         elif name == "rotate":
             angle, about_x, about_y = numbers if len(numbers) == 3 else (numbers[0], 0.0, 0.0)
             sine, cosine = math.sin(math.radians(angle)), math.cos(math.radians(angle))
@@ -98,11 +101,35 @@ def _center(element, inherited):
     return x, y
 
 
+def _corners(image, inherited):
+    """The corners of a picture, a little within it: a frame around it is not on it."""
+    width, height, x, y = (float(image.get(name, "0")) for name in ("width", "height", "x", "y"))
+    sides = [(x + share * width, y + part * height) for share, part in _WITHIN]
+    return [_moved(*corner, [*inherited, *_steps(image)]) for corner in sides]
+
+
+def _center(element, inherited):
+    """About where the middle of a text is; `inherited` are the transformations around it."""
+    size = float(element.get("font-size", "10"))
+    x, y = (float(_NUMBER.search(element.get(name, "0"))[0]) for name in ("x", "y"))
+    length = _LETTER * size * len("".join(element.itertext()))
+    x += length * {"start": 0.5, "middle": 0.0, "end": -0.5}[element.get("text-anchor", "start")]
+    return _moved(x, y - 0.35 * size, [*inherited, *_steps(element)])
+
+
 class _Painter:
     """Gives the elements of a drawing their colours for the dark, in the order in which they are painted."""
 
     def __init__(self):
         self.shapes = []  # (points, colour, opacity)
+        self.pictures = []  # points
+
+    def _on_picture(self, element):
+        """Whether a line or a shape begins on a picture, whose colours do not change, and goes on there."""
+        numbers = [float(number) for number in _NUMBER.findall(element.get("d", ""))[:4]]
+        return len(numbers) == 4 and any(
+            _contains(points, (numbers[0] + numbers[2]) / 2, (numbers[1] + numbers[3]) / 2) for points in self.pictures
+        )
 
     def below(self, x, y):
         """The colour that a point has so far."""
@@ -126,11 +153,15 @@ class _Painter:
         if element.tag == "text":
             self._text(element, transforms, fill)
             return
+        if element.tag == "image" and on_page:
+            self.pictures.append(_corners(element, transforms))
+        if element.tag == "path" and self._on_picture(element):
+            return
         if element.tag == "path" and on_page and fill.startswith("#"):
             numbers = [float(number) for number in _NUMBER.findall(element.get("d", ""))]
             opacity = float(element.get("fill-opacity", "1")) * float(element.get("opacity", "1"))
             self.shapes.append((list(zip(numbers[::2], numbers[1::2], strict=False)), in_the_dark(fill), opacity))
-        transforms = (*transforms, *re.findall(r"(\w+)\(([^)]*)\)", element.get("transform", "")))
+        transforms = (*transforms, *_steps(element))
         for child in element:
             self.paint(child, transforms, fill, on_page)
         for name in ("fill", "stroke"):
@@ -138,6 +169,8 @@ class _Painter:
                 element.set(name, _written(in_the_dark(element.get(name))))
 
     def _text(self, element, transforms, fill):
+        if any(_contains(points, *_center(element, transforms)) for points in self.pictures):
+            return
         if element.get("stroke", "").startswith("#"):
             ground = in_the_dark(element.get("stroke"))
             element.set("stroke", _written(ground))

@@ -7,25 +7,19 @@ A figure that moves (`kgpc.figures`) is the one thing that runs. Its script neve
 names the figure and its parameters, of which the figure is made anew.
 """
 
-import base64
-import binascii
 import html
 import html.parser
-import io
 import re
-import zlib
 
 import nbformat
 import svg_content
 from markdown_it import MarkdownIt
-from PIL import Image, UnidentifiedImageError
+from stored_pictures import FORMATS, picture
 
 FIGURE = "kgpc_figure"  # where the metadata of an output say which figure that moves it is
 # In the order in which a page prefers them.
 PICTURES = ("image/svg+xml", "image/jpeg", "image/png")
-FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG"}  # of pixels, as Pillow calls them
 TYPES = (*PICTURES, "text/html", "text/plain")
-MOST_PIXELS = 20_000_000
 ELEMENTS = {"b", "br", "caption", "div", "em", "i", "p", "progress", "span", "strong", "sub", "sup"} | {
     *("table", "tbody", "td", "tfoot", "th", "thead", "tr")
 }
@@ -35,33 +29,6 @@ ATTRIBUTES = {"border", "class", "colspan", "max", "rowspan", "scope", "style", 
 LEFT_OUT = "style"
 # No parentheses: nothing is fetched or computed. No position: nothing lies over the page.
 STYLE = re.compile(r"(?!.*\bposition\b)[\w\s.,:;#%-]*", re.IGNORECASE | re.DOTALL)
-
-
-def picture(content, kind="image/png"):
-    """Returns a picture that is stored in a notebook.
-
-    Args:
-        content: str, a PNG or a JPEG in base64.
-        kind: str, the media type that it must be, one of `FORMATS`.
-
-    Returns:
-        `PIL.Image.Image`, of at most `MOST_PIXELS` pixels.
-
-    Raises:
-        ValueError: if it is anything else.
-    """
-    try:
-        # By name: left to itself, Pillow would start Ghostscript for an EPS.
-        read = Image.open(io.BytesIO(base64.b64decode(content)), formats=(FORMATS[kind],))
-    except (TypeError, binascii.Error, UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError):
-        raise ValueError(f"a picture is no {FORMATS[kind]}") from None
-    if read.width * read.height > MOST_PIXELS:
-        raise ValueError(f"a picture has {read.width}x{read.height} pixels, more than {MOST_PIXELS:,}")
-    try:
-        read.load()
-    except (OSError, SyntaxError, ValueError, zlib.error) as error:
-        raise ValueError(f"a picture is damaged: {error}") from error
-    return read
 
 
 class _Rewriter(html.parser.HTMLParser):

@@ -9,6 +9,7 @@ import io
 import drawing_themes
 import notebook_content
 import pandas as pd
+import stored_pictures
 import svg_content
 from PIL import Image
 
@@ -18,15 +19,28 @@ from kgpc.paper import experiment, experiment_page, family_results, protocol
 from kgpc.plots.encoding import encoded_png
 
 FOLDER = "_figures"  # of the site
-ENDINGS = {"JPEG": "jpg", "PNG": "png"}
+ENDINGS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+# Of a photograph: letters and the cells of a map are as clear as in the stored JPEG, at half its size.
+_QUALITY = 75
 # Channels that the classifier of each family reads; a test counts them in the networks.
 FEATURES = {"MobileNet": 1024, "EfficientNet-B0": 1280, "MobileNet V3 Large": 1280}
 
 
-def _size(content):
-    """Width and height of a picture (bytes), and the ending of its file's name."""
-    with Image.open(io.BytesIO(content), formats=tuple(ENDINGS)) as picture:
-        return *picture.size, ENDINGS[picture.format]
+def _for_the_web(content):
+    """A picture (the bytes of a PNG or a JPEG) as WebP, a PNG without loss, where that is smaller.
+
+    Returns:
+        tuple of bytes, width, height, and the ending of its file's name.
+    """
+    with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as picture:
+        width, height, kind = *picture.size, picture.format
+        smaller = io.BytesIO()
+        picture.save(
+            smaller, format="webp", lossless=kind == "PNG", quality=100 if kind == "PNG" else _QUALITY, method=6
+        )
+    if len(smaller.getvalue()) < len(content):
+        content, kind = smaller.getvalue(), "WEBP"
+    return content, width, height, ENDINGS[kind]
 
 
 def _image(address, width, height, alt, name=""):
@@ -47,7 +61,7 @@ class Pictures:
         folder.mkdir()
         self.folder = folder
 
-    def _add(self, content, ending="png"):
+    def _add(self, content, ending):
         """Writes a file (bytes); returns its name."""
         name = f"{hashlib.sha256(content).hexdigest()[:20]}.{ending}"
         (self.folder / name).write_bytes(content)
@@ -62,7 +76,7 @@ class Pictures:
             up: str, the way from the page to the landing page, such as "../".
             width: int or None, the width on the page; by default that of the picture.
         """
-        wide, high, ending = _size(content)
+        content, wide, high, ending = _for_the_web(content)
         width = width or wide
         return _image(f"{up}{FOLDER}/{self._add(content, ending)}", width, round(high * width / wide), alt)
 
@@ -78,6 +92,10 @@ class Pictures:
             ValueError: if it is anything else than `svg_content.parsed` allows.
         """
         root = svg_content.parsed(text)
+        for image in root.iter("image"):
+            content, *_, ending = _for_the_web(stored_pictures.within_a_drawing(image.get("href")))
+            kind = ending.replace("jpg", "jpeg")
+            image.set("href", f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}")
         size = [int(root.get(side)) for side in ("width", "height")]
         themes = {"only-light": drawing_themes.light, "only-dark": drawing_themes.dark}
         written = {name: svg_content.written(theme(root)).encode("utf-8") for name, theme in themes.items()}
@@ -95,8 +113,8 @@ class Pictures:
             width: int, that of the picture on the page.
             up: str, the way from the page to the landing page, such as "../".
         """
-        wide, high, _ = _size(content)
-        element = figure.element(f"{up}{FOLDER}/{self._add(content)}", width, round(high * width / wide))
+        content, wide, high, ending = _for_the_web(content)
+        element = figure.element(f"{up}{FOLDER}/{self._add(content, ending)}", width, round(high * width / wide))
         (self.folder / f"{figure.name}.js").write_text(script((figure.name,)), encoding="utf-8")
         return f'{element}\n<script defer src="{up}{FOLDER}/{figure.name}.js"></script>'
 
@@ -114,7 +132,7 @@ class Pictures:
             return (
                 f'<div class="figure drawing">{self.drawing(data["image/svg+xml"], about.get("alt", ""), "../")}</div>'
             )
-        kind = next((kind for kind in notebook_content.FORMATS if kind in data), None)
+        kind = next((kind for kind in stored_pictures.FORMATS if kind in data), None)
         if kind is None:
             return None
         content, about = base64.b64decode(data[kind]), metadata.get(kind, {})

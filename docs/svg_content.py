@@ -1,12 +1,15 @@
 """What of a stored drawing goes onto the site: an allow-list of what `kgpc.plots` writes.
 
 Anybody may have stored it. An SVG can run scripts, fetch files and lay pages over a page. Here it is read without any
-of the features of XML that read other files or multiply themselves, and written anew from shapes, letters and colours.
+of the features of XML that read other files or multiply themselves, and written anew from shapes, letters, colours, and
+pictures that have been decoded.
 """
 
 import re
 import xml.etree.ElementTree as ET
 from xml.parsers import expat
+
+import stored_pictures
 
 SVG = "http://www.w3.org/2000/svg"
 MOST_CHARACTERS = 1_000_000
@@ -26,8 +29,10 @@ ATTRIBUTES = {
     "clip-path": _CLIP,
     "d": _PATH,
     "fill": _PAINT,
-    "href": re.compile(rf"#{_NAME}", re.ASCII),
+    "href": re.compile(rf"#{_NAME}|data:image/(jpeg|png);base64,[A-Za-z0-9+/=]+", re.ASCII),
     "id": re.compile(_NAME, re.ASCII),
+    "image-rendering": re.compile("pixelated"),
+    "preserveAspectRatio": re.compile("none"),
     "stroke": _PAINT,
     "transform": _TRANSFORM,
     **dict.fromkeys(("fill-rule", "font-family", "font-style", "font-weight", "paint-order", "patternUnits"), _WORD),
@@ -37,7 +42,7 @@ ATTRIBUTES = {
     **dict.fromkeys(("viewBox", "x", "y"), _NUMBERS),
 }
 WITH_TEXT = {"text", "tspan"}
-ELEMENTS = {"clipPath", "defs", "g", "path", "pattern", "rect", "svg", "use"} | WITH_TEXT
+ELEMENTS = {"clipPath", "defs", "g", "image", "path", "pattern", "rect", "svg", "use"} | WITH_TEXT
 _PAINTS = {"clip-path": "clipPath", "fill": "pattern", "stroke": "pattern"}  # what these may refer to
 
 
@@ -86,7 +91,7 @@ class _Reader:
 
 def _references(element):
     """What an element refers to, as pairs of a name and the element that it must be the name of."""
-    if "href" in element.attrib or element.tag == "use":
+    if element.tag != "image" and ("href" in element.attrib or element.tag == "use"):
         yield element.get("href", "#")[1:], "path" if element.tag == "use" else None
     for attribute, kind in _PAINTS.items():
         if element.get(attribute, "").startswith("url("):
@@ -126,6 +131,8 @@ def parsed(text):
         if not re.fullmatch(r"\d{1,5}", pixels, re.ASCII) or not 0 < int(pixels) <= MOST_PIXELS:
             raise ValueError(f"the {side} of a drawing is {pixels!r}")
     _check_references(root)
+    for image in root.iter("image"):
+        stored_pictures.within_a_drawing(image.get("href", ""))
     return root
 
 

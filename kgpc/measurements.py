@@ -110,31 +110,58 @@ def seconds(rows, by):
     return rows.groupby(by, sort=False)[columns].median()
 
 
-def limits(speed):
-    """What memory traffic and arithmetic allow a training step, beside what it took.
+def rates(speed):
+    """The two limits of each processor: the highest of its runs, since whatever else a machine does only lowers them.
 
     Args:
         speed: `pandas.DataFrame`, from `stored("speed")`.
+
+    Returns:
+        `pandas.DataFrame` with the index `machine` and the columns "memory bandwidth" (bytes per second) and "matrix
+        product" (floating point operations per second).
+    """
+    rows = speed[(speed["kind"] == "machine") & speed["per_second"].notna()]
+    return rows.groupby(["machine", "case"], sort=False)["per_second"].max().unstack("case", sort=False)
+
+
+def limits(speed, steps):
+    """What memory traffic and arithmetic allow a whole training step, beside what it took.
+
+    Args:
+        speed: `pandas.DataFrame`, from `stored("speed")`.
+        steps: `pandas.DataFrame`, from `stored("step-profile")`: the bytes and operations that a step asks for, on
+            every machine the same.
 
     Returns:
         `pandas.DataFrame` with the index (`machine`, `case`, `side`) and seconds as columns: "memory traffic allows",
         "arithmetic allows", "the larger", "measured", and "measured / the larger".
     """
     by = [*PER_FAMILY, "side"]
-    allowed = speed[(speed["kind"] == "machine") & speed["seconds"].notna()]
-    allowed = allowed.groupby([*by, "part"], sort=False)["seconds"].median().unstack("part")
-    trained = seconds(speed.query("kind == 'models' and part == 'train'"), by)["seconds"]
-    table = allowed.loc[[row for row in trained.index if row in allowed.index]]
-    table = table[["memory traffic allows", "arithmetic allows"]]
-    table = table.assign(**{"the larger": table.max(axis=1), "measured": trained})
+    asked = steps.groupby(["run", "case", "side"], sort=False)[["bytes", "operations"]].sum()
+    asked = asked.groupby(["case", "side"], sort=False).median()
+    trained = seconds(speed.query("kind == 'models' and part == 'train'"), by)["seconds"].rename("measured")
+    table = trained.reset_index().merge(asked.reset_index(), on=["case", "side"]).merge(rates(speed), on="machine")
+    table = pd.DataFrame(
+        {
+            **{name: table[name] for name in by},
+            "memory traffic allows": table["bytes"] / table["memory bandwidth"],
+            "arithmetic allows": table["operations"] / table["matrix product"],
+            "measured": table["measured"],
+        }
+    ).set_index(by)
+    table.insert(2, "the larger", table[["memory traffic allows", "arithmetic allows"]].max(axis=1))
     return table.assign(**{"measured / the larger": table["measured"] / table["the larger"]})
 
 
-def profile(steps, direction=None):
+def profile(steps, speed, direction=None):
     """Where a training step goes: seconds by kind of layer, and what the two limits allow these layers.
+
+    Each kind of layer has the larger of its two limits, so that the sum over the kinds is at least the larger of the
+    whole step's two (`limits`): one kind waits for memory while another computes.
 
     Args:
         steps: `pandas.DataFrame`, from `stored("step-profile")`.
+        speed: `pandas.DataFrame`, from `stored("speed")`, for the limits of the machines.
         direction: "forward", "backward" or None for both.
 
     Returns:
@@ -143,12 +170,29 @@ def profile(steps, direction=None):
     """
     if direction is not None:
         steps = steps[steps["direction"] == direction]
-    steps = steps.assign(allowed=steps[["traffic_allows", "arithmetic_allows"]].max(axis=1))
+    found = rates(speed).loc[steps["machine"]].reset_index(drop=True).set_index(steps.index)
+    by_traffic, by_arithmetic = (
+        steps["bytes"] / found["memory bandwidth"],
+        steps["operations"] / found["matrix product"],
+    )
+    steps = steps.assign(allowed=by_traffic.where(by_traffic >= by_arithmetic, by_arithmetic))
     by = [*PER_FAMILY, "side", "kind"]
     # First the sum over the directions of each run, then the median over the runs.
     table = steps.groupby(["run", *by], sort=False)[["seconds", "allowed"]].sum()
     table = table.groupby(by, sort=False).median()
     return table.assign(beyond=table["seconds"] - table["allowed"])
+
+
+def whole_steps(steps):
+    """Seconds of the whole steps that were profiled, with one operation at a time and without the profiler.
+
+    Args:
+        steps: `pandas.DataFrame`, from `stored("step-profile")`.
+
+    Returns:
+        `pandas.Series` with the index (`machine`, `case`, `side`), medians over the runs.
+    """
+    return steps.groupby([*PER_FAMILY, "side"], sort=False)["step_seconds"].median()
 
 
 # Remedies that are measured as settings or by whole networks: name -> how they are found.

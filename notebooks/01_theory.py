@@ -599,7 +599,9 @@ plots.show(
 # 196 times. D6v3 is the successor of D6 and the subject of section 6.
 
 # %%
-kgpc.figures.d6(in_channels=16, filters=16, channels_per_group=4)
+kgpc.figures.d6(in_channels=16, filters=16, channels_per_group=4).show(
+    caption="Figure 9. D6 and D6v3, to be moved: which inputs a channel depends on."
+)
 
 # %% [markdown]
 # Three things to try:
@@ -613,7 +615,7 @@ kgpc.figures.d6(in_channels=16, filters=16, channels_per_group=4)
 # And all sizes of groups at once, for 512 channels and 256 filters:
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title Figure 9: weights against the size of groups {display-mode: "form"}
+# @title Figure 10: weights against the size of groups {display-mode: "form"}
 sizes = range(4, 513)
 curves = {
     "D6": [kgpc.D6(size).plan(512, 256).weights for size in sizes],
@@ -637,7 +639,7 @@ plots.show(
     figure,
     "Weights against channels per group for 512 channels and 256 filters, both logarithmic. D6 rises "
     "in steps where the number of groups halves, D6v3 in many small ones, up to the ordinary convolution.",
-    caption="Figure 9. Weights that D6 and D6v3 leave, for every whole number of channels per group.",
+    caption="Figure 10. Weights that D6 and D6v3 leave, for every whole number of channels per group.",
 )
 
 # %% [markdown]
@@ -686,7 +688,7 @@ plots.table(
 # itself.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title Figure 10: copies and a second path {display-mode: "form"}
+# @title Figure 11: copies and a second path {display-mode: "form"}
 plan = kgpc.GroupedV3(4).plan(in_channels=10, filters=7)  # the convolution K of D6v3 alone
 
 plots.show(
@@ -694,7 +696,7 @@ plots.show(
     "Diagram of a convolution from 10 channels to 7 filters. Channels 0 and 1 are copied to fill the "
     "third group. Six filters are computed in three groups, the seventh from the first group by a "
     "second path.",
-    caption="Figure 10. The convolution K of D6v3(4) from 10 channels to 7 filters; copies have dotted edges.",
+    caption="Figure 11. The convolution K of D6v3(4) from 10 channels to 7 filters; copies have dotted edges.",
 )
 
 # %% [markdown]
@@ -702,7 +704,7 @@ plots.show(
 # width.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title Figure 11: all widths {display-mode: "form"}
+# @title Figure 12: all widths {display-mode: "form"}
 widths = range(33, 161)
 share = {}
 for scheme in (kgpc.D6(16), kgpc.D6v3(16)):
@@ -721,7 +723,7 @@ plots.show(
     "Percentage of weights left against input channels. The dots of D6 lie near 100%, 50% and 25%, "
     "at 100% for all odd widths. Those of D6v3 fall smoothly from 48% to 13%, rise to 25% at 128 "
     "channels, and fall again.",
-    caption="Figure 11. Weights left in a pointwise convolution to 128 filters, with groups of 16 channels.",
+    caption="Figure 12. Weights left in a pointwise convolution to 128 filters, with groups of 16 channels.",
 )
 
 # %% [markdown]
@@ -852,8 +854,9 @@ plots.table(
 )
 
 # %% [markdown]
-# Every layer has more than one group; a row with 1 would be an ordinary convolution. **Count** the network, and its
-# ordinary twin beside it:
+# Every layer has more than one group; a row with 1 would be an ordinary convolution. Layers that only widen, with
+# fewer channels than filters, have no L: the K of the next layer reads their interleaved channels. **Count** the
+# network, and its ordinary twin beside it:
 
 # %% tags=["nbval-check-output"]
 keras.utils.set_random_seed(1)
@@ -923,7 +926,7 @@ print(picture.name, "saved")
 plots.show(
     figure,
     figure.get_label(),
-    caption="Figure 12. Four test images, and where the network finds its evidence.",
+    caption="Figure 13. Four test images, and where the network finds its evidence.",
 )
 
 # %% [markdown]

@@ -166,13 +166,13 @@ for block, (filters, stride) in enumerate(kgpc.applications.mobilenet.BLOCKS, st
             "pointwise": plan.ordinary_weights,
             "K": plan.first.weights,
             "L": plan.second.weights if plan.second else 0,
-            "left": plan.weights / plan.ordinary_weights,
+            "(K + L) / pointwise": plan.weights / plan.ordinary_weights,
         }
     )
     channels = filters
 blocks = pd.DataFrame(rows)
 what = "Table 1. Weights of MobileNet's pointwise convolutions, and of K and L instead."
-plots.table(blocks, what, formats={"left": ".1%"})
+plots.table(blocks, what, formats={"(K + L) / pointwise": ".1%"})
 
 # %% [markdown]
 # The first block saves half: 32 channels make only two groups. The last one keeps 3%. That is how the method works:

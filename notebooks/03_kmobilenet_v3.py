@@ -289,7 +289,7 @@ plots.table(
 
 # %%
 tables = {name: kgpc.flops.layer_table(model) for name, model in networks.items()}
-kgpc.figures.layer_costs(tables)
+kgpc.figures.layer_costs(tables).show(caption="Figure 6. Trainable parameters and multiply-adds, layer by layer.")
 
 # %% [markdown]
 # Arithmetic sits in *expand and project*, and D6(16) leaves more of it than of the parameters: more than a third of the
@@ -305,7 +305,7 @@ points = {
 }
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title Figure 6 {display-mode: "form"}
+# @title Figure 7 {display-mode: "form"}
 names = ["expand and project", "squeeze-and-excite", "Conv_1", "Conv_2"]
 figure = plots.scatter(
     points,
@@ -319,7 +319,7 @@ plots.show(
     figure,
     "Percentage of weights left against the weights of the ordinary convolution, one point for each 1×1 convolution. "
     "Five convolutions of less than two thousand weights keep all of them; those above 100,000 keep an eighth or less.",
-    caption="Figure 6. What D6(16) leaves of each 1×1 convolution.",
+    caption="Figure 7. What D6(16) leaves of each 1×1 convolution.",
 )
 
 # %% tags=["nbval-check-output"]
@@ -373,7 +373,7 @@ for model, name in (
 # drawn. MobileNet V1 ends like that. Here `Conv_2` and its hard swish stand in between.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title Figure 7 {display-mode: "form"}
+# @title Figure 8 {display-mode: "form"}
 figure = plots.block_diagram(
     {
         "kMobileNet": [
@@ -397,7 +397,7 @@ plots.show(
     figure,
     "The ends of both networks. kMobileNet: maps, global average pooling, classifier, softmax. kMobileNet V3: between "
     "pooling and classifier there are Conv_2 and a hard swish.",
-    caption="Figure 7. From the last feature maps to the classes.",
+    caption="Figure 8. From the last feature maps to the classes.",
 )
 
 # %% [markdown]
@@ -447,7 +447,7 @@ for name, scheme in {"MobileNet V3 Large": None, "kMobileNet V3 16ch": D6(16)}.i
     rows.append((name, 100 * last, 100 * lagging.accuracy, 100 * renewed.accuracy))
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-# @title Figure 8 {display-mode: "form"}
+# @title Figure 9 {display-mode: "form"}
 figure = plots.step_losses(
     {name: result.step_losses for name, result in results.items()},
     guessing=len(data.class_names),
@@ -455,7 +455,7 @@ figure = plots.step_losses(
 plots.show(
     figure,
     "Training loss of both networks against the training step, with the level of guessing.",
-    caption=f"Figure 8. Training loss. {budget}.",
+    caption=f"Figure 9. Training loss. {budget}.",
 )
 
 # %% [markdown]
@@ -528,7 +528,7 @@ plots.table(
 )
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title Figure 9 {display-mode: "form"}
+# @title Figure 10 {display-mode: "form"}
 panels = {
     dataset: {FAMILY: (group["trainable parameters"].astype(float), group["test accuracy, %"])}
     for dataset, group in rows.sort_values("trainable parameters").groupby("data set", sort=False)
@@ -546,7 +546,7 @@ plots.show(
     "Published test accuracy against trainable parameters in four panels, one for each data set, each with three "
     "points: 16ch, 32ch and the original. On CIFAR-10 and CIFAR-100 they lie within three points of each other; on "
     "Cropped-PlantDoc and Oxford-IIIT Pet both grouped networks are 8 to 19 points above the original.",
-    caption="Figure 9. Published, one run each; from left to right 16ch, 32ch, original.",
+    caption="Figure 10. Published, one run each; from left to right 16ch, 32ch, original.",
 )
 
 # %% [markdown]
@@ -562,7 +562,7 @@ plots.show(
 # far:
 
 # %% tags=["nbval-ignore-output", "experiment"]
-kgpc.paper.show_experiment("MobileNet V3 Large", first_figure=10)
+kgpc.paper.show_experiment("MobileNet V3 Large", first_figure=11)
 
 # %% [markdown]
 # ## Exercises

@@ -286,9 +286,9 @@ print(f"And nothing else: {alone}. Each of these filters reads", *widths, "chann
 
 # %%
 schemes = {
-    "D6(32)": (D6(32), D6(32)),
     "D6(16)": (D6(16), D6(16)),
     "D6v3(16)": (D6v3(16), D6v3(16)),
+    "D6(32)": (D6(32), D6(32)),
     "squeeze ordinary, excite D6(16)": (D6(4096), D6(16)),
 }
 

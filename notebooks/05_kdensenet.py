@@ -227,7 +227,8 @@ plots.show(
 # Step through the units of a stage: channels pile up, and the number of groups jumps.
 
 # %%
-kgpc.figures.dense_units(first_channels, channels_per_group=(12, 24))
+stepper = kgpc.figures.dense_units(first_channels, channels_per_group=(12, 24))
+stepper.show(caption="Figure 4. The channels that a unit reads, and the groups of K.")
 
 # %% tags=["nbval-check-output"]
 some = {
@@ -280,7 +281,7 @@ for name, (scheme, first, growth) in ideas.items():
     stage_3[name] = [scheme.plan(count, 4 * growth) for count in counts]
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title Figure 4 {display-mode: "form"}
+# @title Figure 5 {display-mode: "form"}
 figure = plots.line_chart(
     np.arange(1, 17),
     {name: [plan.groups for plan in plans] for name, plans in stage_3.items()},
@@ -292,7 +293,7 @@ plots.show(
     figure,
     "Groups of K in the sixteen bottlenecks of stage 3. As published it is 6 in all of them. From 144 channels the "
     "number jumps between 12 and 24, with growth rate 16 between 8 and 32; with D6v3 it rises steadily from 13 to 28.",
-    caption="Figure 4. Groups of K in the bottlenecks of stage 3, asked for groups of 12 channels.",
+    caption="Figure 5. Groups of K in the bottlenecks of stage 3, asked for groups of 12 channels.",
 )
 
 # %% tags=["nbval-check-output"]
@@ -340,7 +341,7 @@ for count in (kgpc.flops.trainable_parameters, kgpc.flops.paper_flops):
 # on.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title Figure 5 {display-mode: "form"}
+# @title Figure 6 {display-mode: "form"}
 figure = plots.block_diagram(
     {
         "DenseNet-BC": [
@@ -362,14 +363,14 @@ plots.show(
     "The first transition of both networks. DenseNet-BC: batch normalization and ReLU, 1×1 convolution from 216 to 108 "
     "channels, average over 2×2 pixels. kDenseNet-BC: interleaving with step 12, batch normalization, K with swish, L "
     "with swish added to K, average.",
-    caption="Figure 5. The first transition of both networks.",
+    caption="Figure 6. The first transition of both networks.",
 )
 
 # %% [markdown]
 # What do the 18 groups of K read then? Rows are where the 216 channels come from, columns are the groups.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title Figure 6 {display-mode: "form"}
+# @title Figure 7 {display-mode: "form"}
 makers = ["stem"] * 24 + [f"unit {index}" for index in range(1, 17) for _ in range(12)]
 names = list(dict.fromkeys(makers))
 
@@ -396,7 +397,7 @@ plots.show(
     figure,
     "Two matrices of 17 sources by 18 groups. As the units left them, each group has all of its 12 channels from one "
     "source. Interleaved, each group has one channel of most units.",
-    caption="Figure 6. Whose channels the groups of K read in transition 1.",
+    caption="Figure 7. Whose channels the groups of K read in transition 1.",
 )
 
 # %% [markdown]
@@ -416,7 +417,7 @@ plots.table(
 )
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title Figure 7 {display-mode: "form"}
+# @title Figure 8 {display-mode: "form"}
 figure = plots.stacked_bars(
     parameters.drop("all")[list(networks)].T,
     xlabel="trainable parameters",
@@ -428,7 +429,7 @@ plots.show(
     "Three horizontal bars. DenseNet-BC L100 has 769 thousand parameters, half of them in bottlenecks and a third in "
     "the 3×3 convolutions of the units. kDenseNet-BC has 384 thousand with 24 and 350 thousand with 12 channels per "
     "group, two thirds of them in the 3×3 convolutions, which are as large as before.",
-    caption="Figure 7. Trainable parameters by place.",
+    caption="Figure 8. Trainable parameters by place.",
 )
 
 # %% tags=["nbval-check-output"]
@@ -469,7 +470,7 @@ for name, scheme in variants.items():
     accuracies[name] = training.evaluate(model, data, recipe).accuracy
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-# @title Figure 8 {display-mode: "form"}
+# @title Figure 9 {display-mode: "form"}
 figure = plots.step_losses(
     {name: result.step_losses for name, result in results.items()},
     guessing=len(data.class_names),
@@ -477,7 +478,7 @@ figure = plots.step_losses(
 plots.show(
     figure,
     "Training loss of both networks against the training step, with the level of guessing.",
-    caption=f"Figure 8. Training loss. {budget}.",
+    caption=f"Figure 9. Training loss. {budget}.",
 )
 
 # %% [markdown]

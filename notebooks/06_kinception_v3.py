@@ -95,10 +95,10 @@ networks = {
 # @title Figure 1 {display-mode: "form"}
 places = {
     "image": ("stem_1_conv", ""),
-    "stem\n3×3, 3×3": ("stem_2", "other convolutions"),
-    "stem\n3×3, pool": ("stem_pool", "other convolutions"),
+    "stem\n3×3,\n3×3": ("stem_2", "other convolutions"),
+    "stem\n3×3,\npool": ("stem_pool", "other convolutions"),
     "stem\n1×1": ("single_path", "pointwise"),
-    "stem, 3×3,\npool": ("stem_pool_2", "other convolutions"),
+    "stem \n3×3,\npool": ("stem_pool_2", "other convolutions"),
     "mixed\n0-2": ("mixed2", "other convolutions"),
     "mixed\n3-7": ("mixed7", "other convolutions"),
     "mixed\n8": ("mixed8", "other convolutions"),

@@ -97,7 +97,7 @@ contents = {
     "classification_reports": "test reports, also for mirrored and grey images",
     "recipes": "how the models of each notebook were trained",
     "released_weights": "weight files that can be downloaded",
-    "errata": "disagreements between tables, texts and notebooks",
+    "errata": "disagreements (Table 12), and what accuracies rest on (Table 13)",
 }
 overview = pd.DataFrame(
     {
@@ -719,30 +719,12 @@ plots.table(
 # on JPEG copies of CIFAR-10. DenseNet-BC and Inception V3 keep 45 to 69% of their parameters and cannot test "a tenth":
 # they are not part of it. Its runs take days, and are stored as they come in. So far:
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output", "experiment"]
-# @title The experiment so far {display-mode: "form"}
-number = 6
-for family in paper.protocol.CONTRASTS:
-    print("\n".join(paper.family_results.sentences(family)), end="\n\n")
-    points = paper.family_results.points(family)
-    if points:
-        figure = plots.scatter(
-            points,
-            xlabel="trainable parameters (logarithmic)",
-            ylabel="test accuracy, %",
-            title=f"{family}, CIFAR-10 (JPEG copies), 24 epochs; a dot for each seed",
-            log_x=True,
-        )
-        plots.show(
-            figure,
-            f"Test accuracy of every run of the family {family} against its trainable parameters.",
-            caption=f"Figure {number}. {family}: every run after 24 epochs. The axis does not begin at 0.",
-        )
-        number += 1
+# %% tags=["nbval-ignore-output", "experiment"]
+paper.show_experiment(None, first_figure=6)
 
 # %% [markdown]
 # `python -m kgpc rerun --profile experiment --list` shows all of its runs. To train published rows again, on a GPU, see
-# the page *Rerun the tables* of the documentation, or try `python -m kgpc rerun --help`.
+# [Rerun the tables](../docs/rerun.md), or try `python -m kgpc rerun --help`.
 
 # %% [markdown]
 # ## 7. Errata
@@ -976,8 +958,8 @@ plots.table(
 
 # %% [markdown]
 # All of that in two lines is `recipe = kgpc.training.recipe("CIFAR-10")` and `kgpc.training.fit(model, data, recipe)`;
-# notebook [07](07_train_on_colab_gpu.ipynb) does it. The documentation's page *Run the papers' notebooks* has the rest:
-# what to write into their first cells, and what they need.
+# notebook [07](07_train_on_colab_gpu.ipynb) does it. [Run the papers' notebooks](../docs/papers-notebooks.md) has the
+# rest: what to write into their first cells, and what they need.
 
 # %% [markdown]
 # ## Exercises

@@ -343,7 +343,7 @@ plots.table(
 
 # %%
 steps = measurements.stored("step-profile")
-profile = measurements.profile(steps)
+profile = measurements.profile(steps, speed)
 kinds = list(dict.fromkeys(steps["kind"]))
 profiled = profile.index.get_level_values("machine")[0]
 bars = 1e3 * profile.loc[profiled, "seconds"].unstack("kind")[kinds].fillna(0)
@@ -374,8 +374,9 @@ plots.show(
     f"Stored measurements, {profiled}.",
 )
 # %% [markdown]
-# The black line in each bar is what the limits allow all layers together, each with the larger of its two. Here are
-# the numbers of MobileNet and kMobileNet, kind by kind.
+# The black line in each bar is what the limits allow, the larger of the two for each kind of layer. One operation runs
+# at a time here, so that times can be added; trained as usual, operations that do not wait for each other run side by
+# side, and a step is shorter. Here are the numbers of MobileNet and kMobileNet, kind by kind.
 
 # %%
 for side in ("MobileNet", "kMobileNet 16ch"):
@@ -404,11 +405,11 @@ plots.table(
 )
 
 # %% [markdown]
-# That is the answer for a processor. The saved flops were real, and pointwise convolutions did get faster, by about as
-# much as the interleaves and additions cost that grouping adds. They were not what the network waited for most. Nearly
-# all that kMobileNet saves against MobileNet here it saves in batch normalization, **which has nothing to do with
-# grouping**: `keras.applications` is built of Keras' own, kMobileNet of this package's. What is left to gain is in the
-# grouped convolutions, which take several times what the limits allow them: their products are narrow.
+# That is the answer for a processor. The saved flops were real, and pointwise convolutions did get faster, by little
+# more than the interleaves and additions cost that grouping adds. They were not what the network waited for most.
+# Nearly all that kMobileNet saves against MobileNet here it saves in batch normalization, **which has nothing to do
+# with grouping**: `keras.applications` is built of Keras' own, kMobileNet of this package's. What is left to gain is in
+# the grouped convolutions, which take several times what the limits allow them: their products are narrow.
 #
 # ## What was done about it
 #
@@ -484,11 +485,12 @@ plots.table(
 # %% [markdown]
 # How close is that to the limits? Suppose a network ran layer by layer, each layer moving only what it must, and each
 # layer took the time of its traffic at $B$ and of its arithmetic at $P$, of the machine of the stored measurements. The
-# larger of the two sums is the least time of a step.
+# larger of the two sums is the least time of a step. (The black lines of Figure 2 are a little longer where one kind of
+# layer waits for memory and another for arithmetic.)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title The table of limits of whole networks {display-mode: "form"}
-limits = measurements.limits(speed)
+limits = measurements.limits(speed, steps)
 plots.table(
     limits.loc[newest].droplevel("case").rename_axis("network"),
     f"Seconds of a training step: what each limit allows, and the stored measurement; {newest}.",

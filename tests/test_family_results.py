@@ -30,7 +30,7 @@ def test_before_the_first_test_there_is_a_sentence_and_no_figure():
     search = table_of([row("ordinary", 100, 70, epochs=6, peak_learning_rate=0.001, validation_loss=0.9)])
     lines = family_results.sentences("MobileNet", search)
     assert lines == [
-        "MobileNet: 0 of 45 runs with a test are complete, and 1 of the 20 that look for learning rates.",
+        "MobileNet: 0 of 45 runs with a test are complete, and 1 of the 15 that look for learning rates.",
         "None of the questions about this family is answered yet.",
     ]
     assert family_results.points("MobileNet", search) == {}
@@ -71,7 +71,9 @@ def shown_by(family, table, monkeypatch):
 
 def test_both_figures_are_shown_with_their_numbers_and_the_sentences_are_printed(three_seeds, monkeypatch, capsys):
     (first, runs), (second, answers) = shown_by("MobileNet", three_seeds, monkeypatch)
-    assert first.startswith("Figure 7. Does it hold?") and second.startswith("Figure 8. The protocol's questions")
+    assert first.startswith("Figure 7. Does it hold?") and second.startswith(
+        "Figure 8. MobileNet: the protocol's questions"
+    )
     assert "grouped, 16ch 79.9% (3)" in runs
     for value in family_results.differences("MobileNet", three_seeds)["value"]:
         assert f"{value:+.1f} (" in answers
@@ -84,6 +86,16 @@ def test_figures_without_results_are_left_out(three_seeds, monkeypatch, capsys):
     ] == ["Figure 7."]
     assert shown_by("EfficientNet-B0", three_seeds, monkeypatch) == []
     assert "None of the questions about this family is answered yet." in capsys.readouterr().out
+
+
+def test_all_families_follow_each_other_with_numbers_in_order(three_seeds, monkeypatch, capsys):
+    other = three_seeds.assign(family="MobileNet V3 Large")
+    both = pd.concat([three_seeds, other], ignore_index=True)
+    captions = [caption for caption, _ in shown_by(None, both, monkeypatch)]
+    assert [caption.split(".")[0] for caption in captions] == [f"Figure {7 + place}" for place in range(len(captions))]
+    assert len(captions) > 2 and [caption for caption in captions if "MobileNet V3 Large" in caption]
+    lines = [line for family in protocol.CONTRASTS for line in family_results.sentences(family, both)]
+    assert [line for line in capsys.readouterr().out.splitlines() if line] == lines
 
 
 def test_other_lengths_and_data_are_not_in_the_figure():

@@ -60,19 +60,29 @@ def test_a_run_without_quartiles_has_none():
 
 
 def test_a_profile_sums_directions_and_takes_the_larger_limit_of_each():
-    rows = [("forward", 3.0, 1.0, 2.0), ("backward", 5.0, 4.0, 1.0)]
-    steps = pd.DataFrame(rows, columns=["direction", "seconds", "traffic_allows", "arithmetic_allows"])
-    steps = steps.assign(run="a", machine="one", case="k", side="k", kind="swish")
-    found = measurements.profile(steps).loc[("one", "k", "k", "swish")]
-    assert found.tolist() == [8.0, 6.0, 2.0]
-    assert measurements.profile(steps, "forward")["seconds"].tolist() == [3.0]
+    rows = [("swish", "forward", 3.0, 10, 200), ("swish", "backward", 5.0, 40, 100), ("product", "", 1.0, 10, 400)]
+    steps = pd.DataFrame(rows, columns=["kind", "direction", "seconds", "bytes", "operations"])
+    steps = steps.assign(run="a", machine="one", case="k", side="k", step_seconds=9.0)
+    limits = [("memory bandwidth", 8.0), ("memory bandwidth", 10.0), ("matrix product", 100.0)]
+    speed = pd.DataFrame(limits, columns=["case", "per_second"]).assign(kind="machine", machine="one")
+    trained = {"kind": "models", "part": "train", "machine": "one", "case": "k", "side": "k", "seconds": 21.0}
+    speed = pd.concat([speed, pd.DataFrame([trained])], ignore_index=True)
+    found = measurements.profile(steps, speed)
+    assert found.loc[("one", "k", "k", "swish")].tolist() == [8.0, 6.0, 2.0]
+    assert measurements.profile(steps, speed, "forward")["seconds"].tolist() == [3.0]
+    whole = measurements.limits(speed, steps).loc[("one", "k", "k")]
+    assert whole.tolist() == [6.0, 7.0, 7.0, 21.0, 3.0]
+    assert whole["the larger"] <= found["allowed"].sum()
+    assert measurements.whole_steps(steps).tolist() == [9.0]
 
 
 def test_every_kind_is_stored_with_its_machine_and_unknown_kinds_are_named(speed):
     assert list(speed["machine"].unique()) == [AVX512, AVX2]
     assert (speed["cores"] == "2").all() and speed["run"].nunique() == 4
-    for kind in ("step-profile", "remedies"):
-        assert measurements.stored(kind)["seconds"].gt(0).all()
+    assert measurements.stored("remedies")["seconds"].gt(0).all()
+    steps = measurements.stored("step-profile")
+    # A kind of layer whose work is done within another's operations has no seconds of its own.
+    assert (steps["seconds"].gt(0) | steps["bytes"].gt(0)).all() and steps["step_seconds"].gt(0).all()
     with pytest.raises(FileNotFoundError, match="of the kind 'weather'"):
         measurements.stored("weather")
 
@@ -94,16 +104,21 @@ def test_what_the_page_says_of_the_tables_is_so(speed):
     spread = (seconds.max() - seconds.min()) / seconds.min()
     assert seconds.size().tolist() == [6, 6] and spread["kMobileNet"] < spread["MobileNet"]
     # The goal of training is below what traffic allows; the excess is where the page says it is.
-    limits = measurements.limits(speed)
+    steps = measurements.stored("step-profile")
+    limits = measurements.limits(speed, steps)
     original = limits.loc[(AVX512, "kMobileNet 16ch", "MobileNet"), "measured"]
     assert limits.loc[(AVX512, "kMobileNet 16ch", "kMobileNet 16ch"), "the larger"] > 0.5 * original
-    profile = measurements.profile(measurements.stored("step-profile")).loc[AVX512]
+    profile = measurements.profile(steps, speed).loc[AVX512]
+    # The layers one after another cannot need less than all of them together.
+    least = profile["allowed"].groupby("side").sum()
+    whole = limits["the larger"].sort_index().loc[AVX512].droplevel("case")
+    assert len(whole) == 10 and (least[whole.index] >= 0.999 * whole).all()
     grouped, plain = (profile.loc["kMobileNet 16ch"].loc[side] for side in ("kMobileNet 16ch", "MobileNet"))
     kinds = grouped["beyond"].sort_values(ascending=False).index
     assert list(kinds[:3]) == ["pointwise convolution", "depthwise convolution", "batch normalization"]
     saved = plain["seconds"] - grouped["seconds"]
     assert saved["batch normalization"] > 0.9 * saved.sum()
-    assert abs(saved["pointwise convolution"] + saved["adding, joining, moving channels"]) < 0.05 * saved.sum()
+    assert 0 <= saved["pointwise convolution"] + saved["adding, joining, moving channels"] < 0.1 * saved.sum()
     for case, rows in profile.groupby("case"):
         original = next(side for side in rows.index.unique("side") if side != case)
         assert rows.loc[case].loc[original]["beyond"].idxmax() == "batch normalization"

@@ -221,6 +221,13 @@ def test_a_drawing_that_the_package_made_is_shown_as_it_is():
         drawing('<script xmlns="http://www.w3.org/1999/xhtml">alert(1)</script>'),
         drawing('<image href="//elsewhere/x.png"/>'),
         drawing('<image href="data:image/png;base64,AAAA"/>'),
+        drawing(f'<image href="data:image/jpeg;base64,{encoded(png((8, 8)))}"/>'),
+        drawing(f'<image href="data:image/png;base64,{encoded(png((8, 8))[:40])}"/>'),
+        drawing('<image href="data:image/svg+xml;base64,PHN2Zy8+"/>'),
+        drawing('<image href="data:text/html,x"/>'),
+        drawing('<path id="a" d="M0 0"/><image href="#a"/>'),
+        drawing("<image/>"),
+        drawing(f'<path id="a" d="M0 0"/><use href="data:image/png;base64,{encoded(png((8, 8)))}"/>'),
         drawing('<a href="javascript:alert(1)"><text>x</text></a>'),
         drawing('<use href="//elsewhere/x.svg#a"/>'),
         drawing('<use href="data:image/svg+xml,x#a"/>'),
@@ -291,6 +298,29 @@ def test_a_drawing_becomes_two_files_of_which_a_page_shows_one(tmp_path):
     assert data["image/svg+xml"].count("#0072b2") == light.count("#0072b2") > 0
     for text in (light, dark):
         assert svg_content.written(svg_content.parsed(text)) == text
+
+
+def test_a_picture_in_a_drawing_keeps_its_colours_and_what_is_drawn_on_it(tmp_path):
+    """A frame around it and words beside it get the colours of a dark page."""
+    on_it = '<path d="M20 20L40 20" stroke="#fff"/><text x="15" y="30" font-size="5">on it</text>'
+    frame = '<path d="M10 10L60 10" stroke="#000"/><text x="10" y="5" font-size="5">above</text>'
+    noise = io.BytesIO()
+    Image.effect_noise((64, 64), 90).convert("RGB").save(noise, format="png")
+    place = 'width="50" height="50" transform="matrix(1 0 0 1 10 10)"'
+    image = f'<image href="data:image/png;base64,{encoded(noise.getvalue())}" {place} image-rendering="pixelated" />'
+    root = drawing_themes.dark(svg_content.parsed(drawing(image + on_it + frame)))
+    line, edge = (path.get("stroke") for path in root.findall("path"))
+    inside, outside = (text.get("fill") for text in root.findall("text"))
+    assert line == "#fff" and drawing_themes.luminance(drawing_themes.rgb(edge)) > 0.5
+    assert inside is None and drawing_themes.luminance(drawing_themes.rgb(outside)) > 0.5
+    pictures = site_figures.Pictures(tmp_path / "figures")
+    pictures.drawing(drawing(image + on_it + frame), "Noise.")
+    for file in (tmp_path / "figures").iterdir():
+        kind, content = re.search(r'href="data:image/(\w+);base64,(.*?)"', file.read_text(encoding="utf-8")).groups()
+        picture = Image.open(io.BytesIO(base64.b64decode(content)))
+        assert kind == picture.format.lower() and 'image-rendering="pixelated"' in file.read_text(encoding="utf-8")
+        # Written anew, without loss.
+        assert picture.convert("RGB").tobytes() == Image.open(noise).convert("RGB").tobytes()
 
 
 COLOURS = {
@@ -377,7 +407,10 @@ def test_a_photograph_is_a_file_beside_the_page(tmp_path):
     pictures = site_figures.Pictures(tmp_path / "figures")
     page = pictures.placed(copy).cells[0].outputs[0].data["text/html"]
     (file,) = (tmp_path / "figures").iterdir()
-    assert file.suffix == ".jpg" and file.read_bytes() == other_format("JPEG")
+    # What a browser decodes in fewer bytes.
+    assert file.suffix == ".webp" and file.stat().st_size < len(other_format("JPEG"))
+    with Image.open(file) as picture:
+        assert picture.format == "WEBP" and picture.size == (8, 8)
     assert f'src="../_figures/{file.name}" width="4" height="4" alt="Eight &amp; eight."' in page
     assert build_site.thumbnail(copy, pictures).startswith("<img ")
 

@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
-from kgpc import D6, D6v3, Grouped, datasets, plots
+from kgpc import D6, D6v3, Grouped, datasets, figures, plots
 from kgpc.grouping import interleaved_order, ordinary_plan
 from kgpc.plots import encoding
 from kgpc.plots.channels import columns_of
@@ -428,24 +428,52 @@ def test_pale_areas_of_a_png_beside_a_drawing_stay():
         assert np.abs(large - band).max(axis=1).min() <= 10, color
 
 
-def test_simple_pictures_and_clouds_of_points_are_shown_as_png(displayed):
-    plots.show(plots.images([np.zeros((4, 4))], width=3), "A picture.")
-    plots.show(plots.images([np.zeros((4, 4, 3))], width=3), "A picture in colour, of one colour.")
+def pictures_in(drawing):
+    """The pictures within an SVG: each as an image, its format, and whether its pixels are kept apart."""
+    found = []
+    for element in ET.fromstring(drawing).iter("{http://www.w3.org/2000/svg}image"):
+        head, _, content = element.get("href").partition(",")
+        picture = Image.open(io.BytesIO(base64.b64decode(content)))
+        assert head == f"data:image/{picture.format.lower()};base64"
+        found.append((picture, picture.format, element.get("image-rendering") == "pixelated"))
+    return found
+
+
+def test_a_cloud_of_points_is_shown_as_png(displayed):
     figure, axes = plt.subplots()
     axes.scatter(*np.random.default_rng(0).normal(size=(2, 20_000)))
     plots.show(figure, "A cloud.")
-    for data, metadata in displayed:
-        assert set(data) == {"image/png", "text/plain"} and set(metadata) == {"image/png"}
+    ((data, metadata),) = displayed
+    assert set(data) == {"image/png", "text/plain"} and set(metadata) == {"image/png"}
+
+
+def test_points_of_one_look_say_it_once(displayed):
+    points = pd.DataFrame(np.random.default_rng(0).normal(size=(500, 2)), columns=["x", "y"])
+    plots.show(plots.scatter({"points": points}, "x", "y"), "Points.")
+    drawing = displayed[0][0]["image/svg+xml"]
+    assert 500 <= drawing.count("<use") < 530 and drawing.count(plots.COLORS["blue"].lower()) < 10
+
+
+def test_a_small_picture_has_a_pixel_for_each_of_its_own(displayed):
+    plots.show(plots.images([np.eye(4), np.zeros((4, 4, 3))], width=3), "Two pictures.")
+    data, metadata = displayed[0]
+    assert set(data) == {"image/svg+xml", "image/png", "text/plain"}
+    assert metadata["image/svg+xml"] == metadata["image/png"]
+    (grey, *rest), (colour, *others) = pictures_in(data["image/svg+xml"])
+    assert rest == others == ["PNG", True] and colour.size == (4, 4)
+    assert np.array_equal(np.asarray(grey.convert("L")), 255 * np.eye(4)[::-1]) or np.array_equal(
+        np.asarray(grey.convert("L")), 255 * np.eye(4)
+    )
 
 
 def test_photographs_are_shown_as_jpeg_with_clear_letters_and_true_colours(displayed):
     photograph = datasets.photographs()[0].pixels[:240, :240]
     plots.show(plots.images([photograph], ["a title"], width=4), "A photograph.")
     ((data, metadata),) = displayed
-    assert set(data) == {"image/jpeg", "text/plain"}
+    assert set(data) == {"image/svg+xml", "image/jpeg", "text/plain"}
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])), formats=("JPEG",))
     about = {"alt": "A photograph.", "width": round(picture.width * 96 / 110)}
-    assert metadata == {"image/jpeg": about}
+    assert metadata["image/jpeg"] == about
     # The same figure as Matplotlib draws it.
     figure, drawn = plots.images([photograph], ["a title"], width=4), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=110, bbox_inches="tight")
@@ -453,13 +481,30 @@ def test_photographs_are_shown_as_jpeg_with_clear_letters_and_true_colours(displ
     assert len(data["image/jpeg"]) < len(drawn.getvalue()) / 2
     difference = np.abs(np.asarray(picture, float) - np.asarray(Image.open(drawn).convert("RGB"), float))
     assert np.mean(difference) < 4 and np.mean(difference > 40) < 0.01
+    # And in the drawing: the photograph alone.
+    assert "a title" in data["image/svg+xml"]
+    ((picture, kind, single),) = pictures_in(data["image/svg+xml"])
+    assert (kind, single, picture.size) == ("JPEG", False, (240, 240))
+    assert np.mean(np.abs(np.asarray(picture, float) - photograph)) < 4
+
+
+def test_a_photograph_has_no_more_pixels_than_are_seen(displayed):
+    photograph = datasets.photographs()[0].pixels
+    plots.show(plots.images([photograph] * 3, columns=3, width=6), "Three.")
+    drawing = displayed[0][0]["image/svg+xml"]
+    for picture, kind, single in pictures_in(drawing):
+        assert kind == "JPEG" and not single and 180 <= picture.width <= 260
+        assert picture.width / picture.height == pytest.approx(photograph.shape[1] / photograph.shape[0], rel=0.02)
 
 
 def test_maps_of_numbers_stay_as_sharp_as_they_are(displayed):
     """However large they are: a cell of a map must not run into the next one."""
     noise = np.random.default_rng(0).random((300, 300))
     plots.show(plots.matrices({"noise": noise}, "x", "y", "z"), "Noise.")
-    assert set(displayed[0][0]) == {"image/png", "text/plain"}
+    plots.show(plots.matrices({"noise": noise[:30, :30]}, "x", "y", "z"), "A little noise.")
+    assert set(displayed[0][0]) <= {"image/svg+xml", "image/png", "text/plain"}
+    (picture, kind, single), *_ = pictures_in(displayed[1][0]["image/svg+xml"])
+    assert (picture.size, kind, single) == ((30, 30), "PNG", True)
 
 
 def test_the_same_figure_is_the_same_picture_and_names_in_it_are_its_own(displayed):
@@ -498,13 +543,22 @@ def test_a_drawing_looks_as_its_png_does(displayed, chromium):
     assert np.mean(difference) < 4 and np.mean(np.asarray(seen) < 128) > 0.01
 
 
-def test_a_photograph_keeps_its_colours():
-    """A drawing is stored with a palette; in a picture with more colours than that, none may change."""
+def test_a_picture_keeps_its_colours():
+    """A drawing beside an SVG has a palette; in a picture with more colours than that, none may change."""
     steps = np.linspace(0, 1, 64)
     shades = np.stack(np.broadcast_arrays(steps[:, None], steps, 0.5), axis=-1)
     html = plots.as_html(plots.images([shades], columns=1, width=3), "Many colours.")
-    picture = Image.open(io.BytesIO(base64.b64decode(html.partition("base64,")[2].partition('"')[0])))
+    drawing = base64.b64decode(html.partition("base64,")[2].partition('"')[0]).decode()
+    ((picture, *_),) = pictures_in(drawing)
     assert picture.mode == "RGB" and len(picture.getcolors(2**24)) > 1000
+
+
+@pytest.mark.parametrize("caption", ["", "  ", None, 3])
+def test_a_figure_that_moves_is_shown_with_a_caption(displayed, caption):
+    figure = figures.d6()
+    with pytest.raises(ValueError, match="`caption` must be a line of text"):
+        figure.show(caption)
+    assert displayed == []
 
 
 @pytest.mark.parametrize("function", [plots.show, plots.as_html])

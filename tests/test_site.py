@@ -323,18 +323,31 @@ def test_without_scripts_a_page_has_the_picture_and_the_numbers(chromium, addres
     context.close()
 
 
-MOST = 600_000  # bytes that a page loads when it is opened
-MOST_WITH_PICTURES = 800_000  # and with all pictures, which are fetched one by one as a reader comes to them
-WITH_PHOTOGRAPHS = {f"notebooks/{name}.html" for name in ("08_class_activation_maps", "12_light_chroma_branches")}
+MOST = 600_000  # bytes that a page loads with all its pictures, which are fetched one by one as a reader comes to them
+MOST_AT_ONCE = 400_000  # when it is opened
 
 
 def test_pages_are_light(site, pages):
     found = page_weights.weights(site)
     assert set(found) == set(pages)
-    assert {name: weight for name, weight in found.items() if weight.at_once > MOST} == {}
-    whole = {name: weight.whole for name, weight in found.items() if name not in WITH_PHOTOGRAPHS}
-    assert {name: size for name, size in whole.items() if size > MOST_WITH_PICTURES} == {}
-    assert whole["index.html"] <= MOST
+    assert {name: weight for name, weight in found.items() if weight.whole > MOST} == {}
+    assert {name: weight for name, weight in found.items() if weight.at_once > MOST_AT_ONCE} == {}
+
+
+def test_code_without_marks_looks_as_it_did_with_them(site):
+    """What `lighter_pages` leaves out has the colour of the text around it, in the light and in the dark."""
+    css = (site / "_static" / "pygments.css").read_text(encoding="utf-8")
+    rules = re.findall(r"^([^{\n]*\.highlight)( \.[np])? \{([^}]*)\}", css, flags=re.MULTILINE)
+    colors = {(where, kind): re.search(r"(?<![\w-])color: (#\w+)", look)[1] for where, kind, look in rules}
+    marked = {where for where, kind in colors if kind}
+    assert len(marked) >= 3  # light, dark, and dark where the system is
+    for where in marked:
+        assert colors[where, ""] == colors[where, " .n"] == colors[where, " .p"]
+    page = (site / "notebooks" / "01_theory.html").read_text(encoding="utf-8")
+    assert '<span class="kn">' in page and '<span class="n">' not in page
+    (style,) = site.glob("_static/mystnb.*.css")
+    assert "-Color[" not in style.read_text(encoding="utf-8") and ".cell_output" in style.read_text(encoding="utf-8")
+    assert not any("-Color[" in file.read_text(encoding="utf-8") for file in site.glob("notebooks/*.html"))
 
 
 def test_a_browser_loads_what_is_counted(visit, site):

@@ -6,6 +6,7 @@ import importlib.resources
 import json
 
 from kgpc.plots.encoding import encoded_png
+from kgpc.plots.page import check_caption, show_caption
 
 # Name of a figure -> its scripts in the folder `browser` beside `core.js`, and its function there.
 SCRIPTS = {
@@ -95,6 +96,21 @@ class MovingFigure:
         image = f'<img src="{html.escape(picture)}"{sizes} alt="{html.escape(self.alt)}" loading="lazy">'
         text = f"<details><summary>The numbers as text</summary><pre>{html.escape(self.text)}</pre></details>"
         return f'<div class="kgpc-figure" data-kgpc="{stored}">{image}{text}</div>'
+
+    def show(self, caption):
+        """Puts the figure on the page of the notebook, and a caption below it.
+
+        Args:
+            caption: str, for example "Figure 2. Move the slider.".
+
+        Raises:
+            ValueError: if `caption` is empty or no str.
+        """
+        from IPython.display import display
+
+        check_caption(caption)
+        display(self)
+        show_caption(caption)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         """What a notebook shows and stores: everything in one output, and nothing that changes between runs."""

@@ -246,7 +246,8 @@ def stored_and_wanted(table, stage):
     if not stage.search:
         return len(members), len(stage.keys) * len(stage.seeds)
     searches = [losses_of_search(table, stage.family, key, stage.profile) for key in stage.keys]
-    return len(members), sum(len({*losses, *protocol.rates_to_search(losses)}) for losses in searches)
+    # The best rate and its two neighbours are the least that a search consists of.
+    return len(members), sum(max(3, len({*losses, *protocol.rates_to_search(losses)})) for losses in searches)
 
 
 def listing(stages=None):

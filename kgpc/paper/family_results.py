@@ -119,7 +119,7 @@ def longest_run(family, key, table=None, epochs=None):
     else:
         tested = f"It classifies {run['test_accuracy']:.1%} of {run['test_images']:,} test images right."
     return (
-        f"{family} {key} on {run['dataset']}, {run['image_size']}x{run['image_size']} pixels, "
+        f"{network.constructor} {key} on {run['dataset']}, {run['image_size']}x{run['image_size']} pixels, "
         f"{run['train_images']:,} training images, {run['epochs']} epochs, highest learning rate "
         f"{run['peak_learning_rate']:g}, seed {run['seed']}: {history['val_accuracy'].iloc[-1]:.1%} of the validation "
         f"images after the last epoch. {tested}"
@@ -177,27 +177,36 @@ def show_experiment(family, first_figure, table=None):
     A figure for which there are no results yet is left out.
 
     Args:
-        family: see `progress`.
+        family: see `progress`; or None for all families of the experiment, one after the other.
         first_figure: int >= 1, the number of the first of the figures on its page.
-        table: likewise.
+        table: see `progress`.
 
     Raises:
         TypeError: if `first_figure` is no integer.
         ValueError: if the experiment does not have the family, or `first_figure` is smaller than 1.
     """
-    number, table = positive_integer("first_figure", first_figure), _table(family, table)
-    print("\n".join(sentences(family, table)))
+    families = tuple(protocol.CONTRASTS) if family is None else (family,)
+    number, table = positive_integer("first_figure", first_figure), _table(families[0], table)
+    for index, one in enumerate(families):
+        print(("\n" if index else "") + "\n".join(sentences(one, table)))
+        for figure, alt, caption in _figures(one, table):
+            plots.show(figure, alt, caption=f"Figure {number}. {caption}")
+            number += 1
+
+
+def _figures(family, table):
+    """The figures of a family, each with its text and its caption."""
     runs, answers = points(family, table), differences(family, table)
     if runs:
         figure = plots.scatter(runs, xlabel="trainable parameters (logarithmic)", ylabel="test accuracy, %", log_x=True)
         means = "; ".join(f"{name} {frame['y'].mean():.1f}% ({len(frame)})" for name, frame in runs.items())
-        plots.show(
+        yield (
             figure,
             f"Test accuracy of every run of the {family} family against its trainable parameters. Means, and the "
             f"number of seeds: {means}.",
-            caption=f"Figure {number}. Does it hold? {protocol.COPIES}, 24 epochs; a dot for each seed.",
+            f"Does it hold? {family}, {protocol.COPIES}, 24 epochs; a dot for each seed. The axis of accuracy does not "
+            "begin at 0.",
         )
-        number += 1
     if len(answers):
         figure = plots.interval_chart(
             answers, xlabel="difference of test accuracies, points", levels={"equal": 0}, formats="+.1f"
@@ -205,10 +214,10 @@ def show_experiment(family, first_figure, table=None):
         lines = "; ".join(
             f"{row.Index}: {row.value:+.1f} ({row.low:+.1f} to {row.high:+.1f})" for row in answers.itertuples()
         )
-        plots.show(
+        yield (
             figure,
             f"Differences of the {family} family in points, with their intervals: {lines}.",
-            caption=f"Figure {number}. The protocol's questions, with simultaneous 95% intervals over seeds.",
+            f"{family}: the protocol's questions, with simultaneous 95% intervals over seeds.",
         )
 
 

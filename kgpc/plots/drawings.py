@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import re
 import xml.etree.ElementTree as ET
 
@@ -9,6 +10,8 @@ import matplotlib as mpl
 from matplotlib import patheffects
 from matplotlib.colors import same_color
 from matplotlib.text import Text
+
+from kgpc.plots import embedded
 
 SVG = "http://www.w3.org/2000/svg"
 _LINK = "{http://www.w3.org/1999/xlink}href"
@@ -23,6 +26,8 @@ _STYLES = {
     *("stroke-linecap", "stroke-linejoin", "stroke-miterlimit", "stroke-opacity", "stroke-width", "text-anchor"),
     *("font-size", "font-style", "font-weight"),
 }
+_SHARED = {name for name in _STYLES if name.startswith(("fill", "stroke"))}  # not what acts on a group as a whole
+_ALIKE = 3  # so many copies are worth a group
 _NUMBER = re.compile(r"-?\d*\.?\d+(?:e[-+]?\d+)?")
 _FONT = re.compile(r"(?P<before>.*?)(?P<size>[\d.]+)px\s")  # of `font: italic bold 10px 'DejaVu Sans'`
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
@@ -50,8 +55,9 @@ def _drawn(figure):
     """The SVG of a figure as Matplotlib writes it."""
     _halos_as_strokes(figure)
     _without_ground(figure)
-    drawn = io.BytesIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kgpc", "svg.image_inline": True}):
+    embedded.keep_pixels(figure)
+    drawn, options = io.BytesIO(), {"svg.fonttype": "none", "svg.hashsalt": "kgpc", "svg.image_inline": True}
+    with mpl.rc_context(options | {"image.composite_image": False}):
         figure.savefig(drawn, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     return ET.fromstring(drawn.getvalue())
 
@@ -89,7 +95,7 @@ def _compact(name, value):
 def _attributes(element):
     """The attributes of an element, its style among them, as attributes that say something."""
     found = {name: value for name, value in element.attrib.items() if name in _KEPT or name in _STYLES}
-    if _LINK in element.attrib:
+    if element.tag == f"{{{SVG}}}use":
         found["href"] = element.attrib[_LINK]
     for part in element.get("style", "").split(";"):
         name, _, value = (text.strip() for text in part.partition(":"))
@@ -129,7 +135,9 @@ def _rewritten(element, referenced, halo=None):
     # A shape that is used elsewhere gets its colours there.
     if not _is_visible(tag, attributes) and name not in referenced:
         return []
-    children = [part for child in element for part in _rewritten(child, referenced, halo)]
+    if tag == "image":
+        attributes |= embedded.compact(element)
+    children = _gathered([part for child in element for part in _rewritten(child, referenced, halo)])
     if tag in ("g", "defs") and (not children or (tag == "g" and not attributes)):
         return children
     copy = ET.Element(tag, attributes)
@@ -137,6 +145,30 @@ def _rewritten(element, referenced, halo=None):
     if tag in ("text", "tspan"):
         copy.text = element.text
     return [copy]
+
+
+def _gathered(parts):
+    """Elements of which those that follow each other and look alike are in a group that says once what they share."""
+    found = []
+    for look, members in itertools.groupby(parts, _look):
+        members = list(members)
+        if look is None or len(members) < _ALIKE:
+            found += members
+            continue
+        group = ET.Element("g", dict(look))
+        for member in members:
+            for name, _ in look:
+                del member.attrib[name]
+        group.extend(members)
+        found.append(group)
+    return found
+
+
+def _look(element):
+    """What copies of a marker have in common with others of their look; None for other elements."""
+    if element.tag != "use":
+        return None
+    return tuple((name, value) for name, value in sorted(element.attrib.items()) if name in _SHARED) or None
 
 
 def _renamed(root):
@@ -148,7 +180,7 @@ def _renamed(root):
         for name, value in element.attrib.items():
             if name == "id":
                 element.set(name, new[value])
-            elif name == "href":
+            elif name == "href" and element.tag == "use":
                 element.set(name, f"#{new[value.removeprefix('#')]}")
             elif name in ("fill", "clip-path"):
                 element.set(name, _REFERENCE.sub(lambda match: f"url(#{new[match[1]]})", value))
@@ -157,8 +189,9 @@ def _renamed(root):
 def svg(figure, alt):
     """Returns a figure as SVG, and its width and height in pixels on a page; the figure is changed by that.
 
-    Letters stay letters, in the sans-serif font of whoever looks. Behind the drawing lies a white ground with round
-    corners, its first element: within the dark pages of JupyterLab or VS Code a picture cannot know that they are dark.
+    Letters stay letters, in the sans-serif font of whoever looks, and pictures stay pixels (see `embedded`). Behind
+    the drawing lies a white ground with round corners, its first element: within the dark pages of JupyterLab or VS
+    Code a picture cannot know that they are dark.
     Pages of the site take it away and have colours for the dark.
 
     The same figure gives the same text. All names in it are its own, so that drawings on one page do not get mixed up.
@@ -168,14 +201,12 @@ def svg(figure, alt):
         alt: str, what it shows, for readers who cannot see it.
 
     Returns:
-        tuple of str, int and int; or None for a figure that has pictures in it, which are no drawing.
+        tuple of str, int and int.
     """
     drawn = _drawn(figure)
-    if any(True for _ in drawn.iter(f"{{{SVG}}}image")):
-        return None
-    source = " ".join(" ".join(element.attrib.values()) for element in drawn.iter())
-    referenced = {*_REFERENCE.findall(source)} | {
-        element.attrib[_LINK].removeprefix("#") for element in drawn.iter() if _LINK in element.attrib
+    values = [value for element in drawn.iter() for name, value in element.attrib.items() if name != _LINK]
+    referenced = {*_REFERENCE.findall(" ".join(values))} | {
+        element.attrib[_LINK].removeprefix("#") for element in drawn.iter(f"{{{SVG}}}use")
     }
     size = [float(number) for number in drawn.get("viewBox").split()[2:]]
     width, height = (round(side * _CSS_PIXELS_PER_POINT) for side in size)

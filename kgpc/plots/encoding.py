@@ -10,16 +10,15 @@ from PIL import Image
 
 from kgpc.arguments import received, shown
 from kgpc.plots import drawings
+from kgpc.plots.pixels import jpeg
 
 # Photographs take ten times the bytes of a drawing, and need no sharper lines than a screen has.
 _PIXELS_PER_INCH, _PIXELS_PER_INCH_OF_PHOTOGRAPHS = 150, 110
 _CSS_PIXELS_PER_INCH = 96
-# Of a JPEG: letters and the cells of a map stay clear, at a third to a tenth of the bytes of a PNG.
-_QUALITY = 70
 # A JPEG blurs a little, which is worth it only where it is far smaller than a PNG.
 _SHARE_OF_A_PNG = 0.5
-# A drawing of more characters is stored as pixels unless those take even more.
-_CHARACTERS_OF_A_DRAWING = 60_000
+# A drawing of more characters is stored as pixels, unless it is not much larger than those.
+_CHARACTERS_OF_A_DRAWING, _MOST_TIMES_PIXELS = 60_000, 1.5
 # Beside a drawing, for what shows no SVG: JupyterLab until a notebook is trusted, and LaTeX.
 _PIXELS_PER_INCH_BESIDE, _COLORS_BESIDE = 110, 32
 _LEAST_DISTANCE = 10  # of 255, between two colours of a drawing, in red, green or blue
@@ -49,14 +48,6 @@ def _png(figure, colors, density):
     image.save(stored, format="png", optimize=True)
     # More pixels than the page needs, so that the lines stay sharp on dense screens and in print.
     return stored.getvalue(), round(image.width * _CSS_PIXELS_PER_INCH / density)
-
-
-def _jpeg(picture):
-    """A picture (the bytes of a PNG) as the bytes of a JPEG, whose colours have half the resolution of lightness."""
-    stored = io.BytesIO()
-    with Image.open(io.BytesIO(picture), formats=("PNG",)) as image:
-        image.save(stored, format="jpeg", quality=_QUALITY, subsampling="4:2:0", optimize=True, progressive=True)
-    return stored.getvalue()
 
 
 def _palette(image, colors):
@@ -90,7 +81,8 @@ def _pixels(figure):
     """A figure with pictures in it: the media type, the bytes, and the width on a page."""
     picture, width = _png(figure, None, _PIXELS_PER_INCH_OF_PHOTOGRAPHS)
     if _has_photographs(figure):
-        smaller = _jpeg(picture)
+        with Image.open(io.BytesIO(picture), formats=("PNG",)) as image:
+            smaller = jpeg(image)
         if len(smaller) < _SHARE_OF_A_PNG * len(picture):
             return "image/jpeg", smaller, width
     return "image/png", picture, width
@@ -122,9 +114,9 @@ def encoded_png(figure, alt, colors=256):
 def encoded(figure, alt):
     """Returns a figure as an output of a notebook stores it; closes the figure.
 
-    A drawing is stored as SVG and, for what shows none, as a PNG with few colours. A figure with pictures in it, or one
-    of so many points that its SVG would be large, and larger than its PNG, is stored as a PNG only; photographs in
-    colour as a JPEG, where that is less than half as large.
+    A figure is stored as SVG with the pictures that it has in it, and, for what shows none, as pixels beside it: a PNG
+    with few colours, photographs as a JPEG where that is less than half as large. A figure of so many points that its
+    SVG would be large, and larger than its pixels, is stored as pixels only.
 
     Args:
         figure: `matplotlib.figure.Figure`.
@@ -140,21 +132,22 @@ def encoded(figure, alt):
     """
     check(figure, alt)
     try:
-        kind, drawing = "image/png", None
         if _has_pictures(figure):
             kind, picture, width = _pixels(figure)
+            beside = picture
         else:
+            kind = "image/png"
             picture, width = _png(figure, 256, _PIXELS_PER_INCH)
             beside, _ = _png(figure, _COLORS_BESIDE, _PIXELS_PER_INCH_BESIDE)
-            drawing = drawings.svg(figure, alt)  # last, because it changes the figure
+        drawing = drawings.svg(figure, alt)  # last, because it changes the figure
     finally:
         plt.close(figure)
     content = base64.b64encode(picture).decode("ascii")
-    if drawing is None or len(drawing[0]) > max(len(content), _CHARACTERS_OF_A_DRAWING):
+    if len(drawing[0]) > max(_MOST_TIMES_PIXELS * len(content), _CHARACTERS_OF_A_DRAWING):
         return {kind: content}, {kind: {"alt": alt, "width": width}}
     text, width, height = drawing
     content = base64.b64encode(beside).decode("ascii")
     return (
-        {"image/svg+xml": text, "image/png": content},
-        {"image/svg+xml": {"alt": alt, "width": width}, "image/png": {"alt": alt, "width": width}},
+        {"image/svg+xml": text, kind: content},
+        {"image/svg+xml": {"alt": alt, "width": width}, kind: {"alt": alt, "width": width}},
     )

@@ -10,8 +10,7 @@ from kgpc.plots.encoding import encoded
 def show(figure, alt, caption=None):
     """Puts a figure on the page of the notebook, and closes it.
 
-    A drawing is shown as SVG, sharp at any size; a figure with pictures in it as a PNG, and photographs as a JPEG where
-    that is less than half as large.
+    It is shown as SVG, sharp at any size; a figure of very many points as a PNG.
 
     Args:
         figure: `matplotlib.figure.Figure`.
@@ -25,13 +24,28 @@ def show(figure, alt, caption=None):
     """
     from IPython.display import display
 
-    if caption is not None and (not isinstance(caption, str) or not caption.strip()):
-        raise ValueError(f"`caption` must be a line of text or None. Received: caption={shown(caption)}.")
+    check_caption(caption, optional=True)
     pictures, metadata = encoded(figure, alt)
     display({**pictures, "text/plain": f"[Figure: {alt}]"}, metadata=metadata, raw=True)
     if caption is not None:
-        text = {"text/html": f'<p class="figure-caption"><em>{html.escape(caption)}</em></p>', "text/plain": caption}
-        display(text, raw=True)
+        show_caption(caption)
+
+
+def check_caption(caption, optional=False):
+    """Checks that a caption is a line of text."""
+    if caption is None and optional:
+        return
+    if not isinstance(caption, str) or not caption.strip():
+        allowed = "a line of text or None" if optional else "a line of text"
+        raise ValueError(f"`caption` must be {allowed}. Received: caption={shown(caption)}.")
+
+
+def show_caption(caption):
+    """Puts a caption (str) on the page of the notebook, below the figure that was shown last."""
+    from IPython.display import display
+
+    text = {"text/html": f'<p class="figure-caption"><em>{html.escape(caption)}</em></p>', "text/plain": caption}
+    display(text, raw=True)
 
 
 def as_html(figure, alt):

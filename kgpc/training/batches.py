@@ -46,22 +46,38 @@ def prepare(images, recipe):
     (5, 32, 32, 3)
     """
     check_recipe(recipe)
+    return _finished(*_padded(images, recipe), recipe)
+
+
+def _padded(images, recipe):
+    """The first step of `prepare`: images square and padded, as small as they are, and how often to repeat each pixel.
+
+    The second is None where it would be no whole number.
+    """
     size = recipe.image_size
     images = datasets.as_model_input(images, max(images.shape[1:3]) if getattr(images, "ndim", 0) >= 3 else size)
+    side = images.shape[1]
+    if side == size or not images.size:
+        return images, 1 if side == size else None
+    largest = min(size, int(_PADDING_LIMIT * side))
+    padded = next((larger for larger in range(side, largest + 1) if size % larger == 0), None)
+    if padded is None:
+        return images, None
+    before = (padded - side) // 2
+    around = (before, padded - side - before)
+    mode = {"zeros": "constant", "edge": "edge"}[recipe.margin]
+    return np.pad(images, ((0, 0), around, around, (0, 0)), mode=mode), size // padded
+
+
+def _finished(images, factor, recipe):
+    """The second step of `prepare`: images of the recipe's size, colour space and range."""
+    size = recipe.image_size
     if not images.size:
         return np.zeros((len(images), size, size, 3), np.float32)
-    side = images.shape[1]
-    if side != size:
-        largest = min(size, int(_PADDING_LIMIT * side))
-        padded = next((larger for larger in range(side, largest + 1) if size % larger == 0), None)
-        if padded is not None:
-            before = (padded - side) // 2
-            around = (before, padded - side - before)
-            mode = {"zeros": "constant", "edge": "edge"}[recipe.margin]
-            images = np.pad(images, ((0, 0), around, around, (0, 0)), mode=mode)
-            images = _enlarged(images, size // padded)
-        else:
-            images = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST) for image in images])
+    if factor is None:
+        images = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST) for image in images])
+    else:
+        images = _enlarged(images, factor)
     if recipe.color_space == "lab":
         images = np.stack([_lab(image) for image in images])
     return images if recipe.pixel_maximum == 1.0 else images * np.float32(recipe.pixel_maximum)
@@ -321,13 +337,16 @@ class Batches(keras.utils.PyDataset):
         """
         size, augmentation = self.recipe.image_size, self.recipe.augmentation
         images = np.empty((len(positions), size, size, 3), np.float32)
-        at_once = max(1, _CACHED_BYTES // images[:1].nbytes) if len(positions) else 1
+        if not len(positions):
+            return images
+        generators = [sample_generator(self.recipe.seed, epoch, position) for position in positions.tolist()]
+        matrices, shifts = augmentation.draw((size, size), generators)
+        small, factor = _padded(self.images[positions], self.recipe)
+        at_once = max(1, _CACHED_BYTES // images[:1].nbytes)
         for first in range(0, len(positions), at_once):
-            few = positions[first : first + at_once]
-            generators = [sample_generator(self.recipe.seed, epoch, position) for position in few.tolist()]
-            drawn = augmentation.draw((size, size), generators)
-            prepared = prepare(self.images[few], self.recipe)
-            for image, matrix, shift, into in zip(prepared, *drawn, images[first:], strict=False):
+            few = slice(first, first + at_once)
+            prepared = _finished(small[few], factor, self.recipe)
+            for image, matrix, shift, into in zip(prepared, matrices[few], shifts[few], images[few], strict=True):
                 transform(image, matrix, shift, into)
         return images
 

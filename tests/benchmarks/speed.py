@@ -14,7 +14,6 @@ the faster ones for both; the kind `settings` measures what they change.
 
 import argparse
 import json
-import math
 import os
 import pathlib
 import resource
@@ -123,39 +122,10 @@ def _train_step(model, batch):
 
 
 def measure_machine(options):
-    """The two limits of the machine, and what they allow for a training step of each model."""
+    """The two limits of the machine; `step_profile.py` says what a training step of each model asks for."""
     common = {"kind": "machine", "part": "float32", "side": "limit"}
-    bandwidth, rate = timing.memory_bandwidth(rounds=options.rounds), timing.matrix_product_rate(rounds=options.rounds)
-    yield {"case": "memory bandwidth", "per_second": bandwidth, **common}
-    yield {"case": "matrix product", "per_second": rate, **common}
-    for name, (baseline_name, make_baseline, make_ours, batch, size, _) in MODELS.items():
-        if options.only and not any(part in name for part in options.only):
-            continue
-        for side, make in ((baseline_name, make_baseline), (name, make_ours)):
-            model = make(size)
-            # A multiply-accumulate is two operations; a training step has about three times those of a prediction.
-            allowed = {
-                "memory traffic allows": batch * training_traffic(model) / bandwidth,
-                "arithmetic allows": batch * 6 * kgpc.flops.macs(model) / rate,
-            }
-            for part, seconds in allowed.items():
-                yield {"kind": "machine", "case": name, "part": part, "side": side, "seconds": seconds}
-        keras.backend.clear_session()
-
-
-def training_traffic(model):
-    """Bytes that the layers of a model must move for one image of a training step, each layer by itself, in float32.
-
-    Forward, a layer reads its input and writes its output. Backward, it reads the gradient of the output and its input
-    again, and writes the gradient of the input. Weights are few beside that and not counted.
-    """
-    values = 0
-    for layer in model.layers:
-        if isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Reshape)):
-            continue
-        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-        values += sum(3 * math.prod(tensor.shape[1:]) for tensor in inputs) + 2 * math.prod(layer.output.shape[1:])
-    return 4 * values
+    yield {"case": "memory bandwidth", "per_second": timing.memory_bandwidth(rounds=options.rounds), **common}
+    yield {"case": "matrix product", "per_second": timing.matrix_product_rate(rounds=options.rounds), **common}
 
 
 def measure_models(options):

@@ -39,8 +39,7 @@ def markdown(frame):
 
 def rates(speed):
     """Bandwidth and peak of each processor."""
-    rows = speed[(speed["kind"] == "machine") & speed["per_second"].notna()]
-    found = rows.groupby(["machine", "case"], sort=False)["per_second"].median().unstack("case", sort=False)
+    found = measurements.rates(speed)
     return pd.DataFrame(
         [
             {
@@ -77,10 +76,10 @@ def runs(speed):
     )
 
 
-def goals(speed):
+def goals(speed, steps):
     """What was to be reached, what was, and the least that the limits allow."""
     ratios = measurements.ratios(speed).set_index(["machine", "case", "comparison"])["ratio"]
-    allowed = measurements.limits(speed)
+    allowed = measurements.limits(speed, steps)
     base, rows = measurements.baselines(speed), []
     for case, comparison, at_most in GOALS:
         row = {"network": case, "what": comparison, "goal": f"{at_most:.1f}"}
@@ -94,9 +93,9 @@ def goals(speed):
     return pd.DataFrame(rows)
 
 
-def limits(speed):
+def limits(speed, steps):
     """What each limit allows a training step, and what it took."""
-    table = measurements.limits(speed)
+    table = measurements.limits(speed, steps)
     return pd.DataFrame(
         [
             {
@@ -112,9 +111,10 @@ def limits(speed):
     )
 
 
-def profile(steps):
+def profile(speed, steps):
     """Milliseconds of each kind of layer of each network, and what the limits allow."""
-    table = 1e3 * measurements.profile(steps)
+    table = 1e3 * measurements.profile(steps, speed)
+    wholes = 1e3 * measurements.whole_steps(steps).groupby("side").median()
     rows = []
     for (machine, _, side), part in table.groupby(["machine", "case", "side"], sort=False):
         part = part.loc[(machine, part.index[0][1], side)]
@@ -122,13 +122,20 @@ def profile(steps):
             kind: f"{part['seconds'][kind]:.0f} ({part['allowed'][kind]:.0f})" if kind in part.index else ""
             for kind in steps["kind"].unique()
         }
-        rows.append({"network": side, **cells, "sum": f"{part['seconds'].sum():.0f} ({part['allowed'].sum():.0f})"})
+        rows.append(
+            {
+                "network": side,
+                **cells,
+                "sum": f"{part['seconds'].sum():.0f} ({part['allowed'].sum():.0f})",
+                "step": f"{wholes[side]:.0f}",
+            }
+        )
     return pd.DataFrame(rows)
 
 
-def losses(steps):
+def losses(speed, steps):
     """Where each network loses most: the kinds of layer that take longest beyond their limits."""
-    table = 1e3 * measurements.profile(steps)
+    table = 1e3 * measurements.profile(steps, speed)
     rows = []
     for (_, _, side), part in table.groupby(["machine", "case", "side"], sort=False):
         worst = part["beyond"].sort_values(ascending=False).head(3)
@@ -179,6 +186,23 @@ def layers(speed):
     )
 
 
+def bfloat16(measured, speed):
+    """Ratios with mixed_bfloat16 on both sides, and how long a training step takes, beside float32."""
+    by = ["machine", "case", "side"]
+    steps, before = (
+        1e3 * measurements.seconds(rows.query("kind == 'models' and part == 'train'"), by)["seconds"]
+        for rows in (measured, speed)
+    )
+    table = measurements.as_text(measurements.ratios(measured), measured)
+    table = table.drop(columns=["processor", "training on Conv2D(groups)"])
+    for name, side in (("original", measurements.baselines(measured).get), ("grouped", lambda case: case)):
+        table[f"step of the {name}, ms (float32)"] = [
+            f"{steps[machine, case, side(case)]:.0f} ({before[machine, case, side(case)]:.0f})"
+            for machine, case in measurements.ratios(measured)[["machine", "case"]].drop_duplicates().to_numpy()
+        ]
+    return table
+
+
 def fit(measured):
     """Images prepared and trained on a second, and what a step waits."""
     rows = []
@@ -203,13 +227,11 @@ def tables():
     """Markdown of all tables by their names."""
     speed, steps = measurements.stored("speed"), measurements.stored("step-profile")
     found = {name: function(speed) for name, function in BY_SPEED.items()}
-    found |= {"profile": profile(steps), "losses": losses(steps)}
+    found |= {name: function(speed, steps) for name, function in BY_STEPS.items()}
     found |= {"remedies": remedies(measurements.stored("remedies"), speed)}
+    found |= {"bfloat16": bfloat16(measurements.stored("bfloat16"), speed)}
     found = {name: markdown(frame) for name, frame in found.items()}
-    try:
-        found["fit"] = markdown(fit(measurements.stored("fit")))
-    except FileNotFoundError:
-        found["fit"] = "Not measured yet on a machine that does nothing else."
+    found["fit"] = markdown(fit(measurements.stored("fit")))
     return found
 
 
@@ -217,11 +239,10 @@ BY_SPEED = {
     "rates": rates,
     "networks": networks,
     "runs": runs,
-    "goals": goals,
-    "limits": limits,
     "settings": settings,
     "layers": layers,
 }
+BY_STEPS = {"goals": goals, "limits": limits, "profile": profile, "losses": losses}
 
 
 def with_tables(page):

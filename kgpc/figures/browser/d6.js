@@ -147,7 +147,9 @@ function figureD6(root, given) {
           stroke: groupColor(Math.min(...columns.columns[1].cells[source].groups)),
         })}));
       } else {
-        nodes.push(svg("text", {class: "middle", x: (left + right) / 2, y: y(columns.columns[index].cells.length / 2)}, "+ K"));
+        // On a phone one below the other, so that they do not touch the numbers of the boxes.
+        const words = right - left < 36 ? ["+", "K"] : ["+ K"], middle = y(columns.columns[index].cells.length / 2);
+        words.forEach((word, line) => nodes.push(svg("text", {class: "middle", x: (left + right) / 2, y: middle + 14 * line}, word)));
       }
       drawn.links.push(here);
       nodes.push(...here.map(({node}) => node));
