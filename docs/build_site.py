@@ -39,7 +39,8 @@ SOURCES = (
 )
 THUMBNAIL_PIXELS = 480
 THUMBNAIL_COLORS = 48  # enough for a card, at a third of the size
-MOST_CHARACTERS_OF_A_THUMBNAIL = 30_000  # of a drawing; pixels take fewer where it has more
+MOST_CHARACTERS_OF_A_THUMBNAIL = 30_000  # of a drawing of shapes alone; pixels take fewer where it has more
+MOST_CHARACTERS_WITH_PICTURES = 100_000  # as they are stored; the site has less
 MARKER = ".made-by-kgpc-build-site"  # in every folder that may be deleted
 FORM_TITLE = re.compile(r"^# @title (.*?)(?: \{display-mode.*\})?\n")
 
@@ -65,9 +66,12 @@ def thumbnail(notebook, pictures):
     """Returns the first figure of a notebook as small HTML images, or an empty text where it has none."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if len(data.get("image/svg+xml", "")) in range(1, MOST_CHARACTERS_OF_A_THUMBNAIL):
-                return pictures.drawing(data["image/svg+xml"], "")
+            data, drawing = output.get("data", {}), output.get("data", {}).get("image/svg+xml", "")
+            most = MOST_CHARACTERS_WITH_PICTURES if "<image" in drawing else MOST_CHARACTERS_OF_A_THUMBNAIL
+            if 0 < len(drawing) <= most:
+                return pictures.drawing(drawing, "")
+            if notebook_content.FIGURE in output.get("metadata", {}):
+                continue  # its picture is for pages without scripts
             kind = next((kind for kind in stored_pictures.FORMATS if kind in data), None)
             if kind:
                 picture = stored_pictures.picture(data[kind], kind).convert("RGB")

@@ -98,7 +98,10 @@ class Pictures:
             image.set("href", f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}")
         size = [int(root.get(side)) for side in ("width", "height")]
         themes = {"only-light": drawing_themes.light, "only-dark": drawing_themes.dark}
-        written = {name: svg_content.written(theme(root)).encode("utf-8") for name, theme in themes.items()}
+        written = {
+            name: svg_content.written(svg_content.lighter(theme(root))).encode("utf-8")
+            for name, theme in themes.items()
+        }
         images = (
             _image(f"{up}{FOLDER}/{self._add(content, 'svg')}", *size, alt, name) for name, content in written.items()
         )

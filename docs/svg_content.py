@@ -5,6 +5,7 @@ of the features of XML that read other files or multiply themselves, and written
 pictures that have been decoded.
 """
 
+import itertools
 import re
 import xml.etree.ElementTree as ET
 from xml.parsers import expat
@@ -134,6 +135,38 @@ def parsed(text):
     for image in root.iter("image"):
         stored_pictures.within_a_drawing(image.get("href", ""))
     return root
+
+
+def lighter(element):
+    """Says what shapes that follow each other have in common once for all of them, in a group; returns the element.
+
+    Args:
+        element: Element, changed in place. What is drawn stays the same.
+    """
+    children = list(element)
+    for child in children:
+        if child.tag != "defs":
+            lighter(child)
+    element[:] = []
+    for look, alike in itertools.groupby(children, _look):
+        alike = list(alike)
+        if look and len(alike) > 1:
+            for shape in alike:
+                for name, _ in look:
+                    del shape.attrib[name]
+            group = ET.SubElement(element, "g", dict(look))
+            group.extend(alike)
+        else:
+            element.extend(alike)
+    return element
+
+
+def _look(element):
+    """What a shape can share with others: all but its place, and what would act on a group as a whole."""
+    if element.tag not in ("path", "use"):
+        return ()
+    own = {"d", "href", "id", "opacity", "transform", "x", "y"}
+    return tuple(sorted((name, value) for name, value in element.attrib.items() if name not in own))
 
 
 def written(root):

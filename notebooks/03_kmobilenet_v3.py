@@ -289,7 +289,8 @@ plots.table(
 
 # %%
 tables = {name: kgpc.flops.layer_table(model) for name, model in networks.items()}
-kgpc.figures.layer_costs(tables).show(caption="Figure 6. Trainable parameters and multiply-adds, layer by layer.")
+layer_costs = kgpc.figures.layer_costs(tables)
+layer_costs.show(caption="Figure 6. Parameters and multiply-adds, layer by layer.")
 
 # %% [markdown]
 # Arithmetic sits in *expand and project*, and D6(16) leaves more of it than of the parameters: more than a third of the

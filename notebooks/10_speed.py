@@ -374,7 +374,7 @@ plots.show(
     f"Stored measurements, {profiled}.",
 )
 # %% [markdown]
-# The black line in each bar is what the limits allow, the larger of the two for each kind of layer. One operation runs
+# The line across each bar is what the limits allow, the larger of the two for each kind of layer. One operation runs
 # at a time here, so that times can be added; trained as usual, operations that do not wait for each other run side by
 # side, and a step is shorter. Here are the numbers of MobileNet and kMobileNet, kind by kind.
 
@@ -485,8 +485,8 @@ plots.table(
 # %% [markdown]
 # How close is that to the limits? Suppose a network ran layer by layer, each layer moving only what it must, and each
 # layer took the time of its traffic at $B$ and of its arithmetic at $P$, of the machine of the stored measurements. The
-# larger of the two sums is the least time of a step. (The black lines of Figure 2 are a little longer where one kind of
-# layer waits for memory and another for arithmetic.)
+# larger of the two sums is the least time of a step. (The lines across the bars of Figure 2 are a little longer where
+# one kind of layer waits for memory and another for arithmetic.)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title The table of limits of whole networks {display-mode: "form"}

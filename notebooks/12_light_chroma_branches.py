@@ -430,7 +430,7 @@ for name, variant in variants.items():
 columns = ["weights of the stem", "multiply-adds of the stem", "multiply-adds in all"]
 plots.table(
     pd.DataFrame(rows, columns=["network", *columns]),
-    "Table 5. kMobileNet 16ch at 224×224 with six classes: what the branches save in the stem.",
+    "Table 5. kMobileNet 16ch, 224×224, six classes: what branches save in the stem.",
 )
 
 # %% [markdown]

@@ -37,6 +37,15 @@ def test_every_network_was_tested_with_every_seed_and_noise(script, root):
     assert set(clean) == {1}
 
 
+def test_what_the_page_about_demonstrations_says_of_the_seeds_is_so(root):
+    table = pd.read_csv(root / "data" / "reruns" / "noise-seeds.csv")
+    clean = table[table["level"] == 0].drop_duplicates(["seed", "network"])
+    accuracy = 100 * clean["correct"] / clean["test_images"]
+    spread = accuracy.groupby(clean["network"]).agg(lambda values: values.max() - values.min())
+    page = " ".join((root / "docs" / "demonstrations.md").read_text(encoding="utf-8").split())
+    assert f"lie {spread.min():.1f} to {spread.max():.1f} points apart" in page
+
+
 def test_what_the_page_says_of_the_seeds_is_so(root):
     table = pd.read_csv(root / "data" / "reruns" / "noise-seeds.csv")
     wide = table.drop_duplicates(["seed", "network", "noise", "level"]).pivot(

@@ -324,14 +324,12 @@ def test_without_scripts_a_page_has_the_picture_and_the_numbers(chromium, addres
 
 
 MOST = 600_000  # bytes that a page loads with all its pictures, which are fetched one by one as a reader comes to them
-MOST_AT_ONCE = 400_000  # when it is opened
 
 
 def test_pages_are_light(site, pages):
     found = page_weights.weights(site)
     assert set(found) == set(pages)
     assert {name: weight for name, weight in found.items() if weight.whole > MOST} == {}
-    assert {name: weight for name, weight in found.items() if weight.at_once > MOST_AT_ONCE} == {}
 
 
 def test_code_without_marks_looks_as_it_did_with_them(site):

@@ -166,9 +166,10 @@ def _questions(found):
     ]
     text = _paragraph(
         "The test accuracy of the grouped network with 16 channels per group (16ch) after 24 epochs, minus that of "
-        "another network of its family: is the difference positive or negative? For a there is a margin too: does 16ch "
-        "stay within 1 point? *Open*: there is no seed yet with which all networks of the family's questions have been "
-        "tested."
+        "another network of its family: is the difference positive or negative? For a the same interval answers a "
+        "second question, whether 16ch stays within 1 point of the ordinary network. That margin *holds* if the whole "
+        "interval lies above -1 point, it *fails* if the whole interval lies below, and else it is *undecided*. "
+        "*Open*: there is no seed yet with which all networks of the family's questions have been tested."
     )
     header = ("", "16ch minus", *families)
     return f"## The questions\n\n{text}\n\n" + _table(header, ["---"] * len(header), rows)

@@ -73,7 +73,8 @@ def compact(element):
     kind, content = "png", stored.getvalue()
     if picture.mode == "RGB" and not large:
         smaller = jpeg(picture)
-        if len(smaller) < _SHARE_OF_A_PNG * len(content):
+        # A photograph that was reduced is blurred already.
+        if len(smaller) < (_SHARE_OF_A_PNG if single else 1) * len(content):
             kind, content, single = "jpeg", smaller, False
     found = {
         "href": f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}",

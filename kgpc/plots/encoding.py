@@ -17,8 +17,8 @@ _PIXELS_PER_INCH, _PIXELS_PER_INCH_OF_PHOTOGRAPHS = 150, 110
 _CSS_PIXELS_PER_INCH = 96
 # A JPEG blurs a little, which is worth it only where it is far smaller than a PNG.
 _SHARE_OF_A_PNG = 0.5
-# A drawing of more characters is stored as pixels, unless it is not much larger than those.
-_CHARACTERS_OF_A_DRAWING, _MOST_TIMES_PIXELS = 60_000, 1.5
+# A drawing of more characters is stored as pixels, unless it is not larger than those; of pictures the site makes less.
+_CHARACTERS_OF_A_DRAWING, _MOST_TIMES_PICTURES = 60_000, 2.5
 # Beside a drawing, for what shows no SVG: JupyterLab until a notebook is trusted, and LaTeX.
 _PIXELS_PER_INCH_BESIDE, _COLORS_BESIDE = 110, 32
 _LEAST_DISTANCE = 10  # of 255, between two colours of a drawing, in red, green or blue
@@ -131,8 +131,9 @@ def encoded(figure, alt):
         ValueError: if `alt` is empty or no str.
     """
     check(figure, alt)
+    pictures = _has_pictures(figure)
     try:
-        if _has_pictures(figure):
+        if pictures:
             kind, picture, width = _pixels(figure)
             beside = picture
         else:
@@ -143,7 +144,8 @@ def encoded(figure, alt):
     finally:
         plt.close(figure)
     content = base64.b64encode(picture).decode("ascii")
-    if len(drawing[0]) > max(_MOST_TIMES_PIXELS * len(content), _CHARACTERS_OF_A_DRAWING):
+    most = (_MOST_TIMES_PICTURES if pictures else 1) * len(content)
+    if len(drawing[0]) > max(most, _CHARACTERS_OF_A_DRAWING):
         return {kind: content}, {kind: {"alt": alt, "width": width}}
     text, width, height = drawing
     content = base64.b64encode(beside).decode("ascii")
