@@ -77,8 +77,9 @@ def _section(rows):
         f"## {first['network']}, {first['data']}",
         "",
         f"{first['scheme']} leaves {first['parameters']:,} of {first['original_parameters']:,} parameters "
-        f"({smaller:.0%}). The original recognizes {first['original_accuracy']:.1%} of {first['test_images']:,} test "
-        f"images. Fine-tuning has {first['train_images']:,} images an epoch; {count} seed{'s' if count > 1 else ''}. "
+        f"({smaller:.0%}), moving averages of batch normalization included. The original recognizes "
+        f"{first['original_accuracy']:.1%} of {first['test_images']:,} test images. "
+        f"Fine-tuning has {first['train_images']:,} images an epoch; {count} seed{'s' if count > 1 else ''}. "
         "Mean test accuracy in percent" + (", lowest and highest in brackets:" if count > 1 else ":"),
         "",
         "| epoch | " + " | ".join(STARTS) + " |",

@@ -177,10 +177,11 @@ print("left behind:", sorted(path.name for path in results.glob("too_strict*")))
 # %% [markdown]
 # ## 3. Fewer bits
 #
-# A weight is a number of 32 bits. **float16** stores it in 16. **dynamic** stores it as one of 255 steps, 8 bits, and
-# computes in float. **int8** computes in 8 bits as well: weights, feature maps, sums of them. For that the converter
-# must know between which values each feature map lies, and finds out on some hundred real images, the *representative*
-# set. They must look like those of later use. Ours are training images, so that the test stays a test.
+# A weight is a number of 32 bits. **float16** stores it in 16. **dynamic** stores it as one of 255 steps, 8 bits; maps
+# stay floats between the layers, and a convolution turns what it reads into 8 bits. In **int8** the feature maps have 8
+# bits as well, from the first layer to the last, and only sums are kept in more. For that the converter must know
+# between which values each feature map lies, and finds out on some hundred real images, the *representative* set. They
+# must look like those of later use. Ours are training images, so that the test stays a test.
 
 # %%
 preprocessing = {"scale": 1 / 255, "offset": 0, "resize": "pad", "channels": "RGB"}
@@ -270,11 +271,11 @@ plots.show(
 # training of a minute and are some points higher or lower elsewhere; how far a file is from its network changes less.
 #
 # Look for three things. **Bytes** shrink with the parameters, and with the bits, but not to exactly a quarter in int8:
-# names, shapes and scales of each channel need room. In a small grouped network they count so much that the int8 file
-# is larger than the one with float16. **Milliseconds** shrink
-# less than the multiply-adds, and in some files not at all; the next table says what stays. And the **accuracy** in 8
-# bits is what the comparison is there for. Is the difference between int8 and the network more than chance? Both saw
-# the same test images, so the difference has an interval of its own.
+# names, shapes and scales of each channel need room. In a grouped network they count so much that the int8 file is
+# larger than the one with float16. **Milliseconds** shrink less than the multiply-adds, and in some files not at all,
+# as in those for ONNX Runtime, where starting an operation costs more; the next table says what stays. And the
+# **accuracy** in 8 bits is what the comparison is there for. Is the difference between int8 and the network more than
+# chance? Both saw the same test images, so the difference has an interval of its own.
 
 # %% tags=["nbval-ignore-output"]
 for name, model in networks.items():
