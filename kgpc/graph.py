@@ -14,8 +14,10 @@ A layer is known by its exact type alone: a subclass may compute anything.
 """
 
 import collections
+import contextlib
 import dataclasses
 import inspect
+import sys
 
 import keras
 from keras import tree
@@ -263,6 +265,17 @@ def _copy(layer):
     return type(layer).from_config(layer.get_config())
 
 
+@contextlib.contextmanager
+def deep_recursion(frames=10_000):
+    """Lets Keras walk through deep networks, at the least so many frames: it calls itself once for each layer."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, frames))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
 def pass_on(*args, **kwargs):
     """In place of a call, for `rewrite`: returns the tensor that the call reads."""
     return args[0] if args else kwargs["inputs"]
@@ -325,7 +338,8 @@ def rewrite(network, layers=None, calls=None, share=False):
             returned = tree.flatten(function(*args, **kwargs))
             tensors.update((id(old), new) for old, new in zip(call.outputs, returned, strict=True))
         inputs, outputs = tree.map_structure(filled, (graph.inputs, graph.outputs))
-        model = keras.Model(inputs, outputs, name=graph.model.name)
+        with deep_recursion():
+            model = keras.Model(inputs, outputs, name=graph.model.name)
         # Its property would hand the flag on to all layers, which have their own.
         model._trainable = graph.model.trainable
         return model

@@ -79,7 +79,7 @@ def load(path, argument="path"):
     except (*hdf5.DAMAGE, zipfile.BadZipFile, NotImplementedError, EOFError, RecursionError) as error:
         raise files.FileError(f"The file {path} cannot be used as a `.keras` model: {_line(error)}.") from error
     try:
-        with weight_limit.limited(_MAX_NUMBERS_BUILT * stored + _SPARE_NUMBERS):
+        with graph.deep_recursion(), weight_limit.limited(_MAX_NUMBERS_BUILT * stored + _SPARE_NUMBERS):
             model = keras.saving.deserialize_keras_object(_without_compilation(description), safe_mode=True)
             if isinstance(model, keras.Model):
                 model.load_weights(path)
