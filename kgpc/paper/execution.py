@@ -9,10 +9,9 @@ import time
 import traceback
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from kgpc import datasets, files, flops, training
+from kgpc import datasets, files, flops, sessions, training
 from kgpc.paper import records, run_folder
 from kgpc.paper.provenance import describe_data, versions
 from kgpc.paper.run_folder import CONFIG_FILE, DATA_FILE, METRICS_FILE, PREDICTIONS_FILE, VERSIONS_FILE, check_config
@@ -154,7 +153,7 @@ def _train_and_test(run, folder, progress):
         run_folder.log(folder, f"stopped: {type(error).__name__}: {error}\n{traceback.format_exc()}")
         raise
     finally:
-        keras.backend.clear_session()  # or the networks of all runs would stay in memory
+        sessions.forget_models()  # or the networks of all runs would stay in memory
     best = result.history.iloc[result.best_epoch - 1]
     if run.tested:
         _save_predictions(folder, predictions)

@@ -117,6 +117,19 @@ def fit(size, workers, rounds):
         }
 
 
+def write(rows, path):
+    """Writes what there is so far, so that nothing is lost when the time ends; rows of other sizes and kinds stay."""
+    table = pd.DataFrame(rows)
+    for column in {"seconds", "quartile_1", "quartile_3", "ratio", "images_per_second", "waiting"} & set(table):
+        table[column] = table[column].map(lambda value: float(f"{value:.4g}"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        before = pd.read_csv(path)
+        again = before.set_index(["kind", "size"]).index.isin(table.set_index(["kind", "size"]).index)
+        table = pd.concat([before[~again], table], ignore_index=True)
+    table.to_csv(path, index=False)
+
+
 def main(arguments=None):
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -143,17 +156,13 @@ def main(arguments=None):
             for size in options.sizes:
                 for row in {"preparation": preparation, "fit": fit}[kind](size, options.workers, options.rounds):
                     rows.append({**row, **common})
+                    write(rows, options.output / f"fit-{common['backend']}.csv")
                     waiting = f"  waits {row['waiting']:.0%}" if "waiting" in row else ""
                     print(
                         f"{kind:12s} {row['case']:11s} {row['side']:14s} "
                         f"{row['images_per_second']:9.0f} images a second{waiting}",
                         flush=True,
                     )
-    table = pd.DataFrame(rows)
-    for column in {"seconds", "quartile_1", "quartile_3", "ratio", "images_per_second", "waiting"} & set(table):
-        table[column] = table[column].map(lambda value: float(f"{value:.4g}"))
-    options.output.mkdir(parents=True, exist_ok=True)
-    table.to_csv(options.output / f"fit-{common['backend']}.csv", index=False)
     return 0
 
 

@@ -31,7 +31,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from kgpc import applications, deploy, device_steps, merging, tensorflow_settings, timing
+from kgpc import applications, deploy, device_steps, merging, sessions, tensorflow_settings, timing
 
 KINDS = ("machine", "models", "layers", "growth", "memory", "settings")
 # Seconds of a step on Keras' grouped convolutions, which vary little for their length.
@@ -151,7 +151,7 @@ def measure_models(options):
             "models", name, "predict", timing.seconds_in_turns(predicting, options.rounds), batch=batch, size=size
         )
         del baseline, ours, training, predicting
-        keras.backend.clear_session()
+        sessions.forget_models()
 
 
 def measure_layers(options):
@@ -196,7 +196,7 @@ def measure_growth(options):
         yield from quartile_rows(
             "growth", name, "train", timing.seconds_in_turns(steps, options.rounds), batch=batch, size=size
         )
-        keras.backend.clear_session()
+        sessions.forget_models()
 
 
 def _peak_resident():
