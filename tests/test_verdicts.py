@@ -242,8 +242,9 @@ def test_the_page_says_what_comes_next_and_judges_nothing_before_there_is_an_ans
         len(stage.keys) * len(stage.seeds) * stage.epochs * (3 if stage.search else 1) for stage in protocol.STAGES
     )
     assert f"{planned + 2 * 6 - 4 * 6:,} epochs are left" in text
+    judged = text.replace("*undecided*", "")  # where the page explains the word
     for word in ("verdict", "margin holds", "margin fails", "undecided", "negative;", "positive;"):
-        assert word not in text
+        assert word not in judged
     assert all(len(line) <= 120 for line in page.splitlines() if not line.startswith("|"))
 
 
