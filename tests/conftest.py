@@ -1,6 +1,7 @@
 """Settings that all tests share."""
 
 import gc
+import importlib.util
 import os
 import platform
 import shutil
@@ -35,6 +36,19 @@ os.environ["KGPC_RESULTS"] = _results.name
 def root():
     """The folder of the repository."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_script(root):
+    """Function that returns a script of `data` as a module, by its name without the ending."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, root / "data" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,12 @@
 """The noise test of notebook 12 with three seeds: what is stored comes from the notebook's own cells."""
 
-import importlib.util
-
 import pandas as pd
 import pytest
 
 
 @pytest.fixture(scope="module")
-def script(root):
-    """`data/store_noise_seeds.py` as a module."""
-    spec = importlib.util.spec_from_file_location("store_noise_seeds", root / "data" / "store_noise_seeds.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(data_script):
+    return data_script("store_noise_seeds")
 
 
 def test_the_cells_make_a_program_that_sets_its_seed_once(script, root):

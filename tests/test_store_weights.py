@@ -1,7 +1,5 @@
 """`data/store_weights.py`: weights of a run become a file with a card; it loads by name and is what the card says."""
 
-import importlib.util
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,11 +12,8 @@ STAGE = protocol.stage("core")
 
 
 @pytest.fixture(scope="module")
-def script(root):
-    spec = importlib.util.spec_from_file_location("store_weights", root / "data" / "store_weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(data_script):
+    return data_script("store_weights")
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ import numpy as np
 from matplotlib.image import AxesImage
 from PIL import Image
 
-from kgpc.plots.pixels import jpeg
+from kgpc.plots.pixels import SHARE_OF_A_PNG, jpeg
 
 _MATRIX = re.compile(r"matrix\(([^)]*)\)")
 _CSS_PIXELS_PER_POINT = 96 / 72
 _NUMBERS = "kgpc-numbers"  # name of a picture of numbers
 # More pixels of a photograph than the page has for it, for dense screens.
 _PIXELS_PER_CSS_PIXEL = 1.25
-_SHARE_OF_A_PNG = 0.5  # see `encoding`
 _SEEN_ONE_BY_ONE = 3.0  # CSS pixels; a picture of such large pixels is not blurred
 
 
@@ -74,7 +73,7 @@ def compact(element):
     if picture.mode == "RGB" and not large:
         smaller = jpeg(picture)
         # A photograph that was reduced is blurred already.
-        if len(smaller) < (_SHARE_OF_A_PNG if single else 1) * len(content):
+        if len(smaller) < (SHARE_OF_A_PNG if single else 1) * len(content):
             kind, content, single = "jpeg", smaller, False
     found = {
         "href": f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}",

@@ -10,13 +10,11 @@ from PIL import Image
 
 from kgpc.arguments import received, shown
 from kgpc.plots import drawings
-from kgpc.plots.pixels import jpeg
+from kgpc.plots.pixels import SHARE_OF_A_PNG, jpeg
 
 # Photographs take ten times the bytes of a drawing, and need no sharper lines than a screen has.
 _PIXELS_PER_INCH, _PIXELS_PER_INCH_OF_PHOTOGRAPHS = 150, 110
 _CSS_PIXELS_PER_INCH = 96
-# A JPEG blurs a little, which is worth it only where it is far smaller than a PNG.
-_SHARE_OF_A_PNG = 0.5
 # A drawing of more characters is stored as pixels, unless it is not larger than those; of pictures the site makes less.
 _CHARACTERS_OF_A_DRAWING, _MOST_TIMES_PICTURES = 60_000, 2.5
 # Beside a drawing, for what shows no SVG: JupyterLab until a notebook is trusted, and LaTeX.
@@ -83,7 +81,7 @@ def _pixels(figure):
     if _has_photographs(figure):
         with Image.open(io.BytesIO(picture), formats=("PNG",)) as image:
             smaller = jpeg(image)
-        if len(smaller) < _SHARE_OF_A_PNG * len(picture):
+        if len(smaller) < SHARE_OF_A_PNG * len(picture):
             return "image/jpeg", smaller, width
     return "image/png", picture, width
 

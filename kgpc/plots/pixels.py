@@ -4,6 +4,8 @@ import io
 
 # Letters and the cells of a map stay clear, at a third to a tenth of the bytes of a PNG.
 _QUALITY = 70
+# A JPEG blurs a little, which is worth it only where it takes less than this share of a PNG.
+SHARE_OF_A_PNG = 0.5
 
 
 def jpeg(image):
