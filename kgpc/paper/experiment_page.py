@@ -166,11 +166,11 @@ def _questions(found):
     text = _paragraph(
         "The test accuracy of the grouped network with 16 channels per group (16ch) after 24 epochs, minus that of "
         "another network of its family: is the difference positive or negative? For question a the same interval "
-        "answers a second one, whether 16ch stays within 1 point of the ordinary network. That margin *holds* if the whole "
-        "interval lies above -1 point, it *fails* if the whole interval lies below, and else it is *undecided*. "
+        "answers a second one, whether 16ch stays within 1 point of the ordinary network. That margin *holds* if the "
+        "whole interval lies above -1 point, it *fails* if the whole interval lies below, and else it is *undecided*. "
         "*Open*: there is no seed yet with which all networks of the family's questions have been tested. Expected "
-        "before the first run: that a fails at 24 epochs, because a network with fewer parameters in more layers learns "
-        "more slowly at first, that b is positive, and of c nothing."
+        "before the first run: that a fails at 24 epochs, because a network with fewer parameters in more layers "
+        "learns more slowly at first, that b is positive, and of c nothing."
     )
     header = ("", "16ch minus", *families)
     return f"## The questions\n\n{text}\n\n" + _table(header, ["---"] * len(header), rows)
@@ -183,8 +183,9 @@ def _stages(table):
         stored, wanted = experiment.stored_and_wanted(table, stage)
         rows.append((f"`{stage.name}`", stage.family, _PURPOSES[stage.name], stage.epochs, stored, wanted))
         done += stored >= wanted
+    verb = "is" if done == 1 else "are"
     text = _paragraph(
-        f"{done} of the {len(protocol.STAGES)} stages {'is' if done == 1 else 'are'} complete. They are done in this order, so what there is at "
+        f"{done} of the {len(protocol.STAGES)} stages {verb} complete. They are done in this order, so what there is at "
         "any time is a smaller experiment of the same kind. A search takes more runs where the best rate is the lowest "
         "or the highest that was tried."
     )
@@ -252,9 +253,7 @@ def _seeds(table):
                     f"{same['training_seconds'].astype(float).median() / epochs:.0f}",
                 )
             )
-        header = "network | parameters | highest rate | test accuracies, % | seeds | mean | seconds an epoch".split(
-            " | "
-        )
+        header = "network | parameters | peak rate | test accuracies, % | seeds | mean | seconds an epoch".split(" | ")
         lines.append(f"### {family}, {dataset}, {epochs} epochs{_where(profile)}\n")
         lines.append(_table(header, ("---", "---:", "---:", "---", "---", "---:", "---:"), rows) + "\n")
     return lines

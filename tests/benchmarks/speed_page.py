@@ -173,7 +173,11 @@ def settings(speed):
     table = measurements.seconds(rows, ["machine", "case", "side"])["seconds"].unstack("side", sort=False)
     return pd.DataFrame(
         [
-            {"settings": case, "processor": instructions(machine), **{f"{side}, ms": f"{1e3 * row[side]:.0f}" for side in row.index}}
+            {
+                "settings": case,
+                "processor": instructions(machine),
+                **{f"{side}, ms": f"{1e3 * row[side]:.0f}" for side in row.index},
+            }
             for (machine, case), row in table.iterrows()
         ]
     )
