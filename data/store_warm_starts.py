@@ -82,8 +82,8 @@ def _answer(sections):
     count = len(sections)
     return (
         f"**In short:** after the last epoch below, a warm start is better than a random one in {warm} of {count}\n"
-        f"experiments, and distillation is better than the warm start alone in {distilled} of {count}. The trainings are\n"
-        "short; [how far this goes](#how-far-this-goes) says what that leaves open.\n\n"
+        f"experiments, and distillation is better than the warm start alone in {distilled} of {count}. "
+        "The trainings are\nshort; [how far this goes](#how-far-this-goes) says what that leaves open.\n\n"
     )
 
 

