@@ -117,16 +117,16 @@ def _protocol():
 def _rows(comparison):
     """All rows as one table, those that several tables list merged."""
     columns = {
-        "data set": comparison["dataset"],
-        "run": comparison["label"],
         "model": comparison["model"],
         "scheme": comparison["scheme"],
-        "pixels": comparison["input_size"],
-        "parameters": [_counts(row, "parameters") for row in comparison.to_dict("records")],
-        "flops": [_counts(row, "flops") for row in comparison.to_dict("records")],
+        "data set": comparison["dataset"],
         "accuracy": [
             "" if pd.isna(percent) else f"{percent:.2f}%" for percent in comparison["published_accuracy_percent"]
         ],
+        "parameters": [_counts(row, "parameters") for row in comparison.to_dict("records")],
+        "flops": [_counts(row, "flops") for row in comparison.to_dict("records")],
+        "pixels": comparison["input_size"],
+        "run": comparison["label"],
     }
     frame = pd.DataFrame(columns)
     frame["in"] = [
