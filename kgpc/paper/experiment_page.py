@@ -124,7 +124,7 @@ def _state(table, found):
     if not tests[0]:
         known = (
             f"the validation losses of {searches[0]} of the {_runs(searches[1])} that look for learning rates (see "
-            "the search, below). These runs see no test image, so no test accuracy is known."
+            "the search, below). The search looks at no test image, so there is no test accuracy to compare yet."
         )
     else:
         known = f"the test accuracies of {tests[0]} of {_runs(tests[1])}, and what the next table says of them."
