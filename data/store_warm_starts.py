@@ -19,9 +19,8 @@ STORED = ROOT / "data" / "benchmarks" / "warm-starts.csv"
 STARTS = ("random", "warm", "warm, distilled")
 PAIRS = [("warm", "random"), ("warm, distilled", "warm")]  # what is compared with what
 
-HEAD = """# Does a warm start help?
-
-`kgpc.convert` makes a grouped twin of a trained network. Its grouped convolutions are new, so it has to learn, and how
+TITLE = "# Does a warm start help?\n\n"
+HEAD = """`kgpc.convert` makes a grouped twin of a trained network. Its grouped convolutions are new, so it has to learn, and how
 long that takes depends on where it begins. This page compares three ways, after each epoch of fine-tuning:
 
 - **random**: as `kgpc.convert` returns it, the grouped convolutions with random weights, all other layers with those
@@ -69,7 +68,7 @@ def complete(table):
 def page(table):
     """The page, from the stored table."""
     sections = [rows for _, rows in table.groupby("data", sort=False)]
-    return HEAD + _answer(sections) + "".join(map(_section, sections)) + TAIL
+    return TITLE + _answer(sections) + HEAD + "".join(map(_section, sections)) + TAIL
 
 
 def _answer(sections):
