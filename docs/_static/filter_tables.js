@@ -30,7 +30,7 @@
     titles.forEach((title, column) => {
       const texts = rows.map((row) => textOf(row, column));
       const choices = [...new Set(texts)].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
-      const words = choices.filter((choice) => !/^[\d,.]+$/.test(choice)).length > choices.length / 2;
+      const words = choices.filter((choice) => !/^[\d,.]+%?( \(.*\))?$/.test(choice)).length > choices.length / 2;
       if (words && choices.length > 1 && choices.length <= MOST_CHOICES && choices.length < rows.length / 2) {
         const menu = made("select", {}, made("option", { value: "*", textContent: "all" }));
         choices.forEach((choice) => menu.append(made("option", { value: choice, textContent: choice || "none" })));
