@@ -185,9 +185,9 @@ def _stages(table):
         done += stored >= wanted
     verb = "is" if done == 1 else "are"
     text = _paragraph(
-        f"{done} of the {len(protocol.STAGES)} stages {verb} complete. They are done in this order, so what there is at "
-        "any time is a smaller experiment of the same kind. A search takes more runs where the best rate is the lowest "
-        "or the highest that was tried."
+        f"{done} of the {len(protocol.STAGES)} stages {verb} complete. They are done in this order, so what there is "
+        "at any time is a smaller experiment of the same kind. A search takes more runs where the best rate is the "
+        "lowest or the highest that was tried."
     )
     header = ("stage", "family", "what for", "epochs", "runs stored", "of")
     return f"## The stages\n\n{text}\n\n" + _table(header, ("---", "---", "---", "---:", "---:", "---:"), rows)
