@@ -20,7 +20,8 @@ STARTS = ("random", "warm", "warm, distilled")
 PAIRS = [("warm", "random"), ("warm, distilled", "warm")]  # what is compared with what
 
 TITLE = "# Does a warm start help?\n\n"
-HEAD = """`kgpc.convert` makes a grouped twin of a trained network. Its grouped convolutions are new, so it has to learn, and how
+HEAD = """\
+`kgpc.convert` makes a grouped twin of a trained network. Its grouped convolutions are new, so it has to learn, and how
 long that takes depends on where it begins. This page compares three ways, after each epoch of fine-tuning:
 
 - **random**: as `kgpc.convert` returns it, the grouped convolutions with random weights, all other layers with those
@@ -45,8 +46,8 @@ shows; no epoch was chosen by them. The intervals are of the seeds, each of whic
 wide where there are few, and say nothing of other networks or data.
 
 The moving averages of batch normalization, with which accuracies are measured, have a momentum of 0.9 and were not
-renewed: they follow the weights within some twenty steps. An epoch on Fashion-MNIST has 23 steps, one on the copies 10.
-So a part of the low accuracy of a random start is theirs, on the copies perhaps most of it.
+renewed: they have forgotten most of what was twenty steps ago. An epoch on Fashion-MNIST has 23 steps, one on the
+copies 10. So a part of the low accuracy of a random start is theirs, on the copies perhaps most of it.
 
 ## Rerun it
 
@@ -54,8 +55,9 @@ So a part of the low accuracy of a random start is theirs, on the copies perhaps
     python data/store_warm_starts.py FOLDER
 
 The first command trains the original too. `cifar` instead of `fashion` groups the network of a finished run of
-[the experiment](does-it-hold.md); `--help` says what it needs. The page is written from
-`data/benchmarks/warm-starts.csv`, and a test holds it against that file.
+[the experiment](does-it-hold.md): here an ordinary one of the search for learning rates, 6 epochs with a highest rate
+of 0.004 (see the protocol's [deviations](protocol.md#deviations)). `--help` says what it needs. The page is written
+from `data/benchmarks/warm-starts.csv`, and a test holds it against that file.
 """
 
 

@@ -1,7 +1,9 @@
-"""Models with weights that a formula gives, whose outputs are recorded in tests/data/recorded_outputs.json.
+"""Models whose outputs are recorded in tests/data.
 
-The outputs were recorded when every model family agreed with the outputs of the authors' implementation, which are too
-large to come along. They tell whether a family still computes the same. After an intended change, rerun
+Those of `MODELS` have weights that a formula gives. Their outputs (recorded_outputs.json) were recorded when every
+model family agreed with the outputs of the authors' implementation, which are too large to come along. They tell
+whether a family still computes the same. The other file, recorded_included.json, has the outputs of the trained
+networks that come along in data/weights. After an intended change, or another network, rerun
 
     python tests/recorded_models.py
 """
@@ -9,12 +11,14 @@ large to come along. They tell whether a family still computes the same. After a
 import json
 import math
 import pathlib
+import re
 import zlib
 
 import keras
 import numpy as np
 
 import kgpc
+from kgpc import datasets, included
 from kgpc.applications import (
     DenseNetBC,
     kDenseNetBC,
@@ -26,6 +30,7 @@ from kgpc.applications import (
 )
 
 RECORDED = pathlib.Path(__file__).resolve().parent / "data" / "recorded_outputs.json"
+RECORDED_INCLUDED = RECORDED.with_name("recorded_included.json")
 # Name -> constructor, image size, other arguments.
 MODELS = {
     "kMobileNet": (kMobileNet, 64, {}),
@@ -88,15 +93,39 @@ def logits(name):
     return keras.ops.convert_to_numpy(model(images.astype("float32"), training=False))
 
 
-def main():
+def included_logits(card):
+    """Logits of a network that comes along, for the middles of three photographs."""
+    scheme = re.fullmatch(r"(\w+)\((\d+)\)", card.scheme)
+    size = int(card.image_size.partition("x")[0])
+    model = getattr(kgpc.applications, card.family.replace(" ", ""))(
+        input_shape=(size, size, 3),
+        classes=card.classes,
+        classifier_activation=None,
+        weights=card.name,
+        scheme=getattr(kgpc, scheme[1])(int(scheme[2])),
+        **card.arguments,
+    )
+    images = [photograph.pixels for photograph in datasets.photographs()[:3]]
+    corners = [((image.shape[0] - size) // 2, (image.shape[1] - size) // 2) for image in images]
+    middles = [image[y : y + size, x : x + size] for image, (y, x) in zip(images, corners, strict=True)]
+    return keras.ops.convert_to_numpy(model(np.stack(middles).astype("float32") / 255, training=False))
+
+
+def record(path, models, outputs_of):
+    """Writes the outputs of models to a file."""
     outputs = {}
-    for name in MODELS:
+    for name, model in models.items():
         keras.utils.clear_session()
         # Six significant digits: what float32 leaves after a deep network, and less to read.
-        outputs[name] = [[float(f"{value:.6g}") for value in row] for row in logits(name)]
+        outputs[name] = [[float(f"{value:.6g}") for value in row] for row in outputs_of(model)]
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(rows)}" for name, rows in outputs.items())
-    RECORDED.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8", newline="\n")
-    print(f"{len(outputs)} models recorded")
+    path.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8", newline="\n")
+    print(f"{len(outputs)} models recorded in {path.name}")
+
+
+def main():
+    record(RECORDED, {name: name for name in MODELS}, logits)
+    record(RECORDED_INCLUDED, {card.name: card for card in included.cards()}, included_logits)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ _ERRATA = """
 
 In {count} places a printed table, an abstract or a text says something else than the authors' notebook. {counts} of
 them concern a count of the [table below](#all-rows), which has the notebook's; the others concern accuracies, shares,
-names or labels.
+sizes, names, labels, or counts of other things.
 
 """
 _PROTOCOL = """

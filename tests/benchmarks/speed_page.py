@@ -220,13 +220,14 @@ def fit(measured):
         for row in part.itertuples():
             waits = f"{row.waiting:.0%}" if row.kind == "fit" else ""
             low, high = (row.images_per_second * row.seconds / each for each in (row.quartile_3, row.quartile_1))
+            digits = 0 if low >= 10 else 1
             rows.append(
                 {
                     "what": {"preparation": "preparation alone", "fit": "`fit`"}[kind],
                     "backend": "" if kind == "preparation" else backend,
                     "images": case,
                     "threads": row.side.replace(" threads", ""),
-                    "images a second": f"{row.images_per_second:,.0f} ({low:,.0f} to {high:,.0f})",
+                    "images a second": f"{row.images_per_second:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})",
                     "share that preparing costs": waits,
                 }
             )
