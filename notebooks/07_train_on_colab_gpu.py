@@ -401,16 +401,16 @@ counts = sorted({1, 2, min(cores, 8)})
 tried = {str(threads): preparing(threads) for threads in counts}
 seconds = timing.in_turns(tried, rounds=5, warmup=1)
 used = 45_000 / epoch_seconds
-print(f"used by the published training: {used:.0f} images a second")
+print(f"the published training used {used:.0f} images a second")
 for threads, duration in seconds.items():
     rate = 4 * published.batch_size / duration
-    print(f"prepared with threads = {threads}: {rate:,.0f} images a second")
+    print(f"prepared with threads = {threads}: {rate:,.0f}")
 workers = min(cores, 8)
 print(f"{cores} cores, so workers = {workers}")
 
 # %% [markdown]
-# *What you may see elsewhere:* rates several times as high, or lower where other programs keep the cores busy. A second
-# thread brings less than a second core could, because parts of the work take turns.
+# All rates are images a second. *What you may see elsewhere:* rates several times as high, or lower where other programs
+# keep the cores busy. A second thread brings less than a second core could, because parts of the work take turns.
 #
 # Colab's free runtimes have two cores. As long as the threads prepare several times the images that the published
 # training used in a second, two cores are no obstacle, unless the GPU is as many times faster. `workers` is the number
