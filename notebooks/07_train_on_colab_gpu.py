@@ -409,8 +409,9 @@ workers = min(cores, 8)
 print(f"{cores} cores, so workers = {workers}")
 
 # %% [markdown]
-# All rates are images a second. *What you may see elsewhere:* rates several times as high, or lower where other programs
-# keep the cores busy. A second thread brings less than a second core could, because parts of the work take turns.
+# All rates are images a second. *What you may see elsewhere:* rates several times as high, or lower where other
+# programs keep the cores busy. A second thread brings less than a second core could, because parts of the work take
+# turns.
 #
 # Colab's free runtimes have two cores. As long as the threads prepare several times the images that the published
 # training used in a second, two cores are no obstacle, unless the GPU is as many times faster. `workers` is the number
