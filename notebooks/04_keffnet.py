@@ -271,9 +271,10 @@ plots.table(
 single = of_16[(of_16["groups"] == of_16["filters"]) & (of_16["groups"] > 1)]
 squeezes = of_16[of_16["convolution"].str.contains("se_reduce")]
 others = len(set(single.index) - set(squeezes.index))
+found = len(single) - others
 widths = sorted(set(single["channels"] // single["groups"]))
 print("One filter in each group:")
-print(f"{len(single) - others} of {len(squeezes)} squeezes, {others} other convolutions.")
+print(f"{found} of {len(squeezes)} squeezes, {others} other convolutions.")
 print("Each of these filters reads", *widths, "channels.")
 
 # %% [markdown]
