@@ -60,6 +60,8 @@ def name_folded_cells(notebook):
         if title and cell.cell_type == "code":
             cell.source = cell.source[title.end() :]
             prompt = title[1].replace("{", "(").replace("}", ")")  # braces would be a format
+            if re.match(r"(Figure|Table) \d", prompt):
+                prompt = f"Code of {prompt}"  # which is not folded, and stands below
             cell.metadata["mystnb"] = {"code_prompt_show": prompt, "code_prompt_hide": prompt}
 
 

@@ -8,7 +8,7 @@ from sphinx.util import inspect
 
 import kgpc
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # where the extensions `formulas` and `lighter_pages` lie
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # where extensions of ours lie
 
 project = "kgpc"
 author = "kgpc contributors"
@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "formulas",
     "lighter_pages",
+    "printed_columns",
     "sphinx_copybutton",
 ]
 default_role = "py:obj"  # a name in single backticks becomes a link where the site documents it

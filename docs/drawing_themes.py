@@ -9,6 +9,7 @@ import re
 GROUND, INK = (0x13, 0x14, 0x16), (0xE0, 0xE0, 0xE0)
 _GREY = 0.06  # most difference between the parts of a colour that has no hue
 _OF_LINES, _OF_TEXT = 3.0, 4.5  # contrast that can be seen, and read (WCAG 2.2)
+_NEARLY_OPAQUE = 0.75
 _NUMBER = re.compile(r"-?\d*\.?\d+(?:e[-+]?\d+)?")
 _WITHIN = ((0.005, 0.005), (0.995, 0.005), (0.995, 0.995), (0.005, 0.995))  # corners, in parts of the sides
 _LETTER = 0.55  # mean width of a letter, in parts of its size
@@ -157,6 +158,10 @@ class _Painter:
             self.pictures.append(_corners(element, transforms))
         if element.tag == "path" and self._on_picture(element):
             return
+        for name in ("fill-opacity", "stroke-opacity"):
+            # A point that lets through a little of a dark ground no longer stands out from it.
+            if _NEARLY_OPAQUE <= float(element.get(name, "1")) < 1:
+                element.set(name, "1")
         if element.tag == "path" and on_page and fill.startswith("#"):
             numbers = [float(number) for number in _NUMBER.findall(element.get("d", ""))]
             opacity = float(element.get("fill-opacity", "1")) * float(element.get("opacity", "1"))

@@ -28,8 +28,9 @@
 # - group a network of your own, with activations, count it, train it, look at it and save it.
 #
 # **You need** [00 Start here](00_start_here.ipynb), and to have trained a small network once. Words that are not
-# explained here are in the [glossary](../docs/glossary.md). **Running time:** about a minute on two CPU cores, in
-# either profile: there is nothing here that takes a GPU.
+# explained here are in the [glossary](../docs/glossary.md).
+#
+# **Running time:** about a minute on two CPU cores, in either profile: there is nothing here that takes a GPU.
 #
 # **What you may see elsewhere:** the counts are the same on any machine. The networks of sections 3 and 7 are trained
 # before your eyes, and what they reach differs a little from machine to machine; each section says by how much.
@@ -76,13 +77,10 @@ import numpy as np
 import pandas as pd
 
 import kgpc
-from kgpc import cam, exercises, plots
+from kgpc import cam, exercises, plots, training
 from kgpc.layers import CopyChannels, GroupedPointwiseConv2D, InterleaveChannels
 
-if PROFILE not in ("quick", "paper"):
-    raise ValueError(
-        f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.',
-    )
+training.check_profile(PROFILE)
 SEEDS = [1, 2, 3, 4, 5]
 
 # %% [markdown]
@@ -649,9 +647,9 @@ plots.show(
 # %% [markdown]
 # ## 6. What divisibility costs, and how D6v3 removes it
 #
-# D6 needs a number of groups that divides C *and* F. With 97 channels, a prime, there is none but 1 for another number
-# of filters: the layer stays an ordinary convolution and nothing is saved. **D6v3**, from the second paper, always
-# makes groups of M channels:
+# D6 needs a number of groups that divides C *and* F. 97 channels are a prime number: unless the filters are a multiple
+# of 97, nothing but 1 divides both, so the layer stays an ordinary convolution and nothing is saved. **D6v3**, from the
+# second paper, always makes groups of M channels:
 #
 # - If the last group is not full, **copies of the first channels** fill it.
 # - If the filters cannot be divided evenly among the groups, the remaining filters form a **second path**: one group
@@ -783,7 +781,7 @@ plots.table(
 #
 # Five things go wrong without any message, so know them:
 #
-# - **The activation belongs into the call.** There it follows K and L each, as in the paper. An activation that you add
+# - **The activation belongs in the call.** There it follows K and L each, as in the paper. An activation that you add
 #   behind the block comes after the sum K + L, and leaves K and L without one in between: two linear layers, worth one.
 #   So the argument has no default. `activation=None` asks for a linear block, which is right for the projection of an
 #   [inverted residual](../docs/glossary.md#inverted-residual), and hardly anywhere else.
@@ -931,7 +929,8 @@ plots.show(
 
 # %% [markdown]
 # The titles are what the network answers, with the value before softmax (the [logit](../docs/glossary.md#logit)) and
-# the probability. A wrong answer is worth a look, too: the map says what it comes from.
+# the probability. Is one of them wrong? That is worth a look, too: the map says where the evidence for the wrong class
+# lies.
 #
 # **Save it, and load it again.** One file has the network and its weights. A program that loads it must
 # `import kgpc` first, for that makes the grouped layers known to Keras.

@@ -27,6 +27,7 @@
 #
 # **You need** [01 Theory](01_theory.ipynb), or at least an idea of what D6 does. No GPU, no download. Words that are
 # not explained here are in the [glossary](../docs/glossary.md).
+#
 # **Running time:** a minute or two on two CPU cores in the quick profile. The paper profile downloads CIFAR-10 and
 # trains four networks for 50 epochs at 224×224 pixels: many hours, even with a GPU.
 #
@@ -79,10 +80,7 @@ from kgpc import D6, comparison, datasets, exercises, plots, training
 from kgpc.applications import kMobileNet
 from kgpc.plots import Box
 
-if PROFILE not in ("quick", "paper"):
-    raise ValueError(
-        f'`PROFILE` must be "quick" or "paper". Received: PROFILE={PROFILE!r}.',
-    )
+training.check_profile(PROFILE)
 
 # %% [markdown]
 # ## 1. From MobileNet to kMobileNet
@@ -140,12 +138,12 @@ plots.show(
     "Block 7 of both networks as columns of boxes. MobileNet: depthwise convolution with 4,608 weights, "
     "pointwise convolution with 262,144. kMobileNet: the same depthwise convolution, then K in 32 groups "
     "of 16 with 8,192 weights, interleaving, L with 8,192 weights; at the end K is added to L.",
-    caption="Figure 1. Block 7 of MobileNet and of kMobileNet 16ch. What is new has a red frame.",
+    caption="Figure 1. Block 7 of MobileNet and of kMobileNet 16ch. What is new has a reddish, thicker edge.",
 )
 
 # %% [markdown]
-# K and L have batch normalization and an activation of their own. That activation is *swish*, $x/(1 + e^{-x})$,
-# while stem and depthwise convolutions keep MobileNet's [ReLU6](../docs/glossary.md#relu6).
+# K and L have batch normalization and an activation of their own. That activation is *swish*, x / (1 + e⁻ˣ), while stem
+# and depthwise convolutions keep MobileNet's [ReLU6](../docs/glossary.md#relu6).
 #
 # ## 2. Block by block
 #
@@ -680,7 +678,8 @@ plots.table(
 #
 # Which of the networks is the better one, this table cannot say. The order after a few dozen steps, with one learning
 # rate for all, says how fast each begins; more steps or a rate for each can turn it around. So no difference is
-# computed here.
+# computed here. Nor do the seconds say which network is the faster one: they are of one run each, with what TensorFlow
+# prepares before the first step, beside whatever else the machine did. [10 Speed](10_speed.ipynb) measures that.
 #
 # ### What the authors published
 #
@@ -718,7 +717,10 @@ headings = {
     "test_acc_pct": "accuracy, %",
 }
 plots.table(
-    published.drop(columns="origin").assign(model=published["model"] + marks).rename(columns=headings),
+    published.drop(columns="origin")
+    .assign(model=published["model"] + marks)
+    .rename(columns=headings)
+    .reset_index(drop=True),
     "Table 7. The paper's results, not ours: MobileNet and kMobileNet as published.",
     formats={"accuracy, %": ".2f"},
     notes=notes,
@@ -741,30 +743,31 @@ plots.table(
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
 # @title Table 8: the released weights, measured {display-mode: "form"}
 measured_again = kgpc.paper.released_accuracy.stored().query("model == 'kMobileNet'")
-shown = measured_again[["scheme", "activations", "data", "test_images", "accuracy_pct", "low_pct", "high_pct"]]
+shown = measured_again[["scheme", "activations", "data", "test_images", "accuracy_pct"]]
+ends = zip(measured_again["low_pct"], measured_again["high_pct"], strict=True)
+interval = [f"{low:.2f} to {high:.2f}" for low, high in ends]
 plots.table(
-    shown.assign(published=measured_again["published_pct"])
+    shown.assign(interval=interval, published=measured_again["published_pct"])
     .rename(
         columns={
             "activations": "stem and depthwise",
             "data": "measured on",
             "test_images": "images",
             "accuracy_pct": "accuracy, %",
-            "low_pct": "95% from",
-            "high_pct": "to",
+            "interval": "95% interval",
             "published": "published, CIFAR-10, %",
         }
     )
     .replace({"stem and depthwise": {"published": "ReLU6, as published"}})
     .reset_index(drop=True),
-    "Table 8. Released kMobileNet on CIFAR-10, measured again; networks that are not listed were not measured.",
-    formats=dict.fromkeys(["accuracy, %", "95% from", "to", "published, CIFAR-10, %"], ".2f"),
+    "Table 8. Released kMobileNet, measured again; networks that are not listed were not measured.",
+    formats=dict.fromkeys(["accuracy, %", "published, CIFAR-10, %"], ".2f"),
 )
 
 # %% [markdown]
-# The JPEG copies are not CIFAR-10: compression damages the colours of such small pictures. So the row with ReLU6 is
-# 11 points below the published accuracy. The copies are the likely reason, for the network never saw any; CIFAR-10
-# itself was not measured. A row with swish is that of a wrong network with the right weights.
+# The JPEG copies are not CIFAR-10: compression damages the colours of such small pictures. The row with ReLU6 is 11
+# points below the published accuracy. The copies are the likely reason, for the network never saw any; but CIFAR-10
+# itself was not measured, so that is not known. The row with swish is that of a wrong network with the right weights.
 #
 # ### Does it hold?
 #
@@ -782,7 +785,8 @@ kgpc.paper.show_experiment("MobileNet", first_figure=9)
 # The table of this page goes into a file, too, our run and the published rows. It is written beside its place and then
 # renamed, so nobody ever reads half a table.
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title The table as a file {display-mode: "form"}
 measured = pd.DataFrame(
     {
         "model": runs["network"],

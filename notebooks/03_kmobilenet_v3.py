@@ -28,6 +28,8 @@
 # - read the published results with what they rest on, and say how far our own experiment is.
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or to know what K, interleaving and L are. No GPU, no download.
+# Words that are not explained here are in the [glossary](../docs/glossary.md).
+#
 # **Running time:** a minute or two on two CPU cores in the quick profile. The paper profile downloads CIFAR-10 and
 # trains for 50 epochs at 224×224 pixels: many hours, even with a GPU.
 
@@ -68,8 +70,6 @@ if importlib.util.find_spec("kgpc") is None:
 PROFILE = "quick"  # @param ["quick", "paper"]
 
 # %%
-import textwrap
-
 import numpy as np
 import pandas as pd
 
@@ -216,7 +216,8 @@ plots.show(
 # ### Hard swish and hard sigmoid
 #
 # MobileNet V3 was made for phones, where an exponential is expensive. It takes pieces of straight lines and a parabola
-# instead: hard sigmoid is $\sigma_h(x) = \min(\max(x + 3, 0), 6)/6$, and hard swish is $x \cdot \sigma_h(x)$.
+# instead. *Hard sigmoid* is min(max(x + 3, 0), 6) / 6: 0 up to −3, then a straight line, 1 from +3 on. *Hard swish* is
+# x times that.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Figure 4 {display-mode: "form"}
@@ -283,9 +284,9 @@ plots.table(
 )
 
 # %% [markdown]
-# The same, layer by layer. **Point at a layer**, tap it, or use the slider: its parameters and its multiply-adds light
-# up together. What is long among the parameters and hardly seen among the multiply-adds saves no time when it is
-# grouped.
+# The same, layer by layer, without batch normalization, which has no multiply-adds. **Point at a layer**, tap it, or
+# use the slider: its parameters and its multiply-adds light up together. What is long among the parameters and hardly
+# seen among the multiply-adds saves no time when it is grouped.
 
 # %%
 tables = {name: kgpc.flops.layer_table(model) for name, model in networks.items()}
@@ -336,7 +337,7 @@ tight = tight.drop_duplicates(["channels", "filters"])
 print("\nWith 20 or more channels per group, as no better number divides both sides:")
 rows = tight.itertuples()
 sizes = [f"{row.channels}→{row.filters} in {row.groups} groups" for row in rows]
-print(textwrap.fill(", ".join(sizes), 88))
+print(", ".join(sizes))
 
 # %% [markdown]
 # Early layers have few channels at many pixels. The four convolutions of *expand and project* that stay as they are
@@ -411,7 +412,7 @@ image = np.zeros((1, 224, 224, 3), "float32")
 try:
     kgpc.cam.class_activation_map(grouped, image)
 except ValueError as error:
-    print(textwrap.fill(str(error), 88))
+    print(error)
 
 # %% [markdown]
 # ## 6. Averages that lag behind
@@ -479,9 +480,10 @@ plots.table(
 )
 
 # %% [markdown]
-# With the lagging averages both networks guess, though they have learned: 10% on every machine. Nothing in the second
-# column is a property of groups, or of MobileNet V3: it is that of a thousand steps of memory. The other two columns
-# differ [from machine to machine](../docs/demonstrations.md#what-you-may-see-elsewhere), by several points.
+# With the lagging averages both networks guess, though they have learned: on any machine the second column is 10%, or
+# close to it. Nothing in it is a property of groups, or of MobileNet V3: it is that of a thousand steps of memory. The
+# other two columns differ [from machine to machine](../docs/demonstrations.md#what-you-may-see-elsewhere), by several
+# points.
 #
 # **Does this reach into the published results?** Oxford-IIIT Pet has 3,309 training images. The authors' log of that
 # training, after 25 of 150 epochs, when the first cycle of the learning rate ends:
@@ -532,7 +534,8 @@ plots.table(
 # @title Figure 10 {display-mode: "form"}
 panels = {
     dataset: {FAMILY: (group["trainable parameters"].astype(float), group["test accuracy, %"])}
-    for dataset, group in rows.sort_values("trainable parameters").groupby("data set", sort=False)
+    for dataset, group in rows.groupby("data set", sort=False)
+    for group in [group.sort_values("trainable parameters")]
 }
 figure = plots.curve_panels(
     panels,

@@ -16,20 +16,22 @@
 # %% [markdown]
 # # 04 · kEffNet
 #
-# **EfficientNet-B0 with a sixth of its parameters, and the question what D6 leaves of squeeze-and-excite.**
+# **EfficientNet-B0 with a sixth of its parameters, and the question of what D6 leaves of squeeze-and-excite.**
 #
 # After this page you can
 #
 # - read a block of EfficientNet, and say what D6 makes of its four 1×1 convolutions;
 # - point out where parameters and arithmetic sit, before and after;
 # - list which 1×1 convolutions stay as they are, in which a group is a single filter, and what that costs;
-# - say why the gates of kEffNet begin as constants, whether a training wakes them up, and how to find out what they
-#   are good for;
+# - say why the gates of kEffNet begin as constants, whether a short training wakes them up, and how to find out what
+#   they are good for;
 # - show with numbers what it means that the paper left the last activation out;
 # - read the published results, and say how far our own experiment is.
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or to know what K, interleaving and L are;
-# [03 kMobileNet V3](03_kmobilenet_v3.ipynb) has a close relative of this block. No GPU, no download.
+# [03 kMobileNet V3](03_kmobilenet_v3.ipynb) has a close relative of this block. No GPU, no download. Words that are not
+# explained here are in the [glossary](../docs/glossary.md).
+#
 # **Running time:** a minute or two on two CPU cores in the quick profile. The paper profile downloads CIFAR-10 and
 # trains for 50 epochs at 224×224 pixels: many hours, even with a GPU.
 
@@ -137,8 +139,8 @@ plots.show(
 #    much narrower than in MobileNet V3;
 # 4. *project*: a 1×1 convolution back to 192 channels, without activation. The block's input is added.
 #
-# The activation is *swish*, $x/(1 + e^{-x})$; the last one of squeeze-and-excite is the sigmoid $1/(1 + e^{-x})$. What
-# comes out of it are the *gates*: a number between 0 and 1 for each channel of each image.
+# The activation is *swish*, x / (1 + e⁻ˣ); the last one of squeeze-and-excite is the sigmoid, 1 / (1 + e⁻ˣ). What comes
+# out of it are the *gates*: a number between 0 and 1 for each channel of each image.
 #
 # The paper replaces **all four** 1×1 convolutions by D6:
 
@@ -225,7 +227,7 @@ plots.table(
 figure = plots.stacked_bars(
     parameters.drop("all")[list(networks)].T,
     xlabel="trainable parameters",
-    title="What the depthwise convolutions leave over is grouped",
+    title="Nearly everything but the depthwise convolutions shrinks",
     **inspection.place_looks(FAMILY),
 )
 plots.show(
@@ -268,10 +270,12 @@ plots.table(
 # %% tags=["nbval-check-output"]
 single = of_16[(of_16["groups"] == of_16["filters"]) & (of_16["groups"] > 1)]
 squeezes = of_16[of_16["convolution"].str.contains("se_reduce")]
-alone = set(single.index) <= set(squeezes.index)
+others = len(set(single.index) - set(squeezes.index))
+found = len(single) - others
 widths = sorted(set(single["channels"] // single["groups"]))
-print(f"One filter in each group: {len(single)} of the {len(squeezes)} squeezes.")
-print(f"And nothing else: {alone}. Each of these filters reads", *widths, "channels.")
+print("One filter in each group:")
+print(f"{found} of {len(squeezes)} squeezes, {others} other convolutions.")
+print("Each of these filters reads", *widths, "channels.")
 
 # %% [markdown]
 # What stays is small: early layers with few channels, and each *excite* whose narrow middle has fewer than 32. And in
@@ -351,7 +355,7 @@ plots.table(
 # EfficientNet draws the weights of a convolution with variance 2/F, where F is the number of its filters. The grouped
 # ones have Keras' default, *Glorot uniform*: variance 2/(C/G + F). Both were invented to keep the size of the signal
 # from layer to layer. But a filter of K adds up only C/G channels. We measure: random channels with a standard
-# deviation of 1 go in, which one comes out?
+# deviation of 1 go in; what is the standard deviation of what comes out?
 
 # %% tags=["nbval-ignore-output"]
 generator = np.random.default_rng(7)
@@ -526,8 +530,8 @@ plots.table(
 # %% [markdown]
 # Before training the grouped network's gates hardly know which image they see: they differ by one or two hundredths,
 # and after this training still do. Those of EfficientNet differed from image to image from the start, by their initial
-# weights, and keep doing so. (The distance between the two pairs of lines is there on every machine; the lines
-# themselves move a little.)
+# weights, and keep doing so. (Expect the distance between the two pairs of lines on any machine; the lines themselves
+# move a little.)
 #
 # Table 7 says what that means for the predictions. With its gates held at their averages a network is one without
 # squeeze-and-excite: the averages are factors that the weights around them could hold. In the stored run that changes
@@ -575,8 +579,7 @@ plots.show(
 # In the right column everything from the last block to the softmax is [affine](../docs/glossary.md#affine) at
 # prediction: a matrix and a constant. (Batch normalization then uses stored averages.) Averaging over pixels is linear
 # too, so it may as well come first. Is that so? We take maps as they could leave block 7a and go through the top twice:
-# once with the maps as they are,
-# once with every pixel replaced by the average of all.
+# once with the maps as they are, once with every pixel replaced by the average of all.
 
 
 # %%

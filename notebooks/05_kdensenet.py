@@ -27,6 +27,8 @@
 # - read the authors' results, those without interleaving among them, and watch a small one learn.
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or to know what K, interleaving and L are. No GPU, no download.
+# Words that are not explained here are in the [glossary](../docs/glossary.md).
+#
 # **Running time:** a minute or two on two CPU cores in the quick profile. The paper profile downloads CIFAR-10 and
 # trains for 50 epochs: hours with a GPU.
 
@@ -171,10 +173,10 @@ plots.show(
 )
 
 # %% [markdown]
-# Besides the groups it is the place of the **activation**. DenseNet normalizes, cuts
-# off what is negative (ReLU), and convolves. kDenseNet normalizes, convolves, and then has the activation: swish,
-# $x/(1 + e^{-x})$, after K and L, ReLU after the 3×3 convolution. So what a unit appends, and all later units read, is
-# never negative there. A small network of each kind, fresh from its initial weights, shows it:
+# Besides the groups, the place of the **activation** differs. DenseNet normalizes, cuts off what is negative (ReLU),
+# and convolves. kDenseNet normalizes, convolves, and then has the activation: swish, x / (1 + e⁻ˣ), after K and L,
+# ReLU after the 3×3 convolution. So what a unit appends, and all later units read, is never negative there. A small
+# network of each kind, fresh from its initial weights, shows it:
 
 # %% tags=["nbval-check-output"]
 noise = np.random.default_rng(7).random((4, 8, 8, 3), "float32")
@@ -586,7 +588,7 @@ for growth in range(8, 17):
 #   interleaves the channels before each transition.
 # - 45% of the parameters are left with 12 channels per group, because the 3×3 convolutions stay.
 # - In stage 3 no more than six groups divide both sides: half the growth rate is all that they have in common. Other
-#   widths, or D6v3, would have more; the network would be 4% smaller.
+#   widths, or D6v3, would have more; with D6v3 the network would be 4% smaller.
 # - Published, one run each: with D6 one and a half to two points below the original; K alone 0.4 points
 #   below with 64 channels per group, and two with 32. The 3×3 convolution of each unit joins the groups in any case.
 #

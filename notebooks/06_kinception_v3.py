@@ -26,6 +26,8 @@
 # - say whether interleaving is needed where larger kernels mix the channels anyway, and what is not known about it.
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or to know what K, interleaving and L are. No GPU, no download.
+# Words that are not explained here are in the [glossary](../docs/glossary.md).
+#
 # **Running time:** less than a minute on two CPU cores in the quick profile, which trains nothing. The paper profile
 # downloads CIFAR-10 and trains three networks for 50 epochs at 224×224 pixels: days, even with a GPU.
 
@@ -100,9 +102,9 @@ places = {
     "stem\n1×1": ("single_path", "pointwise"),
     "stem \n3×3,\npool": ("stem_pool_2", "other convolutions"),
     "mixed\n0-2": ("mixed2", "other convolutions"),
-    "mixed\n3-7": ("mixed7", "other convolutions"),
-    "mixed\n8": ("mixed8", "other convolutions"),
-    "mixed\n9-10": ("mixed10", "other convolutions"),
+    "3-7": ("mixed7", "other convolutions"),
+    "8": ("mixed8", "other convolutions"),
+    "9-10": ("mixed10", "other convolutions"),
     "pooling": ("avg_pool", ""),
     "classes": ("predictions", "classifier"),
 }

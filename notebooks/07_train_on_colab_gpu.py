@@ -26,7 +26,9 @@
 # - test the network, save it, and load it again in another program.
 #
 # **You need** [02 kMobileNet](02_kmobilenet.ipynb), or at least an idea of what is being trained. No GPU for the quick
-# profile. **Running time:** a minute or two on two CPU cores in the quick profile, which runs the same code on small
+# profile. Words that are not explained here are in the [glossary](../docs/glossary.md).
+#
+# **Running time:** a minute or two on two CPU cores in the quick profile, which runs the same code on small
 # pictures that come along. The paper profile downloads CIFAR-10 and trains for 50 epochs at 224×224 pixels; section 2
 # works out what that takes.
 #
@@ -131,8 +133,7 @@ import kgpc
 from kgpc import D6, datasets, exercises, paper, plots, timing, training
 from kgpc.applications import kMobileNet
 
-if PROFILE not in ("quick", "paper"):
-    raise ValueError(f'`PROFILE` must be "quick" or "paper", not {PROFILE!r}.')
+training.check_profile(PROFILE)
 
 # %% tags=["nbval-ignore-output"]
 if drive_folder:
@@ -246,6 +247,8 @@ plots.table(
 #   data set; the quick profile draws a tenth of each class at random.
 # - **validation_views**: it even transformed the validation images at random, as it did in training. That makes its
 #   validation accuracy lower than the test accuracy.
+# - **margin**: what small images are padded with where that makes them fit. CIFAR-10's 32 pixels, repeated seven times,
+#   fit into 224 without.
 # - **monitor**: what decides which epoch was the best. The network ends with the weights of that one.
 # - **batch_norm_momentum**: over how many steps [batch normalization](../docs/glossary.md#batch-normalization)
 #   averages; see [notebook 02](02_kmobilenet.ipynb), section 6.
@@ -406,8 +409,9 @@ workers = min(cores, 8)
 print(f"{cores} cores, so workers = {workers}")
 
 # %% [markdown]
-# *What you may see elsewhere:* rates several times as high, or lower where other programs keep the cores busy. A second
-# thread brings less than a second core could, because parts of the work take turns.
+# All rates are images a second. *What you may see elsewhere:* rates several times as high, or lower where other
+# programs keep the cores busy. A second thread brings less than a second core could, because parts of the work take
+# turns.
 #
 # Colab's free runtimes have two cores. As long as the threads prepare several times the images that the published
 # training used in a second, two cores are no obstacle, unless the GPU is as many times faster. `workers` is the number
@@ -504,8 +508,8 @@ if PROFILE == "quick":
 # %% tags=["nbval-ignore-output"]
 plots.table(
     result.history,
-    f"Table 4. Our training, a demonstration in the quick profile. {budget}. "
-    "Losses in nats, accuracies as fractions of 1.",
+    f"Table 4. Our training, a demonstration in the quick profile: {budget}. "
+    "Losses in nats, accuracies as fractions of 1, the learning rate at the end.",
     formats={
         "learning_rate": ".5f",
         "loss": ".3f",
@@ -522,7 +526,7 @@ figure = plots.step_losses({"kMobileNet 16ch": result.step_losses}, guessing=len
 plots.show(
     figure,
     "Training loss against the training step, with the level of guessing.",
-    caption=f"Figure 3. Training loss of the demonstration. {budget}.",
+    caption=f"Figure 3. Training loss of the demonstration: {budget}.",
 )
 
 # %% [markdown]
@@ -530,11 +534,11 @@ plots.show(
 # few dozen steps the losses differ in their first digits, and the accuracy by as much as another seed changes it, which
 # may be more than ten points in so short a training.
 #
-# A network **that learned** is one that was trained for hours. Two such trainings of kMobileNet 16ch are stored with
+# A network **that learned** has seen far more images than that. Two such trainings of kMobileNet 16ch are stored with
 # kgpc. The first is ours: of the runs of [an experiment](../docs/does-it-hold.md) on small copies of CIFAR-10, the one
 # that was trained longest, and of those with equally many epochs the one with the lowest validation loss (`python -m
-# kgpc rerun --profile experiment`). It was computed on a processor, and interrupted and continued as above. It is a
-# single run, and an answer to no question.
+# kgpc rerun --profile experiment`). It was computed on a processor, in a folder as above, so that it could be
+# interrupted and go on. It is a single run, and an answer to no question.
 
 # %% tags=["nbval-ignore-output", "experiment"]
 import textwrap

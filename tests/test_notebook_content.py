@@ -312,6 +312,16 @@ def test_a_drawing_becomes_two_files_of_which_a_page_shows_one(tmp_path):
         assert svg_content.written(svg_content.parsed(text)) == text
 
 
+def test_points_that_let_through_a_little_do_not_on_a_dark_page_and_bands_do():
+    point = '<path d="M0 0L4 0L4 4z" fill="#0072b2" fill-opacity="0.8" stroke="#0072b2" stroke-opacity="0.8"/>'
+    band = '<path d="M0 0L40 0L40 40z" fill="#0072b2" fill-opacity="0.2"/>'
+    parsed = svg_content.parsed(drawing(point + band))
+    (dark_point, dark_band), (light_point, _) = drawing_themes.dark(parsed), drawing_themes.light(parsed)
+    assert dark_point.get("fill-opacity") == dark_point.get("stroke-opacity") == "1"
+    assert dark_band.get("fill-opacity") == "0.2" and light_point.get("fill-opacity") == "0.8"
+    assert drawing_themes.contrast(drawing_themes.rgb(dark_point.get("fill")), drawing_themes.GROUND) >= 3
+
+
 def test_a_picture_in_a_drawing_keeps_its_colours_and_what_is_drawn_on_it(tmp_path):
     """A frame around it and words beside it get the colours of a dark page."""
     on_it = '<path d="M20 20L40 20" stroke="#fff"/><text x="15" y="30" font-size="5">on it</text>'

@@ -187,12 +187,14 @@ def test_a_form_title_becomes_the_name_of_a_folded_cell():
         cells=[
             nbformat.v4.new_code_cell('# @title Solution {1} {display-mode: "form"}\n1 + 1'),
             nbformat.v4.new_code_cell("2 + 2"),
+            nbformat.v4.new_code_cell('# @title Figure 3: weights {display-mode: "form"}\ndraw()'),
         ]
     )
     build_site.name_folded_cells(notebook)
-    first, second = notebook.cells
+    first, second, third = notebook.cells
     assert first.source == "1 + 1" and first.metadata["mystnb"]["code_prompt_show"] == "Solution (1)"
     assert second.source == "2 + 2" and "mystnb" not in second.metadata
+    assert third.metadata["mystnb"]["code_prompt_hide"] == "Code of Figure 3: weights"
 
 
 # In a browser

@@ -42,7 +42,7 @@ function figureLayerCosts(root, {networks}) {
       });
       chart.node.setAttribute("viewBox", `0 0 ${width} ${height + 4}`);
       chart.node.setAttribute("height", height + 4);
-      chart.node.replaceChildren(svg("text", {x: 0, y: 12}, `${chart.title}: ${whole(sum(chart.column))} in all`),
+      chart.node.replaceChildren(svg("text", {x: 0, y: 12}, `${chart.title}: ${whole(sum(chart.column))} in these layers`),
         svg("path", {class: "axis", d: `M0,${height}H${width}`}), ...chart.rows);
     }
     mark();
@@ -54,7 +54,7 @@ function figureLayerCosts(root, {networks}) {
       chart.rows.forEach((row, place) => {
         row.setAttribute("stroke", place === index ? "currentColor" : "none");
         row.setAttribute("stroke-width", 2);
-        row.setAttribute("opacity", place === index ? 1 : 0.55);
+        row.setAttribute("opacity", place === index ? 1 : 0.8); // still bright on a dark page
       });
     }
     const share = (value, column) => `${whole(value)} (${percent(value / (sum(column) || 1))})`;
