@@ -514,9 +514,9 @@ for baseline in ("mean", "blur", WHITE):
     print(f"{str(baseline):15} leaves {left:.0%} of {before:.0%}")
 
 # %% [markdown]
-# Neither is neutral. Mean colour and blur keep the colours that this network goes by. White leaves little, because it
-# is evidence for *another* class: then holes of any shape may decide, and not the map. So we ask with both, and trust
-# what holds with both. A map of random numbers is the control: where it does as well as the others, the test tells
+# None of them is neutral. Mean colour and blur keep the colours that this network goes by. White leaves little, because
+# it is evidence for *another* class: then holes of any shape may decide, and not the map. So we ask twice, with
+# colours kept and with white, and trust what holds both times. A map of random numbers is the control: where it does as well as the others, the test tells
 # nothing.
 
 # %%

@@ -133,7 +133,8 @@ def taken_apart(pixels):
         (constant, nothing, lab[..., 2]),
         (constant, lab[..., 1], lab[..., 2]),
     ]
-    return [lab[..., 0] / 100, *(lab_to_rgb(np.stack(part, axis=-1)) for part in parts)]
+    grey = np.repeat(lab[..., :1] / 100, 3, axis=-1)
+    return [grey, *(lab_to_rgb(np.stack(part, axis=-1)) for part in parts)]
 
 
 photographs = {photograph.name: photograph.pixels for photograph in datasets.photographs()}
@@ -642,7 +643,7 @@ plots.show(
 )
 
 # %% [markdown]
-# On clean patches three seeds do not tell two branches from one. Under Gaussian noise 20% L + 80% AB is about 20
+# On clean patches three seeds do not tell two branches from one. Under Gaussian noise 20% L + 80% AB is 19 to 27
 # points lower, with every seed: the opposite of what one would hope, for this data and this size of network. Under salt
 # and pepper the seeds disagree, from one point more to 29 fewer, and nothing is decided; an interval over the test
 # patches of one seed would have looked sure of either.
@@ -760,8 +761,8 @@ for channel, of_noise, of_photographs in zip("Lab", noise, signal, strict=True):
 # - All 13 two-branch networks whose parameters were printed have those of ours. Of those that see both lightness and
 #   colour, the errors on Plant Village differ by up to a factor of two, one run each; on Cropped-PlantDoc there are too
 #   few images to tell them apart.
-# - A noise test needs the same noise for all networks, several strengths, paired intervals, and a control that changes
-#   one thing at a time (Lab with one branch), and more than one seed.
+# - A noise test needs the same noise for all networks, several strengths, paired intervals, a control that changes one
+#   thing at a time (Lab with one branch), and more than one seed.
 #
 # ## References
 #

@@ -825,7 +825,8 @@ print(np.array_equal(loaded(sample), model(sample)))
 # %% [markdown]
 # ## Exercises
 #
-# Write your answer in place of `None` and run the cell: it says whether it is right. Solutions are folded below.
+# Write your answer into the cell below a question and run it: it says whether the answer is right. The solution is
+# folded away in the cell after that.
 #
 # **1.** kMobileNet with `alpha=0.25` has 256 channels in its last maps. With the body frozen, how many weights learn
 # for six classes? Find the formula.

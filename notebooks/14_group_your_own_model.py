@@ -317,8 +317,8 @@ print("equal after loading:", bool(equal.all()))
 #
 # ## Exercises
 #
-# Put an answer in place of `None` and run the cell: it says whether that is right. In JupyterLab and on Colab the
-# solutions are collapsed: try first, then open the cell below the question.
+# Write your answer into the cell below a question and run it: it says whether the answer is right. The solution is
+# folded away in the cell after that.
 #
 # **1.** The classifier of the MobileNet of the quick profile reads 256 channels and has 10 filters, with a bias. How
 # many parameters does D6(16) save there, if you ask for it (`classifier=True`)?

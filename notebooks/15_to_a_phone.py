@@ -210,7 +210,8 @@ print(len(files), "files, each run by its own runtime")
 # ## 4. Bytes, milliseconds, accuracy
 #
 # All files are measured here, on this computer's processor: one thread, one image at a time, in turns. A phone has
-# another processor and other numbers, but the same files. The time is the median of what the processor worked.
+# another processor and other numbers, but the same files. The time is the median of what the processor worked; the
+# memory is by how much a process grows at the most that loads the file and predicts.
 
 # %% tags=["nbval-ignore-output", "measures-time"]
 paths = {" | ".join(key): exported.path for key, exported in files.items()}
@@ -367,8 +368,8 @@ plots.show(
 #
 # ## Exercises
 #
-# Put an answer in place of `None` and run the cell: it says whether that is right. In JupyterLab and on Colab the
-# solutions are collapsed: try first, then open the cell below the question.
+# Write your answer into the cell below a question and run it: it says whether the answer is right. The solution is
+# folded away in the cell after that.
 #
 # **1.** A grouped convolution can be written as an ordinary one with zeros between the groups (`grouped="ordinary"`). A
 # pointwise convolution of 128 channels and 128 filters became K and L of D6(16), without bias. How many numbers has the
