@@ -346,7 +346,7 @@ plots.table(
 # Leaves of plants, healthy or with one of several diseases. **Plant Village** shows single leaves before a plain
 # background: 10,876 test images, 38 classes. **Cropped-PlantDoc** shows leaves in the field, cut out: 1,789 test
 # images, 29 classes. All networks end at mixed5. The bars are 95% intervals (Wilson's, for a share of that many
-# images); in brackets is the authors' name of the run.
+# images); the captions have the authors' names of the runs.
 
 # %%
 results = paper.published("two_branch_results")
@@ -369,7 +369,9 @@ rows = pd.DataFrame(rows, columns=columns)
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Figures 4 and 5, published accuracies {display-mode: "form"}
 for number, (dataset, of_dataset) in enumerate(rows.groupby("group", sort=False), start=4):
-    frame = of_dataset.set_index(of_dataset["network"] + " (" + of_dataset["label"] + ")")
+    network, runs_of = of_dataset["network"], of_dataset["label"]
+    twice = network.str.rstrip("¹²³⁴").duplicated(keep=False)  # only these need the name of their run
+    frame = of_dataset.set_index(network.where(~twice, network + " (" + runs_of + ")"))
     figure = plots.interval_chart(
         frame[["value", "low", "high"]],
         xlabel="published test accuracy, %, with 95% intervals",
@@ -379,7 +381,8 @@ for number, (dataset, of_dataset) in enumerate(rows.groupby("group", sort=False)
     plots.show(
         figure,
         f"Published test accuracies on {dataset} with their intervals, one row for each division of the filters.",
-        caption=f"Figure {number}. {dataset}, as published: a point is one run. The axis does not begin at 0.",
+        caption=f"Figure {number}. {dataset}, as published: a point is one run ({', '.join(runs_of.unique())}). The "
+        "axis does not begin at 0.",
     )
 print("\n".join(notes))
 
@@ -588,7 +591,8 @@ for number, (noise, title, xlabel) in enumerate(
     )
 
 # %% [markdown]
-# Curves of one seed look surer than they are. So the same was done with seeds 7, 8 and 9, and with a fourth network,
+# (Below chance a network does not guess: it takes the noisy patches of one photograph for those of another.) Curves of
+# one seed look surer than they are. So the same was done with seeds 7, 8 and 9, and with a fourth network,
 # 80% L + 20% AB. `python data/store_noise_seeds.py` runs the cells of this section with each of them and stores what
 # comes out:
 
