@@ -85,17 +85,17 @@ def summary(table):
         f"{left.median():.0%}, classifiers with 1000 classes included.",
         "",
         "| network | input | replaced | parameters | D6(16) | left | D6(32) | left "
-        "| multiply-adds | D6(16) | left | D6(32) | left |",
+        "| M multiply-adds | D6(16) | left | D6(32) | left |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, rows in table.groupby("network", sort=True):
         row = rows.iloc[0]
         cells = [name, f"{row['input_px']}x{row['input_px']}", f"{row['replaced_layers']} of {row['pointwise_layers']}"]
-        for column in ("parameters", "macs"):
+        for column, unit in (("parameters", 1), ("macs", 1_000_000)):
             before = row[f"{column}_before"]
-            cells.append(f"{before:,}")
+            cells.append(f"{before / unit:,.0f}")
             for after in rows[f"{column}_after"]:
-                cells += [f"{after:,}", f"{after / before:.1%}"]
+                cells += [f"{after / unit:,.0f}", f"{after / before:.1%}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

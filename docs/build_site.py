@@ -41,6 +41,7 @@ THUMBNAIL_PIXELS = 480
 THUMBNAIL_COLORS = 48  # enough for a card, at a third of the size
 MOST_CHARACTERS_OF_A_THUMBNAIL = 30_000  # of a drawing of shapes alone; pixels take fewer where it has more
 MOST_CHARACTERS_WITH_PICTURES = 100_000  # as they are stored; the site has less
+QUESTIONS = ("Does it still learn?", "And is it faster?")  # of README's section about the idea
 MARKER = ".made-by-kgpc-build-site"  # in every folder that may be deleted
 FORM_TITLE = re.compile(r"^# @title (.*?)(?: \{display-mode.*\})?\n")
 
@@ -112,6 +113,20 @@ def sections(page):
     return dict(zip(["", *parts[1::2]], parts[::2], strict=True))
 
 
+def with_titles(page):
+    """Returns a Markdown page in which links that show the path of a page have no text: Sphinx puts its title there."""
+    return re.sub(r"\[([\w./-]+\.md)\]\((?=(?:\.\./)*\1[)#])", "[](", page)
+
+
+def answers(section):
+    """Returns the parts of a section of README: what comes first, and from each question at a line's begin on.
+
+    The question becomes a heading.
+    """
+    parts = re.split(rf"^({'|'.join(map(re.escape, QUESTIONS))}) ", section, flags=re.MULTILINE)
+    return [parts[0], *(f"### {question}\n\n{text}" for question, text in zip(parts[1::2], parts[2::2], strict=True))]
+
+
 def landing_page(notebooks, pictures):
     """Returns the landing page: `docs/index.md` with its figures and the cards of the notebooks.
 
@@ -124,13 +139,16 @@ def landing_page(notebooks, pictures):
     from kgpc import figures
 
     page = string.Template((DOCS / "index.md").read_text(encoding="utf-8"))
-    readme = sections((ROOT / "README.md").read_text(encoding="utf-8"))
+    readme = sections(with_titles((ROOT / "README.md").read_text(encoding="utf-8")))
+    idea, learns, faster = answers(readme["The idea in ten lines"])
     claim, commands = re.split(r"\n\n", readme[""].removeprefix("# kgpc").strip(), maxsplit=1)
     return page.substitute(
         citation=readme["Citation"],
         claim=re.search(r"with (up to \d+% fewer parameters)", claim)[1],
         commands=commands,
-        idea=readme["The idea in ten lines"],
+        faster=faster,
+        idea=idea,
+        learns=learns,
         use=readme["Use it in your own project"],
         cards="\n".join(card(name, notebook, pictures) for name, notebook in notebooks.items()),
         diagram=pictures.of(figures.d6()),
@@ -212,6 +230,8 @@ def lay_out(folder, pictures):
             nbformat.write(pictures.placed(notebooks[path.stem]), target)
         elif path == DOCS / "does-it-hold.md":
             target.write_text(site_figures.with_every_run(path.read_text(encoding="utf-8"), pictures), encoding="utf-8")
+        elif path.suffix == ".md" and path != DOCS / "index.md":
+            target.write_text(with_titles(path.read_text(encoding="utf-8")), encoding="utf-8")
         elif path != DOCS / "index.md":
             shutil.copy(path, target)
     (folder / "index.md").write_text(landing_page(notebooks, pictures), encoding="utf-8")

@@ -50,6 +50,7 @@ html_show_search_summary = False  # for each result a whole page would be fetche
 html_theme = "furo"
 html_title = "kgpc"
 html_static_path = ["_static"]
+templates_path = ["_templates"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False

@@ -152,7 +152,8 @@ def block(code):
 
 def tasks():
     """Returns the part of the first page that says what one does with the package, a line of code each."""
-    text = f"Five things to do, one line each, after\n\n{block(BEFORE_TASKS)}"
+    text = "Everything that can be imported from kgpc. Below are five things to do with it, a line of code each, then "
+    text += f"all its `modules`_. Before the five lines, run these:\n\n{block(BEFORE_TASKS)}"
     for title, line, where in TASKS:
         links = ", ".join(f":doc:`{name}`" for name in where.split())
         text += f"{heading(title, '-')}{block(line)}More: {links}.\n\n"

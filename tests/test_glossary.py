@@ -51,6 +51,13 @@ def test_the_agreed_terms_are_there_and_no_heading_twice(anchors):
     assert len(anchors) == len(set(anchors))
 
 
+def test_the_words_are_listed_by_the_alphabet(text, anchors):
+    terms = re.findall(r"^### (.+)$", text, flags=re.MULTILINE)
+    listed = re.findall(r"\[([^]]+)\]\(#([^)]+)\)", text[: text.index("\n## ")])
+    assert [term for term, _ in listed] == sorted(terms, key=str.lower)
+    assert [anchor for _, anchor in listed if anchor not in anchors] == []
+
+
 def test_every_term_is_explained_in_a_few_sentences_and_leads_on(text, root):
     terms = re.split(r"^### (.+)\n", re.sub(r"^## .*\n", "", text, flags=re.MULTILINE), flags=re.MULTILINE)[1:]
     for term, explanation in zip(terms[::2], terms[1::2], strict=True):

@@ -123,7 +123,8 @@ def test_what_the_accuracies_rest_on_is_on_the_page_of_published_rows(root):
     protocol = paper.published("errata").query("kind == 'protocol'")
     assert len(protocol) == 6 and protocol["what"].is_unique
     for text in protocol["what"]:
-        assert f"**{text}: " in page
+        where, _, what = text.rpartition(": ")
+        assert f"**{where}.** {what[0].upper()}{what[1:]}: " in page
     # What the texts count.
     recipes = paper.published("recipes")
     recipes = recipes[recipes["same_text_as"].eq("") | recipes["repo"].eq("kEffNetV2")]

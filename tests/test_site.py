@@ -167,6 +167,21 @@ def test_the_reference_has_every_public_class_and_function(pages):
     assert layer_pages and not any("*args" in page for page in layer_pages)
 
 
+def test_a_link_that_shows_a_path_shows_the_title_of_the_page():
+    text = "[docs/a.md](docs/a.md), [b/c.md](../../b/c.md#part), [a page](docs/a.md), [docs/a.md](docs/b.md), `x.md`"
+    shown = "[](docs/a.md), [](../../b/c.md#part), [a page](docs/a.md), [docs/a.md](docs/b.md), `x.md`"
+    assert build_site.with_titles(text) == shown
+
+
+def test_the_questions_of_readme_are_headings_of_the_landing_page(pages):
+    readme = build_site.sections((ROOT / "README.md").read_text(encoding="utf-8"))
+    idea, *answers = build_site.answers(readme["The idea in ten lines"])
+    assert [answer.splitlines()[0] for answer in answers] == [f"### {question}" for question in build_site.QUESTIONS]
+    assert "```python" in idea and all("| --- |" in answer or "|---|" in answer for answer in answers)
+    assert {"does-it-still-learn", "and-is-it-faster"} <= pages["index.html"].ids
+    assert "docs/speed-log.md" not in pages["index.html"].text
+
+
 def test_a_form_title_becomes_the_name_of_a_folded_cell():
     notebook = nbformat.v4.new_notebook(
         cells=[
@@ -426,6 +441,8 @@ def test_a_solution_is_opened_with_a_click(visit):
 @pytest.mark.parametrize("served", [True, False], ids=["from a server", "from a folder"])
 def test_the_search_finds_pages_notebooks_first_and_fetches_none_of_them(visit, site, served):
     page = visit("search.html") if served else visit("index.html").context.new_page()
+    if served:
+        assert page.locator("article input[name=q]").is_visible()  # the page is not empty before a search
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{page.url.partition('?')[0]}?q=interleave" if served else f"{site.as_uri()}/search.html?q=interleave")

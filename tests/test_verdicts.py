@@ -209,7 +209,8 @@ def test_the_page_says_what_the_runs_decide(core):
     assert "| negative | fails |" in page
     accuracies = verdicts.accuracies(core, "MobileNet", ["16ch"])["16ch"]
     assert f"{', '.join(f'{value:.2f}' for value in accuracies)} | 1, 2, 3 | {accuracies.mean():.2f} | 100 |" in page
-    assert "0.001: 1.200, 0.002: 1.100, 0.004: 1.000, 0.008: 1.100 | 0.004 |" in page
+    assert "| network | 0.001 | 0.002 | 0.004 | 0.008 | chosen |" in page
+    assert "| 1.200 | 1.100 | **1.000** | 1.100 | 0.004 |" in page
     assert "No question is answered yet" not in page
     assert "equal in everything but the pointwise convolutions | negative; margin fails | open | open |" in page
     assert "the answers to the questions below: a, b of MobileNet V3 Large; a, b of EfficientNet-B0." in text
@@ -236,7 +237,7 @@ def test_the_page_says_what_comes_next_and_judges_nothing_before_there_is_an_ans
     assert "of 4 of the 35 runs that look for learning rates" in text
     assert "`rates` (search for learning rates, MobileNet), of which 4 of 17 runs are stored; then `core`" in text
     assert "a, b, c of MobileNet; a, b of MobileNet V3 Large; a, b of EfficientNet-B0" in text
-    assert "0.004: 1.000, 0.008: 0.900 | open |" in page
+    assert "| 1.000 | **0.900** | open |" in page
     assert "4 runs, 0.4 hours of training, 1.0 minutes an epoch" in text
     planned = sum(
         len(stage.keys) * len(stage.seeds) * stage.epochs * (3 if stage.search else 1) for stage in protocol.STAGES

@@ -25,6 +25,7 @@ def compare_counts(tables=COUNTED_TABLES):
         those of `published("two_branch_results")` with a parameter count. Columns:
 
         - `table`, `paper`, `dataset`, `label`, `model`, `scheme` (such as "D6(16)"), `input_size`, `classes`.
+        - `published_accuracy_percent`: float, test accuracy as the authors' notebook prints it, else as the table does.
         - `published_parameters`, `our_parameters`, `parameters_equal`: trainable parameters.
         - `published_flops`, `our_flops`, `flops_equal`: of a prediction (`forward_passes` of the model), in the paper's
           convention; NA where none were published. Where the printed table and the authors' notebook disagree, the
@@ -54,10 +55,13 @@ def _compared(table, row):
     our_parameters, flops_of_a_pass = _counts(constructor, arguments)
     if table == "results":
         parameters, published_flops, passes = row["parameters"], row["flops"], row["forward_passes"]
+        accuracy = row["test_accuracy_percent"]
     elif table == "unlisted_runs":
         parameters, published_flops, passes = row["raw_parameters"], row["raw_flops"], 1
+        accuracy = 100 * row["raw_test_accuracy"]
     else:
         parameters, published_flops, passes = row["raw_trainable_parameters"], pd.NA, 1
+        accuracy = 100 * row["raw_test_accuracy"]
     our_flops = flops_of_a_pass * passes
     size, _, _ = arguments["input_shape"]
     return {
@@ -69,6 +73,7 @@ def _compared(table, row):
         "scheme": str(arguments.get("scheme") or ""),
         "input_size": f"{size}x{size}",
         "classes": arguments["classes"],
+        "published_accuracy_percent": accuracy,
         "published_parameters": parameters,
         "our_parameters": our_parameters,
         "parameters_equal": bool(parameters == our_parameters),
@@ -147,8 +152,8 @@ def check_comparison(comparison):
 
 
 _COLUMNS = """
-    table paper dataset label model scheme input_size classes published_parameters our_parameters parameters_equal
-    published_flops our_flops flops_equal erratum
+    table paper dataset label model scheme input_size classes published_accuracy_percent published_parameters
+    our_parameters parameters_equal published_flops our_flops flops_equal erratum
 """.split()
 
 

@@ -11,8 +11,9 @@ _HEADER = """# Published counts and ours, row by row
 **{verdict}** {summary}
 
 Compared are trainable parameters and flops that the authors published with those counted in the models of
-`kgpc.applications`. "Published" is what the authors' notebook prints for the run. Flops are for the prediction of one
-image in the paper's convention (`kgpc.flops.paper_flops`), about one for a [multiply-add](glossary.md#multiply-adds).
+`kgpc.applications`; the published test accuracies stand beside them. "Published" is what the authors' notebook prints
+for the run. Flops are for the prediction of one image in the paper's convention (`kgpc.flops.paper_flops`), about one
+for a [multiply-add](glossary.md#multiply-adds).
 
 The page is written by `python -m kgpc table --output docs/published-rows.md`: the published numbers are read from
 `data/published`, ours are counted at that moment; a difference would show here, and fails a test. On the page are
@@ -27,7 +28,7 @@ _ERRATA = """
 
 In {count} places a printed table, an abstract or a text says something else than the authors' notebook. {counts} of
 them concern a count of the [table below](#all-rows), which has the notebook's; the others concern accuracies, shares,
-names or labels.
+sizes, names, labels, or counts of other things.
 
 """
 _PROTOCOL = """
@@ -44,9 +45,11 @@ the first paper ([doi:10.13164/mendel.2022.1.023](https://doi.org/10.13164/mende
 ([doi:10.3390/e24091264](https://doi.org/10.3390/e24091264)), the two-branch networks of the light-chroma papers
 ([doi:10.13164/mendel.2022.1.055](https://doi.org/10.13164/mendel.2022.1.055)), or the authors' notebooks alone.
 
-A number that stands alone is published and counted here, both the same. "Ours" is one that nobody published, "printed"
-one that the paper's table has instead. A row with 2 passes averages the predictions of an image and of its mirror
-image.
+A count that stands alone is published and counted here, both the same. "Ours" is one that nobody published, "printed"
+one that the paper's table has instead. Accuracies are the authors', on the test images, of one training each, and rest
+on [what is said above](#what-the-published-accuracies-rest-on); nothing was trained again for this page.
+[The list of notebooks](papers-notebooks.md#which-notebook-belongs-to-which-rows) has the epochs of each run. A row with
+2 passes averages the predictions of an image and of its mirror image.
 
 <div class="filterable">
 
@@ -104,20 +107,26 @@ def _sentence(comment):
 def _protocol():
     """What the accuracies rest on, as a list."""
     errata = published("errata").query("kind == 'protocol'")
-    lines = [f"- **{row.what}: {row.raw_value}.**{_sentence(row.comment)}\n" for row in errata.itertuples()]
+    lines = []
+    for row in errata.itertuples():
+        where, _, what = row.what.rpartition(": ")
+        lines.append(f"- **{where}.** {what[0].upper()}{what[1:]}: {row.raw_value}.{_sentence(row.comment)}\n")
     return "".join([_PROTOCOL, *lines])
 
 
 def _rows(comparison):
     """All rows as one table, those that several tables list merged."""
     columns = {
-        "data set": comparison["dataset"],
-        "run": comparison["label"],
         "model": comparison["model"],
         "scheme": comparison["scheme"],
-        "pixels": comparison["input_size"],
+        "data set": comparison["dataset"],
+        "accuracy": [
+            "" if pd.isna(percent) else f"{percent:.2f}%" for percent in comparison["published_accuracy_percent"]
+        ],
         "parameters": [_counts(row, "parameters") for row in comparison.to_dict("records")],
         "flops": [_counts(row, "flops") for row in comparison.to_dict("records")],
+        "pixels": comparison["input_size"],
+        "run": comparison["label"],
     }
     frame = pd.DataFrame(columns)
     frame["in"] = [
@@ -128,7 +137,7 @@ def _rows(comparison):
         lambda papers: " and ".join(dict.fromkeys(papers))
     )
     header = _ROWS.format(count=len(frame), all_rows=len(comparison))
-    return f"{header}{_markdown(frame, ('parameters', 'flops'))}\n</div>\n"
+    return f"{header}{_markdown(frame, ('parameters', 'flops', 'accuracy'))}\n</div>\n"
 
 
 def _counts(row, quantity):

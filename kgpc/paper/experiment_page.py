@@ -10,14 +10,12 @@ FIGURE = "<!-- figure: every run -->"
 
 _INTRODUCTION = """# Does it hold? CIFAR-10 as JPEG copies, 24 epochs
 
-The paper's claim: a network whose pointwise convolutions are grouped, with a second grouped convolution on interleaved
-channels, keeps nearly all of its accuracy with a tenth of its parameters. This page compares it with trainings of our
-own. They are as large as two processor cores allow: small images, few epochs, few seeds. So they ask whether the
-published *differences* hold there, and say nothing of the published numbers.
-
-The questions, networks, recipe and rules were written down before the first run: [the protocol](protocol.md). The page
-is written by `python data/store_experiment.py` from `data/reruns/does-it-hold.csv`, and a test holds it against that
-file.
+The claim of [the paper](https://doi.org/10.13164/mendel.2022.1.023): a network whose pointwise convolutions are grouped
+(K), with a second grouped convolution on the interleaved channels (L), keeps nearly all of its accuracy with a tenth of
+its parameters. This page compares it with trainings of our own. They are as large as two processor cores allow: images
+of 32x32 pixels, few epochs, few seeds. So they ask whether the published *differences* hold there, and say nothing of
+the published numbers. Questions, networks, recipe and rules were written down before the first run, in
+[the protocol](protocol.md); [the glossary](glossary.md) explains the words.
 """
 
 _LIMITS = """## What is not tested
@@ -45,7 +43,8 @@ _COMMANDS = """## Run it again
 
 FOLDER has `train/CLASS/` and `test/CLASS/` with the JPEG copies. Stop it whenever you like; the same command goes on.
 What is stored with kgpc is not trained again: remove `data/reruns/does-it-hold*` in a clone to begin from nothing. Two
-terminals with the same command share the work.
+terminals with the same command share the work. `python data/store_experiment.py runs` adds the runs to
+`data/reruns/does-it-hold.csv` and writes this page from that file; a test holds the one against the other.
 """
 
 _ASKED = {
@@ -125,7 +124,7 @@ def _state(table, found):
     if not tests[0]:
         known = (
             f"the validation losses of {searches[0]} of the {_runs(searches[1])} that look for learning rates (see "
-            "the search, below). These runs see no test image, so no test accuracy is known."
+            "the search, below). The search looks at no test image, so there is no test accuracy to compare yet."
         )
     else:
         known = f"the test accuracies of {tests[0]} of {_runs(tests[1])}, and what the next table says of them."
@@ -166,10 +165,12 @@ def _questions(found):
     ]
     text = _paragraph(
         "The test accuracy of the grouped network with 16 channels per group (16ch) after 24 epochs, minus that of "
-        "another network of its family: is the difference positive or negative? For a the same interval answers a "
-        "second question, whether 16ch stays within 1 point of the ordinary network. That margin *holds* if the whole "
-        "interval lies above -1 point, it *fails* if the whole interval lies below, and else it is *undecided*. "
-        "*Open*: there is no seed yet with which all networks of the family's questions have been tested."
+        "another network of its family: is the difference positive or negative? For question a the same interval "
+        "answers a second one, whether 16ch stays within 1 point of the ordinary network. That margin *holds* if the "
+        "whole interval lies above -1 point, it *fails* if the whole interval lies below, and else it is *undecided*. "
+        "*Open*: there is no seed yet with which all networks of the family's questions have been tested. Expected "
+        "before the first run: that a fails at 24 epochs, because a network with fewer parameters in more layers "
+        "learns more slowly at first, that b is positive, and of c nothing."
     )
     header = ("", "16ch minus", *families)
     return f"## The questions\n\n{text}\n\n" + _table(header, ["---"] * len(header), rows)
@@ -182,10 +183,11 @@ def _stages(table):
         stored, wanted = experiment.stored_and_wanted(table, stage)
         rows.append((f"`{stage.name}`", stage.family, _PURPOSES[stage.name], stage.epochs, stored, wanted))
         done += stored >= wanted
+    verb = "is" if done == 1 else "are"
     text = _paragraph(
-        f"{done} of the {len(protocol.STAGES)} stages are complete. They are done in this order, so what there is at "
-        "any time is a smaller experiment of the same kind. A search takes more runs where the best rate is the lowest "
-        "or the highest that was tried."
+        f"{done} of the {len(protocol.STAGES)} stages {verb} complete. They are done in this order, so what there is "
+        "at any time is a smaller experiment of the same kind. A search takes more runs where the best rate is the "
+        "lowest or the highest that was tried."
     )
     header = ("stage", "family", "what for", "epochs", "runs stored", "of")
     return f"## The stages\n\n{text}\n\n" + _table(header, ("---", "---", "---", "---:", "---:", "---:"), rows)
@@ -251,9 +253,7 @@ def _seeds(table):
                     f"{same['training_seconds'].astype(float).median() / epochs:.0f}",
                 )
             )
-        header = "network | parameters | highest rate | test accuracies, % | seeds | mean | seconds an epoch".split(
-            " | "
-        )
+        header = "network | parameters | peak rate | test accuracies, % | seeds | mean | seconds an epoch".split(" | ")
         lines.append(f"### {family}, {dataset}, {epochs} epochs{_where(profile)}\n")
         lines.append(_table(header, ("---", "---:", "---:", "---", "---", "---:", "---:"), rows) + "\n")
     return lines
@@ -305,23 +305,39 @@ def _equivalent(table):
 
 
 def _rates(table):
-    rows = []
+    """The losses of the search, a column for each rate, the least of a network in bold face."""
+    searches = []
     for arm in protocol.ARMS:
         for profile in (protocol.PROFILE, protocol.GPU_PROFILE):
             losses = experiment.losses_of_search(table, arm.family, arm.key, profile)
-            if not losses:
-                continue
-            rate = None if protocol.rates_to_search(losses) else protocol.chosen_rate(losses)
-            tried = ", ".join(f"{rate:g}: {losses[rate]:.3f}" for rate in sorted(losses))
-            rows.append((arm.family, arm.title + _where(profile), tried, "open" if rate is None else f"{rate:g}"))
-    if not rows:
+            if losses:
+                searches.append((arm, profile, losses))
+    if not searches:
         return []
+    rates = sorted({rate for *_, losses in searches for rate in losses})
+    rows = []
+    for arm, profile, losses in searches:
+        rate = None if protocol.rates_to_search(losses) else protocol.chosen_rate(losses)
+        least = min(losses.values())
+        cells = ("" if each not in losses else f"{losses[each]:.3f}" for each in rates)
+        bold = f"{least:.3f}"
+        rows.append(
+            (
+                f"{arm.family}: {arm.title}{_where(profile)}",
+                *(f"**{cell}**" if cell == bold else cell for cell in cells),
+                "open" if rate is None else f"{rate:g}",
+            )
+        )
     text = _paragraph(
-        "Six epochs each, with a seed of their own. The validation loss (cross-entropy, nats) of the last epoch "
-        "chooses the highest rate of each network, as the protocol says; it compares rates, not networks."
+        "The learning rate rises to a peak and falls again; the search looks for the best peak of each network. Six "
+        "epochs each, with a seed of their own. A number is the validation loss (cross-entropy, nats) of the last "
+        "epoch at the peak above it, the least in bold face, and blank where that peak was not tried. The peak that is "
+        "chosen lies at the vertex of a parabola through the least loss and its neighbours, as the protocol says. This "
+        "compares peaks, not networks."
     )
-    header = ("family", "network", "highest rate: validation loss", "chosen")
-    return [f"## The search for learning rates\n\n{text}\n", _table(header, ("---", "---", "---", "---:"), rows)]
+    header = ("network", *(f"{rate:g}" for rate in rates), "chosen")
+    alignment = ("---", *["---:"] * (len(rates) + 1))
+    return [f"## The search for learning rates\n\n{text}\n", _table(header, alignment, rows)]
 
 
 def _deviations():

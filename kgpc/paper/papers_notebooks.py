@@ -126,8 +126,8 @@ def as_text(notebooks):
         "GPU then": ("gpu", str),
         "GB": ("gigabytes", number("{:.1f}")),
         "also change": ("changes", str),
-        # Last, because the names are long and begin with the run.
-        "notebook": ("notebook", lambda path: path.rpartition("/")[2]),
+        # Last, because the names are long and begin with the run; with its folder, since some lie in two.
+        "notebook": ("notebook", lambda path: "/".join(path.split("/")[-2:])),
     }
     return pd.DataFrame({title: notebooks[name].map(text) for title, (name, text) in columns.items()})
 
@@ -146,5 +146,6 @@ def as_markdown(notebooks):
         text = as_text(rows)
         lines = [text.columns, ["---"] * len(text.columns), *text.itertuples(index=False)]
         table = "".join("| " + " | ".join(line) + " |\n" for line in lines)
-        parts.append(f"### {repository}\n\n{table}")
+        address = f"github.com/joaopauloschuler/{repository}"
+        parts.append(f"### {repository}\n\n[{address}](https://{address}):\n\n{table}")
     return "\n".join(parts)

@@ -286,8 +286,10 @@ def stored(path, rows, keys):
 
 
 def _markdown(frame):
-    """A table of texts as Markdown."""
-    lines = [list(frame.columns), ["---"] * frame.shape[1], *frame.to_numpy().tolist()]
+    """A table of texts as Markdown, numbers to the right."""
+    numbers = [frame[name].str.match(r"[\d,.e-]+%?( \(|$)|$").all() for name in frame]
+    rules = ["---:" if is_number else "---" for is_number in numbers]
+    lines = [list(frame.columns), rules, *frame.to_numpy().tolist()]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
@@ -295,7 +297,7 @@ def table_as_text(frame):
     """The table as the page shows it."""
 
     def text(row):
-        clock = f"{row.median_ms:.3g} ({row.lower_quartile_ms:.3g} to {row.upper_quartile_ms:.3g})"
+        clock = f"{row.median_ms:.3g} ({row.lower_quartile_ms:.3g}\u2013{row.upper_quartile_ms:.3g})"
         accuracy = f"{100 * row.accuracy:.1f}% ({100 * row.keras_accuracy:.1f}%)" if row.trained else ""
         return {
             "network": row.network,

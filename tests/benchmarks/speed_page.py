@@ -31,10 +31,15 @@ GOALS = (
 
 def markdown(frame):
     """A table of texts as Markdown, numbers to the right."""
-    numbers = [frame[name].map(str).str.match(r"[\d,.]+( \(|$)|$").all() for name in frame]
+    numbers = [frame[name].map(str).str.match(r"[\d,.]+%?( \(|$)|$").all() for name in frame]
     rules = ["---:" if is_number else "---" for is_number in numbers]
     lines = [list(frame.columns), rules, *frame.to_numpy().tolist()]
     return "\n".join(re.sub(r"\|  (?=\|)", "| ", "| " + " | ".join(map(str, line)) + " |") for line in lines)
+
+
+def instructions(machine):
+    """The short name of a processor, by which the tables below the first tell the two apart: "AVX-512"."""
+    return machine.rpartition(" with ")[2]
 
 
 def rates(speed):
@@ -54,7 +59,8 @@ def rates(speed):
 
 def networks(speed):
     """The ratios of the five families."""
-    return measurements.as_text(measurements.ratios(speed), speed)
+    table = measurements.as_text(measurements.ratios(speed), speed)
+    return table.assign(processor=table["processor"].map(instructions))
 
 
 def runs(speed):
@@ -85,10 +91,10 @@ def goals(speed, steps):
         row = {"network": case, "what": comparison, "goal": f"{at_most:.1f}"}
         for machine in speed["machine"].unique():
             reached = ratios[machine, case, comparison]
-            row[machine] = f"{reached:.2f}" + (" (reached)" if reached <= at_most else "")
+            row[instructions(machine)] = f"{reached:.2f}" + (" (reached)" if reached <= at_most else "")
         for machine in speed["machine"].unique():
             least = allowed["the larger"][machine, case, case] / allowed["measured"][machine, case, base[case]]
-            row[f"limits allow, {machine.rpartition(' ')[2]}"] = f"{least:.2f}" if comparison == "training" else ""
+            row[f"limits allow, {instructions(machine)}"] = f"{least:.2f}" if comparison == "training" else ""
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -99,8 +105,8 @@ def limits(speed, steps):
     return pd.DataFrame(
         [
             {
-                "processor": machine,
                 "network": side,
+                "processor": instructions(machine),
                 "memory traffic allows, ms": f"{1e3 * row['memory traffic allows']:.0f}",
                 "arithmetic allows, ms": f"{1e3 * row['arithmetic allows']:.0f}",
                 "measured, ms": f"{1e3 * row['measured']:.0f}",
@@ -167,7 +173,11 @@ def settings(speed):
     table = measurements.seconds(rows, ["machine", "case", "side"])["seconds"].unstack("side", sort=False)
     return pd.DataFrame(
         [
-            {"processor": machine, "settings": case, **{f"{side}, ms": f"{1e3 * row[side]:.0f}" for side in row.index}}
+            {
+                "settings": case,
+                "processor": instructions(machine),
+                **{f"{side}, ms": f"{1e3 * row[side]:.0f}" for side in row.index},
+            }
             for (machine, case), row in table.iterrows()
         ]
     )
@@ -210,13 +220,14 @@ def fit(measured):
         for row in part.itertuples():
             waits = f"{row.waiting:.0%}" if row.kind == "fit" else ""
             low, high = (row.images_per_second * row.seconds / each for each in (row.quartile_3, row.quartile_1))
+            digits = 0 if low >= 10 else 1
             rows.append(
                 {
                     "what": {"preparation": "preparation alone", "fit": "`fit`"}[kind],
                     "backend": "" if kind == "preparation" else backend,
                     "images": case,
                     "threads": row.side.replace(" threads", ""),
-                    "images a second": f"{row.images_per_second:,.0f} ({low:,.0f} to {high:,.0f})",
+                    "images a second": f"{row.images_per_second:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})",
                     "share that preparing costs": waits,
                 }
             )
