@@ -331,7 +331,8 @@ plots.table(
 # dress. So a JSON file lies beside it.
 
 # %%
-card = json.loads(files["kMobileNet 16ch", "litert int8"].card.read_text(encoding="utf-8"))
+beside = files["kMobileNet 16ch", "litert int8"].card
+card = json.loads(beside.read_text(encoding="utf-8"))
 keys = ("format", "precision", "input", "class_names", "preprocessing")
 for key in keys:
     print(f"{key}: {json.dumps(card[key])}")
