@@ -69,7 +69,6 @@ PROFILE = "quick"  # @param ["quick", "paper"]
 # %%
 import functools
 import os
-import textwrap
 from pathlib import Path
 
 import cv2
@@ -511,13 +510,13 @@ for baseline in ("mean", "blur", WHITE):
     setting = {"baseline": baseline, "steps": 1}
     ends = cam.deletion_curve(keffnet, x, by_method["CAM"], best, **setting)
     before, left = ends.probabilities.mean(axis=0)
-    print(f"{str(baseline):15} leaves {left:.0%} of {before:.0%}")
+    print(f"{str(baseline):15} {left:.0%}, before: {before:.0%}")
 
 # %% [markdown]
-# Neither is neutral. Mean colour and blur keep the colours that this network goes by. White leaves little, because it
-# is evidence for *another* class: then holes of any shape may decide, and not the map. So we ask with both, and trust
-# what holds with both. A map of random numbers is the control: where it does as well as the others, the test tells
-# nothing.
+# None of them is neutral. Mean colour and blur keep the colours that this network goes by. White leaves little, because
+# it is evidence for *another* class: then holes of any shape may decide, and not the map. So we ask twice, with colours
+# kept and with white, and trust what holds both times. A map of random numbers is the control: where it does as well as
+# the others, the test tells nothing.
 
 # %%
 STEPS = 6
@@ -779,7 +778,7 @@ v3 = kMobileNetV3Small(input_shape=(64, 64, 3), classes=len(names), scheme=D6(16
 try:
     cam.class_activation_map(v3, x[:1, :64, :64])
 except ValueError as error:
-    print("\n".join(textwrap.wrap(str(error), 88)))
+    print(error)
 
 # %% tags=["nbval-check-output"]
 print("Grad-CAM of the same network:", cam.grad_cam(v3, x[:1, :64, :64]).shape)
@@ -840,6 +839,9 @@ plots.show(
 print(f"Saved in the folder of results: {saved.name}")
 
 # %% [markdown]
+# In the run that is stored here the back of the eye is taken for coffee, with a probability of 99%. Softmax says how
+# sure a network is *among its classes*, and nothing of whether it is right.
+#
 # ## 11. As in the paper: pets
 #
 # The paper shows maps of kEffNet-B0 on Oxford-IIIT Pet. In the paper profile the next cells fetch the released weights

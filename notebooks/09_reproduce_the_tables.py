@@ -97,7 +97,7 @@ contents = {
     "classification_reports": "test reports, also for mirrored and grey images",
     "recipes": "how the models of each notebook were trained",
     "released_weights": "weight files that can be downloaded",
-    "errata": "disagreements (Table 12), and what accuracies rest on (Table 13)",
+    "errata": "disagreements (Table 13), and what accuracies rest on (Table 14)",
 }
 overview = pd.DataFrame(
     {
@@ -218,7 +218,8 @@ plots.table(
 # at the left to the original network at the right. Watch the right end: where a line falls there, the original is
 # *less* accurate than the grouped version next to it.
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
+# @title The families of the figures {display-mode: "form"}
 FAMILIES = ["EfficientNet-B0", "MobileNet", "MobileNet V3 Large"]
 FAMILIES += ["DenseNet-BC L100", "Inception V3"]
 
@@ -227,15 +228,6 @@ def family_of(model):
     """Name of the original network that a model of a table is a version of."""
     name = model.partition(",")[0].removeprefix("k").replace("EffNet", "EfficientNet")
     return name.replace("EfficientEfficientNet", "EfficientNet")
-
-
-rows["mark"], all_notes = paper.footnotes(results)
-
-
-def notes_of(marks):
-    """The footnotes of the rows that a figure shows."""
-    used = {mark for several in marks for mark in several.split(",")}
-    return "\n".join(note for note in all_notes if note.partition(" ")[0] in used)
 
 
 rows["family"] = rows["model"].map(family_of)
@@ -269,11 +261,8 @@ plots.show(
     "lies far below its grouped versions.",
     caption="Figure 1. V1, published: every point is one run. The vertical axes differ, and none begins at 0.",
 )
-print(notes_of(rows[rows["paper"] == V1]["mark"]))
 
 # %% [markdown]
-# (The vertical axes differ, because the data sets are not equally hard.)
-#
 # **What is saved, and what it costs.** For each grouped network we subtract the accuracy of its original on the same
 # data. (Rows "at 32×32" have no original of their size but DenseNet's; they are compared with the original at 224×224.)
 # Test sets are finite, so each accuracy has an uncertainty. Of n test images, a share p was right; then the *standard
@@ -310,7 +299,7 @@ for _, row in rows[rows["scheme"] != ""].iterrows():
     original = rows[same & (rows["scheme"] == "")].iloc[0]
     savings.append(
         {
-            **row[["paper", "dataset", "mark", "epochs"]],
+            **row[["paper", "dataset", "epochs"]],
             "network": network_name(row),
             "parameters left": row["our_parameters"] / original["our_parameters"],
             "flops left": row["our_flops"] / original["our_flops"],
@@ -352,20 +341,24 @@ plots.table(
 
 # %% tags=["nbval-check-output"]
 sure = savings[savings.apply(found, axis=1, factor=together) != "includes 0"]
-print(f"{len(savings)} differences; with intervals for all together, these are not 0:")
-for case in sure.sort_values("value").to_dict("records"):
-    where = f"{names[case['paper']]} {case['dataset']}: {case['network']}"
-    print(f"{case['value']:+6.2f} points  {where}")
+sure = sure.sort_values("value").assign(paper=sure["paper"].map(names))
+sure = sure.rename(columns={"value": "points"}).reset_index(drop=True)
+plots.table(
+    sure[["network", "points", "paper", "dataset"]],
+    f"Table 6. The {len(sure)} of {len(savings)} differences that are not 0, together.",
+    formats={"points": "+.2f"},
+)
 
 # %% [markdown]
-# (The upper two rows count each interval for itself. With so many, one in twenty would miss zero by the choice of test
-# images alone, so the lower two rows are the ones to read. The one of V2 that is above zero for itself is a row with
-# two passes, whose 94.01% no notebook of the authors prints; see section 7.)
+# (The upper two rows of Table 5 count each interval for itself. With so many, one in twenty would miss zero by the
+# choice of test images alone, so the lower two rows are the ones to read; Table 6 names their cases. The one of V2 that
+# is above zero for itself is a row with two passes, whose 94.01% no notebook of the authors prints; see section 7.)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Figure 2, differences of V1 {display-mode: "form"}
 of_v1 = savings[savings["paper"] == V1]
-labels = of_v1["network"] + of_v1["mark"] + ": " + of_v1["parameters left"].map("{:.0%}".format)
+short = of_v1["network"].str.replace(r"( L100)? D6\((\d+)\)", r" \2ch", regex=True)
+labels = short + ": " + of_v1["parameters left"].map("{:.0%}".format)
 forest = of_v1[["value", "low", "high"]].assign(group=of_v1["dataset"]).set_index(labels)
 figure = plots.interval_chart(
     forest,
@@ -377,16 +370,16 @@ plots.show(
     figure,
     "Difference in test accuracy between each grouped network of V1 and its original, with 95% intervals. Most lie "
     "within four points of zero; MobileNet V3 on Cropped-PlantDoc and Oxford-IIIT Pet gains 8 to 19 points.",
-    caption="Figure 2. V1: differences of one run each; the intervals are for the choice of test images alone.",
+    caption="Figure 2. V1: differences of one run each; the intervals are for the choice of test images alone. All "
+    "numbers are those of the authors' notebooks; the footnotes of Table 2 say what is printed otherwise.",
 )
-print(notes_of(of_v1["mark"]))
 
 # %% [markdown]
 # Three things can be read from this figure, and one cannot.
 #
-# - On CIFAR-10, with 45,000 training images, small groups cost accuracy in MobileNet and DenseNet. In MobileNet, step
-#   by step, larger groups win it back. What EfficientNet-B0 loses with 16 channels per group is not sure once all
-#   intervals are taken together.
+# - On CIFAR-10, with 45,000 training images, small groups cost accuracy in these runs of MobileNet and DenseNet. In
+#   MobileNet, step by step, larger groups win it back. What EfficientNet-B0 loses with 16 channels per group is not
+#   sure once all intervals are taken together.
 # - On the two small data sets MobileNet V3 with groups is far **more** accurate than the original. Section 5 looks for
 #   the reason in the logs.
 # - Inception V3 saves least, because its large kernels stay (notebook 06), and gains.
@@ -398,24 +391,24 @@ print(notes_of(of_v1["mark"]))
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Figure 3, differences of V2 {display-mode: "form"}
 of_v2 = savings[savings["paper"] == V2]
-labels = (
-    of_v2["network"].str.removeprefix("kEffNet-B0 ") + of_v2["mark"] + ", " + of_v2["epochs"].map("{} epochs".format)
-)
+short = of_v2["network"].str.replace(r"kEffNet-B0 D6v3\((\d+)\)( at 32×32)?", r"\1ch", regex=True)
+labels = short + ", " + of_v2["epochs"].map("{} epochs".format)
 labels += ": " + of_v2["parameters left"].map("{:.0%}".format)
 forest = of_v2[["value", "low", "high"]].assign(group=of_v2["dataset"]).set_index(labels)
 figure = plots.interval_chart(
     forest,
     xlabel="accuracy minus that of EfficientNet-B0, points, with 95% intervals, each for itself",
-    title="V2: kEffNet-B0 with several schemes, and the share of the parameters left",
+    title="V2: kEffNet-B0 with D6v3, and the share of the parameters left",
     levels={"as accurate": 0},
 )
 plots.show(
     figure,
     "Difference in test accuracy between kEffNet-B0 of V2 and EfficientNet-B0, with 95% intervals. On CIFAR-10 it "
     "falls by 9 points at two channels per group. On colorectal histology and malaria all intervals include zero.",
-    caption="Figure 3. V2: differences of one run each; the intervals are for the choice of test images alone.",
+    caption="Figure 3. V2: differences of one run each; the intervals are for the choice of test images alone. "
+    "CIFAR-10 at 32×32 pixels. The numbers are those of the authors' notebooks; the footnotes of Table 3 say what is "
+    "printed otherwise.",
 )
-print(notes_of(of_v2["mark"]))
 
 # %% [markdown]
 # Colorectal histology has 504 test images: its intervals are four points wide, and no row differs from the original.
@@ -436,7 +429,7 @@ available = grouped.merge(released[keys], on=keys, how="left", indicator=True)
 available["released"] = available["_merge"] == "both"
 by_dataset = available.groupby("dataset", sort=False)["released"].agg(["size", "sum"])
 by_dataset.columns = ["grouped networks in the tables", "with released weights"]
-plots.table(by_dataset, "Table 6. Grouped networks whose weights were released.")
+plots.table(by_dataset, "Table 7. Grouped networks whose weights were released.")
 
 # %% [markdown]
 # **How to load them right.** Weights do not say what they expect, and a network that is built a little differently
@@ -475,7 +468,7 @@ shown = {
 percent = [title for name, title in shown.items() if name.endswith("_pct")]
 plots.table(
     again[list(shown)].rename(columns=shown),
-    "Table 7. Released weights, measured again.",
+    "Table 8. Released weights, measured again.",
     formats=dict.fromkeys(percent, ".2f"),
 )
 
@@ -581,7 +574,7 @@ columns = ["label", "model", "channels_per_group", "dataset", "epochs_planned"]
 missing = gaps[[*columns, "epochs_logged", "reason"]].rename(columns={"label": "run"})
 plots.table(
     missing.rename(columns=lambda name: name.replace("_", " ")),
-    "Table 8. Runs whose training log is incomplete.",
+    "Table 9. Runs whose training log is incomplete.",
 )
 
 # %% [markdown]
@@ -635,7 +628,7 @@ columns = ["dataset", "MobileNet V3 Large", "best epoch"]
 columns += ["training, %", "validation, %"]
 plots.table(
     pd.DataFrame(best, columns=columns),
-    "Table 9. Accuracy in the epoch with the best validation accuracy.",
+    "Table 10. Accuracy in the epoch with the best validation accuracy.",
     formats=dict.fromkeys(columns[3:], ".1f"),
 )
 
@@ -661,7 +654,7 @@ for name, size in runs.items():
 columns = ["MobileNet V3 Large", "epoch", "training, %", "validation, %"]
 plots.table(
     pd.DataFrame(at, columns=columns),
-    "Table 10. Oxford-IIIT Pet: accuracy on training images (statistics of the batch) "
+    "Table 11. Oxford-IIIT Pet: accuracy on training images (statistics of the batch) "
     "and validation images (moving averages).",
     formats=dict.fromkeys(columns[2:], ".1f"),
 )
@@ -681,7 +674,7 @@ plots.table(
 # other GPUs. What is slow about groups, and what can be done, is the subject of [10 Speed](10_speed.ipynb).
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
-# @title Table 11, seconds per epoch {display-mode: "form"}
+# @title Table 12, seconds per epoch {display-mode: "form"}
 seconds = logs.groupby(["label", "model", "scheme", "channels_per_group"], dropna=False)["seconds_per_epoch"].median()
 seconds = seconds.reset_index()
 flops = results.drop_duplicates(["label", "model", "channels_per_group"])
@@ -701,7 +694,7 @@ times = pd.DataFrame(
 ).reset_index(drop=True)
 plots.table(
     times,
-    "Table 11. Median seconds per epoch in the authors' logs, for notebooks that also trained the original.",
+    "Table 12. Median seconds per epoch in the authors' logs, for notebooks that also trained the original.",
     formats={
         "seconds per epoch": ".0f",
         "flops / original": ".2f",
@@ -712,12 +705,12 @@ plots.table(
 # %% [markdown]
 # ## 6. Trained again
 #
-# Does the claim "as accurate with a tenth of the parameters" hold in trainings of our own? A few dozen steps cannot
-# say. So there is [an experiment](../docs/does-it-hold.md), whose [protocol](../docs/protocol.md) was written before
-# its first run: MobileNet, MobileNet V3 and EfficientNet-B0, each with a control that differs in the pointwise
-# convolutions alone and with one that is as small by width, a learning rate for each network, several seeds, 24 epochs
-# on JPEG copies of CIFAR-10. DenseNet-BC and Inception V3 keep 45 to 69% of their parameters and cannot test "a tenth":
-# they are not part of it. Its runs take days, and are stored as they come in. So far:
+# Does the claim "as accurate with a tenth of the parameters" hold in trainings of our own? The trainings of a minute on
+# these pages cannot say. So there is [an experiment](../docs/does-it-hold.md), whose [protocol](../docs/protocol.md)
+# was written before its first run: MobileNet, MobileNet V3 and EfficientNet-B0, each with a control that differs in the
+# pointwise convolutions alone and with one that is as small by width, a learning rate for each network, several seeds,
+# 24 epochs on JPEG copies of CIFAR-10. DenseNet-BC and Inception V3 keep 45 to 69% of their parameters and cannot test
+# "a tenth": they are not part of it. Its runs take days, and are stored as they come in. So far:
 
 # %% tags=["nbval-ignore-output", "experiment"]
 paper.show_experiment(None, first_figure=6)
@@ -735,7 +728,7 @@ paper.show_experiment(None, first_figure=6)
 # stated; and the abstract of V2 states savings that its tables do not bear out.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
-# @title Table 12, errata {display-mode: "form"}
+# @title Table 13, errata {display-mode: "form"}
 errata = paper.published("errata").query("kind != 'protocol'")
 short = {
     "grouped-pointwise-2022": "V1",
@@ -749,12 +742,12 @@ readable = errata[["what", "table_value", "raw_value", "kind"]].rename(
 readable.insert(0, "paper", errata["paper"].map(short))
 plots.table(
     readable,
-    "Table 12. Every disagreement found. The files behind it name place and reason for each.",
+    "Table 13. Every disagreement found. The files behind it name place and reason for each.",
 )
 
 # %% [markdown]
-# The last two papers are about networks with separate branches for lightness and colour. One correction can be made
-# here, with our own count of the row:
+# ("Two-branch" and "light-chroma" are the papers on networks with separate branches for lightness and colour; see
+# [12](12_light_chroma_branches.ipynb).) One correction can be made here, with our own count of the row:
 
 # %% tags=["nbval-check-output"]
 row = rows.query("label == 'JP35B18'").iloc[0]
@@ -774,7 +767,7 @@ plots.table(
     protocol[["what", "raw_value", "comment"]].rename(
         columns={"raw_value": "in the notebooks", "comment": "what follows"}
     ),
-    "Table 13. What the published accuracies rest on.",
+    "Table 14. What the published accuracies rest on.",
 )
 
 # %% [markdown]
@@ -905,14 +898,14 @@ evaluated = model.evaluate(x=x_test, y=y_test, **test)
 print(Path(best_result_file_name).name)
 print(f"{train_flow.n} images to train on, {validation_flow.n} for validation,")
 print(f"{len(x_test)} for testing")
-print("loss and accuracy:", all(math.isfinite(value) for value in evaluated))
+print("loss and accuracy are finite:", all(math.isfinite(value) for value in evaluated))
 kgpc.cai.uninstall()
 
 # %% [markdown]
 # What each of these lines is in kgpc, which new code should use:
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
-# @title Table 14 {display-mode: "form"}
+# @title Table 15 {display-mode: "form"}
 translation = {
     "cai.layers.D6_16ch()": (
         "kgpc.D6(16)",
@@ -953,7 +946,7 @@ plots.table(
         [(old, new, remark) for old, (new, remark) in translation.items()],
         columns=["in the authors' notebook", "in kgpc", "remark"],
     ),
-    "Table 14. The same run in kgpc.",
+    "Table 15. The same run in kgpc.",
 )
 
 # %% [markdown]
@@ -1010,7 +1003,7 @@ exercises.check("09.3", answer_3)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 3 {display-mode: "form"}
-# A little on CIFAR-10; on the other two data sets the mean gain is smaller than the interval of any
+# Half a point in the one pair of CIFAR-10; on the other two data sets the mean gain is smaller than the interval of any
 # single accuracy (about 1.3 points with 504 test images, 0.6 with 2,756).
 reports = paper.published("classification_reports")
 keys = ["dataset", "label", "channels_per_group"]

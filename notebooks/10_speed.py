@@ -16,7 +16,7 @@
 # %% [markdown]
 # # 10 · Speed
 #
-# **Why a sixth of the flops did not take a sixth of the seconds, and what can be done about it.**
+# **Why a sixth of the flops does not take a sixth of the seconds on a processor, and what can be done about it.**
 #
 # After this page you can
 #
@@ -103,14 +103,14 @@ newest = processors[0]  # measured with the newest version of the package
 networks = measurements.ratios(speed)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title The table of kMobileNet {display-mode: "form"}
+# @title Table 1, kMobileNet {display-mode: "form"}
 order = list(measurements.COMPARISONS)
 puzzle = networks.query("case == 'kMobileNet 16ch'").rename(columns={"machine": "processor"})
 plots.table(
     puzzle[["processor", "comparison", "ratio", "lowest", "highest", "runs"]]
     .sort_values("comparison", kind="stable", key=lambda names: names.map(order.index))
     .reset_index(drop=True),
-    "kMobileNet 16ch against MobileNet, 16 images of 224×224 pixels, stored measurements: "
+    "Table 1. kMobileNet 16ch against MobileNet, 16 images of 224×224 pixels, stored measurements: "
     "median, lowest and highest of the runs.",
     {"ratio": ".2f", "lowest": ".2f", "highest": ".2f"},
 )
@@ -186,17 +186,23 @@ def traffic(size, channels, width, batch=8):
     return 2 * pixels * channels * width, 4 * moved, weights / moved
 
 
+rows = []
 for size, channels in LAYERS:
     operations, moved, share = traffic(size, channels, width=channels)
-    print(f"{size:2}x{size:<2} {channels:4} channels: {share:3.0%} weights,", end=" ")
-    print(f"I = {operations / moved:5.1f} instead of {channels / 4:5.1f};", end=" ")
-    operations, moved, _ = traffic(size, channels, width=16)
-    print(f"16 per group: I = {operations / moved:.1f}")
+    narrow_operations, narrow_moved, _ = traffic(size, channels, width=16)
+    intensity = operations / moved, channels / 4, narrow_operations / narrow_moved
+    rows.append((f"{size}×{size}, {channels}", *intensity, share))
+columns = ["map, channels", "I", "C / 4", "I, 16ch", "weights' share"]
+plots.table(
+    pd.DataFrame(rows, columns=columns),
+    "Table 2. Arithmetic intensity of ordinary and of grouped layers, batch 8.",
+    dict.fromkeys(columns[1:4], ".1f") | {columns[4]: ".0%"},
+)
 
 # %% [markdown]
 # At 7×7 pixels and a batch of 8, more than half of what the ordinary layer moves are its weights, and its intensity is
-# 111, not 256. (They also explain why a larger batch makes such a layer faster for each image: the weights are read
-# once for all.)
+# 111, not 256. (The weights also explain why a larger batch makes such a layer faster for each image: the weights are
+# read once for all.)
 #
 # Let us measure. Each point below is one layer, forward only; the height is the rate that it reached. The time of a
 # call that does nothing is taken off.
@@ -220,7 +226,7 @@ seconds = timing.in_turns(calls, 3 * ROUNDS)
 nothing = seconds.pop("nothing")
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-# @title The measured layers as a table {display-mode: "form"}
+# @title The measured layers {display-mode: "form"}
 points = []
 for size, channels in LAYERS:
     for kind, width in (("ordinary", channels), ("16 channels per group", 16)):
@@ -252,7 +258,7 @@ figures.roofline(
 # and $B$ are the fastest of a few rounds, but the machine may have been slower in all of them. It may also stand above
 # the dotted line: the layer computes several groups as one wider group where that is faster.)
 #
-# The next table says which limit bounds each layer: the traffic at bandwidth $B$, or the arithmetic at rate $P$. The
+# Table 3 says which limit bounds each layer: the traffic at bandwidth $B$, or the arithmetic at rate $P$. The
 # larger of the two is the least time that the layer can take.
 
 # %% tags=["nbval-ignore-output"]
@@ -270,10 +276,10 @@ bounds["measured"] = 1e3 * points["seconds"]
 bounds["times the larger"] = bounds["measured"] / bounds["the larger"]
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-# @title The table of limits {display-mode: "form"}
+# @title Table 3, limits of single layers {display-mode: "form"}
 plots.table(
     bounds.sort_values("kind", ascending=False, kind="stable").reset_index(drop=True),
-    f"Milliseconds of pointwise convolutions, {BATCH} images, measured while this page was executed.",
+    f"Table 3. Milliseconds of pointwise convolutions, {BATCH} images, measured while this page was executed.",
     {"maps (MB)": ".1f", **dict.fromkeys(bounds.columns[3:7], ".2f"), "times the larger": ".1f"},
 )
 
@@ -290,7 +296,7 @@ plots.table(
 # A pointwise unit is more than its convolution. After it come [batch
 # normalization](../docs/glossary.md#batch-normalization) and an activation, such as
 # [swish](../docs/glossary.md#swish), and D6 adds an interleave, a second convolution and an addition. None of them
-# computes much, each passes over the whole feature map. The next table has how often each must pass over the feature
+# computes much, each passes over the whole feature map. Table 4 has how often each must pass over the feature
 # maps at the least in training when it runs by itself. Forward it reads and writes; backward it reads the gradient of
 # its output and its own input and writes the gradient of its input. (An interleave needs no input for that. Batch
 # normalization must know the statistics of the batch before it can normalize the first value, so it reads twice, and
@@ -319,15 +325,15 @@ for name, (layer, _) in parts.items():
 seconds = timing.in_turns(steps, ROUNDS)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-# @title The table of passes {display-mode: "form"}
+# @title Table 4, passes over the feature maps {display-mode: "form"}
 costs = pd.DataFrame({"passes": {name: passes for name, (_, passes) in parts.items()}})
 costs["at bandwidth B (ms)"] = costs["passes"] * megabytes / bandwidth * 1e9
 costs["measured (ms)"] = 1e3 * pd.Series(seconds)
 costs["times its traffic"] = costs["measured (ms)"] / costs["at bandwidth B (ms)"]
 plots.table(
     costs.rename_axis("layer"),
-    f"Forward and backward pass of single layers over {BATCH} feature maps of {size}×{size} pixels and {channels} "
-    f"channels ({megabytes:.1f} MB), measured while this page was executed.",
+    f"Table 4. Forward and backward pass of single layers over {BATCH} feature maps of {size}×{size} pixels and "
+    f"{channels} channels ({megabytes:.1f} MB), measured while this page was executed.",
     {"at bandwidth B (ms)": ".1f", "measured (ms)": ".1f", "times its traffic": ".1f"},
 )
 
@@ -365,7 +371,9 @@ names = dict(zip(kinds, COLORS, strict=True))
 allowed = 1e3 * profile.loc[profiled, "allowed"].groupby("side", sort=False).sum()
 figure = plots.stacked_bars(bars.rename(columns=names), "milliseconds of a training step", colors=COLORS)
 for row, side in enumerate(bars.index):
-    figure.axes[0].plot([allowed[side]] * 2, [row - 0.4, row + 0.4], color="black", linewidth=2.5)
+    for outside in (-1, 1):  # not across the bar, where it would hide a number
+        ends = [row + outside * 0.32, row + outside * 0.5]
+        figure.axes[0].plot([allowed[side]] * 2, ends, color="black", linewidth=2.5)
 plots.show(
     figure,
     "Stacked bars of milliseconds by kind of layer, an original and a grouped network in turn. Grouping shortens the "
@@ -374,20 +382,21 @@ plots.show(
     f"Stored measurements, {profiled}.",
 )
 # %% [markdown]
-# The line across each bar is what the limits allow, the larger of the two for each kind of layer. One operation runs
-# at a time here, so that times can be added; trained as usual, operations that do not wait for each other run side by
-# side, and a step is shorter. Here are the numbers of MobileNet and kMobileNet, kind by kind.
+# The marks above and below each bar are at what the limits allow, the larger of the two for each kind of layer. One
+# operation runs at a time here, so that times can be added; trained as usual, operations that do not wait for each
+# other run side by side, and a step is shorter. Here are MobileNet and kMobileNet: the sum, what the limits allow, and
+# the three kinds of layers that take most beyond their limits.
 
 # %%
 for side in ("MobileNet", "kMobileNet 16ch"):
     rows = 1e3 * profile.loc[profiled].droplevel("case").loc[side]
     total, least = rows["seconds"].sum(), rows["allowed"].sum()
-    print(f"{side}: {total:.0f} ms in operations; the limits allow {least:.0f} ms")
+    print(f"{side}: {total:.0f} ms, allowed: {least:.0f}")
     for kind, beyond in rows["beyond"].sort_values(ascending=False).head(3).items():
-        print(f"    {beyond:3.0f} ms ({beyond / total:.0%}) beyond its limits: {kind}")
+        print(f" +{beyond:.0f} ms ({beyond / total:.0%}) {kind}")
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title The table of both networks {display-mode: "form"}
+# @title Table 5, both networks by kind of layer {display-mode: "form"}
 pair = profile.loc[profiled].loc["kMobileNet 16ch"].unstack("side") * 1e3
 pair = pair.loc[[kind for kind in kinds if kind in pair.index]]
 plots.table(
@@ -399,12 +408,15 @@ plots.table(
             "they allow": pair["allowed", "kMobileNet 16ch"],
         }
     ).rename_axis("kind of layer"),
-    "Milliseconds of a training step, 16 images of 224×224 pixels, and what memory traffic and arithmetic allow; "
-    "stored measurements.",
+    "Table 5. Milliseconds of a training step, 16 images of 224×224 pixels, and what memory traffic and arithmetic "
+    "allow; stored measurements.",
     dict.fromkeys(("MobileNet", "limits allow", "kMobileNet 16ch", "they allow"), ".0f"),
 )
 
 # %% [markdown]
+# (A kind of layer can take less than its limit, as activations do here: the limit counts every map as read from memory,
+# and some still lie in the cache.)
+#
 # That is the answer for a processor. The saved flops were real, and pointwise convolutions did get faster, by little
 # more than the interleaves and additions cost that grouping adds. They were not what the network waited for most.
 # Nearly all that kMobileNet saves against MobileNet here it saves in batch normalization, **which has nothing to do
@@ -413,7 +425,7 @@ plots.table(
 #
 # ## What was done about it
 #
-# In bold the remedy, as the figure names it; after it, what was in the way.
+# In bold the remedy, as Figure 3 names it (the first is in Table 6 instead); after it, what was in the way.
 #
 # - **TensorFlow's own grouped convolution.** Keras sends it through a nested compiled function, whose gradients are
 #   slow; that is the column "training on Conv2D(groups)" below.
@@ -474,26 +486,26 @@ plots.show(
 # grouped network's steps over the median of the original's.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title The table of the five families {display-mode: "form"}
+# @title Table 6, the five families {display-mode: "form"}
 plots.table(
     measurements.as_text(networks, speed),
-    "Time divided by the time of the unmodified network (batch 16 at 224×224; DenseNet: batch 64 at 32×32); stored "
-    "measurements. Empty: Conv2D(groups) is timed for two families only, since one step takes up to a quarter of a "
-    "minute. Without brackets: from before the quartiles were kept.",
+    "Table 6. Time divided by the time of the unmodified network (batch 16 at 224×224; DenseNet: batch 64 at 32×32); "
+    "stored measurements. Empty: Conv2D(groups) is timed for two families only, since one step takes up to a quarter "
+    "of a minute. Without brackets: from before the quartiles were kept.",
 )
 
 # %% [markdown]
 # How close is that to the limits? Suppose a network ran layer by layer, each layer moving only what it must, and each
 # layer took the time of its traffic at $B$ and of its arithmetic at $P$, of the machine of the stored measurements. The
-# larger of the two sums is the least time of a step. (The lines across the bars of Figure 2 are a little longer where
-# one kind of layer waits for memory and another for arithmetic.)
+# larger of the two sums is the least time of a step. (The marks at the bars of Figure 2 are a little further right
+# where one kind of layer waits for memory and another for arithmetic.)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title The table of limits of whole networks {display-mode: "form"}
+# @title Table 7, limits of whole networks {display-mode: "form"}
 limits = measurements.limits(speed, steps)
 plots.table(
     limits.loc[newest].droplevel("case").rename_axis("network"),
-    f"Seconds of a training step: what each limit allows, and the stored measurement; {newest}.",
+    f"Table 7. Seconds of a training step: what each limit allows, and the stored measurement; {newest}.",
     {name: ".2f" for name in limits},
 )
 
@@ -509,23 +521,23 @@ plots.table(
 # its gradients.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title The table of single layers {display-mode: "form"}
+# @title Table 8, single layers {display-mode: "form"}
 layers = speed.query("kind == 'layers' and machine == @newest")
 layers = 1e3 * measurements.seconds(layers, ["case", "part", "side"])["seconds"].unstack("side")
 layers = layers[["ordinary", "Conv2D(groups)", "ours"]].reset_index()
 plots.table(
     layers.rename(columns={"case": "layer", "part": "pass"}),
-    f"Milliseconds of one pointwise layer, batch 16; stored measurements, {newest}. "
+    f"Table 8. Milliseconds of one pointwise layer, batch 16; stored measurements, {newest}. "
     '"Gradients" leaves out the forward pass, whose result they do not need.',
     {"ordinary": ".1f", "Conv2D(groups)": ".1f", "ours": ".1f"},
 )
 
 # %% [markdown]
-# In the next table MobileNet has no groups that could grow: its times beside "channels per group" are one and the same
+# In Table 9 MobileNet has no groups that could grow: its times beside "channels per group" are one and the same
 # step, measured more than once, and show how little the second digit means.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title The table of growth {display-mode: "form"}
+# @title Table 9, growth {display-mode: "form"}
 growth = speed.query("kind == 'growth' and machine == @newest")
 growth = growth.assign(
     axis=growth["case"].str.rsplit(n=1).str[0],
@@ -535,19 +547,19 @@ grown = measurements.seconds(growth, ["axis", "value", "side"])["seconds"].unsta
 grown["ratio"] = grown["kMobileNet"] / grown["MobileNet"]
 plots.table(
     grown.reset_index().rename(columns={"axis": "what grows", "value": "to"}),
-    "Seconds of a training step as batch (at 224×224), image size (batch 8) and channels per group (batch 8, 160×160) "
-    f"grow; stored measurements, {newest}.",
+    "Table 9. Seconds of a training step as batch (at 224×224), image size (batch 8) and channels per group (batch 8, "
+    f"160×160) grow; stored measurements, {newest}.",
     {"MobileNet": ".3f", "kMobileNet": ".3f", "ratio": ".2f"},
 )
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title The table of memory {display-mode: "form"}
+# @title Table 10, memory {display-mode: "form"}
 peaks = speed.query("kind == 'memory' and machine == @newest")
 peaks = peaks.groupby(["case", "side"], sort=False)["peak_bytes"].median() / 1e9
 peaks = peaks.groupby("case", sort=False)
 plots.table(
     pd.DataFrame({"original (GB)": peaks.first(), "grouped (GB)": peaks.last()}).rename_axis("network"),
-    f"Peak memory of a training step beyond what Python and TensorFlow take; stored measurements, {newest}.",
+    f"Table 10. Peak memory of a training step beyond what Python and TensorFlow take; stored measurements, {newest}.",
     {"original (GB)": ".2f", "grouped (GB)": ".2f"},
 )
 
@@ -591,13 +603,14 @@ for step in rounds:
     ratios.append((part, name, rounds[step].median(), middle, low, high))
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-# @title The table of this machine {display-mode: "form"}
+# @title Table 11, this machine {display-mode: "form"}
 columns = ["step", "network", "ms", "ratio", "lower quartile", "upper quartile"]
 here = pd.DataFrame(ratios, columns=columns).sort_values("step", kind="stable", ascending=False)
 plots.table(
     here.reset_index(drop=True),
-    f"Milliseconds of a step on this machine, {BATCH} images of {SIZE}×{SIZE} pixels; medians, and the ratio round by "
-    "round with its quartiles. All ratios are to the MobileNet of keras.applications, folded where it says folded.",
+    f"Table 11. Milliseconds of a step on this machine, {BATCH} images of {SIZE}×{SIZE} pixels; medians, and the ratio "
+    "round by round with its quartiles. All ratios are to the MobileNet of keras.applications, folded where it says "
+    "folded.",
     {"ms": ".1f", **dict.fromkeys(columns[3:], ".2f")},
 )
 
@@ -608,7 +621,8 @@ plots.table(
 #
 # ## Exercises
 #
-# In JupyterLab and on Colab the answers are collapsed: try first, then open the cell below the question.
+# Write your answer into the cell below a question and run it: it says whether the answer is right. The solution is
+# folded away in the cell after that.
 #
 # **1.** A machine has $P$ = 200 Gflop/s and $B$ = 25 GB/s. From how many channels on is an ordinary pointwise
 # convolution of 7×7 pixels (one image; as many filters as channels) bound by arithmetic there? Count the weights.

@@ -251,8 +251,9 @@ plots.table(
 #
 # A block that is built must have the planned weights, and it must let channels meet. We ask a real block, as in
 # notebook 01: with all weights 1 and one input channel after the other, its output counts the paths from each input
-# channel to each output channel. 19 is prime, so nothing divides. (To count paths the block must be linear:
-# `activation=None`. A network that learns gets an activation there, as in section 7 of notebook 01.)
+# channel to each output channel. (`GroupedV3` is K of D6v3 alone, without interleaving and L.) 19 is prime, so nothing
+# divides. (To count paths the block must be linear: `activation=None`. A network that learns gets an activation there,
+# as in section 7 of notebook 01.)
 
 
 # %%
@@ -297,8 +298,9 @@ plots.show(
 for scheme in (GroupedV3(4), D6v3(4)):
     matrix, weights = paths[str(scheme)]
     planned, meet = scheme.plan(19, 19).weights, (matrix > 0).mean()
-    print(f"{scheme}: {weights} weights, planned {planned}; {meet:.0%} of pairs meet")
-print(f"{D6(4)}: {D6(4).plan(19, 19).weights} weights, those of an ordinary one")
+    print(f"{scheme}: {weights} weights, planned {planned}")
+    print(f"  {meet:.0%} of the pairs meet")
+print(f"{D6(4)}: {D6(4).plan(19, 19).weights} weights, as ordinary")
 
 # %% [markdown]
 # As planned. One block lets most pairs of channels meet; the rest meet in the next block, for its K reads L's output
@@ -529,15 +531,10 @@ plots.show(
     "94% with larger groups; on colorectal histology and malaria it varies within one point.",
     caption="Figure 9. Published test accuracies, one run each; the vertical axes differ.",
 )
-marks, notes = kgpc.paper.footnotes(rows)
-for mark, (_, row) in zip(marks, rows.iterrows(), strict=True):
-    if mark:
-        size = "" if pd.isna(row["channels_per_group"]) else f" {row['channels_per_group']}ch"
-        print(f"{row['dataset']}, {row['model']}{size}{mark}")
-print("\n".join(notes))
 
 # %% [markdown]
-# (Below the figure, what is printed otherwise: the figure has the numbers of the authors' notebooks.)
+# (The figure has the numbers of the authors' notebooks. In the paper three counts of parameters and one accuracy of
+# colorectal histology are printed otherwise: see the footnotes of Table 3 in [09](09_reproduce_the_tables.ipynb).)
 #
 # On CIFAR-10 accuracy rises with the size of the groups. (The grouped networks saw 32×32 pixels there, EfficientNet-B0
 # 224×224.) On the other two data sets it hardly moves, and the vertical axes span one point only. (Notebook 09 puts
@@ -589,7 +586,7 @@ plots.table(
 #
 # | network | what it is for |
 # |---|---|
-# | D6(16), `alpha` 0.339 | nothing is saved: all but one pointwise convolution ordinary, kMobileNet's activation |
+# | D6(16), `alpha` 0.339 | the ordinary network of these widths: D6 saves nothing |
 # | D6v3(16), `alpha` 0.339 | the same widths, grouped |
 # | narrow | the control: as many parameters as the second, with ordinary convolutions and a smaller `alpha` |
 

@@ -133,7 +133,8 @@ def taken_apart(pixels):
         (constant, nothing, lab[..., 2]),
         (constant, lab[..., 1], lab[..., 2]),
     ]
-    return [lab[..., 0] / 100, *(lab_to_rgb(np.stack(part, axis=-1)) for part in parts)]
+    grey = np.repeat(lab[..., :1] / 100, 3, axis=-1)
+    return [grey, *(lab_to_rgb(np.stack(part, axis=-1)) for part in parts)]
 
 
 photographs = {photograph.name: photograph.pixels for photograph in datasets.photographs()}
@@ -345,7 +346,7 @@ plots.table(
 # Leaves of plants, healthy or with one of several diseases. **Plant Village** shows single leaves before a plain
 # background: 10,876 test images, 38 classes. **Cropped-PlantDoc** shows leaves in the field, cut out: 1,789 test
 # images, 29 classes. All networks end at mixed5. The bars are 95% intervals (Wilson's, for a share of that many
-# images); in brackets is the authors' name of the run.
+# images); the captions have the authors' names of the runs.
 
 # %%
 results = paper.published("two_branch_results")
@@ -368,7 +369,9 @@ rows = pd.DataFrame(rows, columns=columns)
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Figures 4 and 5, published accuracies {display-mode: "form"}
 for number, (dataset, of_dataset) in enumerate(rows.groupby("group", sort=False), start=4):
-    frame = of_dataset.set_index(of_dataset["network"] + " (" + of_dataset["label"] + ")")
+    network, runs_of = of_dataset["network"], of_dataset["label"]
+    twice = network.str.rstrip("¹²³⁴").duplicated(keep=False)  # only these need the name of their run
+    frame = of_dataset.set_index(network.where(~twice, network + " (" + runs_of + ")"))
     figure = plots.interval_chart(
         frame[["value", "low", "high"]],
         xlabel="published test accuracy, %, with 95% intervals",
@@ -378,7 +381,8 @@ for number, (dataset, of_dataset) in enumerate(rows.groupby("group", sort=False)
     plots.show(
         figure,
         f"Published test accuracies on {dataset} with their intervals, one row for each division of the filters.",
-        caption=f"Figure {number}. {dataset}, as published: a point is one run. The axis does not begin at 0.",
+        caption=f"Figure {number}. {dataset}, as published: a point is one run ({', '.join(runs_of.unique())}). The "
+        "axis does not begin at 0.",
     )
 print("\n".join(notes))
 
@@ -587,7 +591,8 @@ for number, (noise, title, xlabel) in enumerate(
     )
 
 # %% [markdown]
-# Curves of one seed look surer than they are. So the same was done with seeds 7, 8 and 9, and with a fourth network,
+# (Below chance a network does not guess: it takes the noisy patches of one photograph for those of another.) Curves of
+# one seed look surer than they are. So the same was done with seeds 7, 8 and 9, and with a fourth network,
 # 80% L + 20% AB. `python data/store_noise_seeds.py` runs the cells of this section with each of them and stores what
 # comes out:
 
@@ -642,7 +647,7 @@ plots.show(
 )
 
 # %% [markdown]
-# On clean patches three seeds do not tell two branches from one. Under Gaussian noise 20% L + 80% AB is about 20
+# On clean patches three seeds do not tell two branches from one. Under Gaussian noise 20% L + 80% AB is 19 to 27
 # points lower, with every seed: the opposite of what one would hope, for this data and this size of network. Under salt
 # and pepper the seeds disagree, from one point more to 29 fewer, and nothing is decided; an interval over the test
 # patches of one seed would have looked sure of either.
@@ -760,8 +765,8 @@ for channel, of_noise, of_photographs in zip("Lab", noise, signal, strict=True):
 # - All 13 two-branch networks whose parameters were printed have those of ours. Of those that see both lightness and
 #   colour, the errors on Plant Village differ by up to a factor of two, one run each; on Cropped-PlantDoc there are too
 #   few images to tell them apart.
-# - A noise test needs the same noise for all networks, several strengths, paired intervals, and a control that changes
-#   one thing at a time (Lab with one branch), and more than one seed.
+# - A noise test needs the same noise for all networks, several strengths, paired intervals, a control that changes one
+#   thing at a time (Lab with one branch), and more than one seed.
 #
 # ## References
 #

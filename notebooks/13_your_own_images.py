@@ -101,7 +101,6 @@ if importlib.util.find_spec("kgpc") is None:
 
 # %%
 import dataclasses
-import textwrap
 import warnings
 
 import cv2
@@ -261,7 +260,7 @@ def load():
 data, odd = load()
 print(data)
 for sentence in odd:
-    print(textwrap.fill(sentence, 88))
+    print("-", sentence)
 
 # %% [markdown]
 # Three sentences, and each wants something of you.
@@ -289,7 +288,7 @@ print(data, f"odd: {len(odd)}", sep="\n")
 # or upside down? Could *you* tell the classes apart at this size?
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title Figure 1 {display-mode: "form"}
+# @title Figure 1, six images of each class {display-mode: "form"}
 first_classes = range(min(6, len(data.class_names)))
 examples = [image for label in first_classes for image in data.x_train[np.flatnonzero(data.y_train == label)[:6]]]
 titles = [data.class_names[label] for label in first_classes for _ in range(min(6, np.sum(data.y_train == label)))]
@@ -319,7 +318,7 @@ plots.table(counts, "Table 1. Images of each class.")
 # the network sees it in the first seven epochs.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
-# @title Figure 2 {display-mode: "form"}
+# @title Figure 2, augmentation {display-mode: "form"}
 seen = [training.prepare(data.x_train[:1], recipe)[0]]
 for epoch in range(7):
     transformation = recipe.augmentation.sample(seen[0].shape, training.sample_generator(recipe.seed, epoch, 0))
@@ -441,7 +440,7 @@ for name, make in ways.items():
         models[name, seed], runs[name, seed] = train(name, seed, make)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-# @title Figure 3 {display-mode: "form"}
+# @title Figure 3, validation accuracy {display-mode: "form"}
 _, for_validation = training.split(data.y_train, recipe)
 curves = {name: np.array([runs[name, seed].history["val_accuracy"] for seed in SEEDS]) for name in ways}
 plots.show(
@@ -493,7 +492,7 @@ for name in ways:
     rows.append(row)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-# @title Table 2 {display-mode: "form"}
+# @title Table 2, the test {display-mode: "form"}
 plots.table(
     pd.DataFrame(rows).fillna(""),
     f"Table 2. {data.name}: {len(data.y_train)} training images, {len(for_validation)} of them for validation, and "
@@ -562,7 +561,7 @@ for name, (known, asked) in told.items():
         draws[name][draw, index] = np.mean(answer_for(asked) == data.y_test)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-# @title Figure 4 {display-mode: "form"}
+# @title Figure 4 and Table 3, the learning curve {display-mode: "form"}
 sizes = [classes * count for count in per_class]
 figure = plots.line_chart(
     sizes,
@@ -661,14 +660,14 @@ for draw in range(10):
         hits[class_weight].append(recall)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-# @title Table 4 {display-mode: "form"}
+# @title Table 4, recall {display-mode: "form"}
 frame = pd.DataFrame({"class": data.class_names, "training images": limits})
 for title, values in recalls.items():
     frame[f"all trained, {'weighted' if 'balanced' in title else 'plain'}"] = 100 * np.array(values)
 for class_weight, values in hits.items():
     frame[f"classifier, ten draws, {'weighted' if class_weight else 'plain'}"] = 100 * np.mean(values, axis=0)
 columns = list(frame.columns[2:])
-for name, part in (("mean of the small classes", few), ("mean of the large classes", ~few)):
+for name, part in (("small classes together", few), ("large classes together", ~few)):
     frame.loc[len(frame)] = [
         name,
         int(limits[part].sum()),
@@ -677,7 +676,7 @@ for name, part in (("mean of the small classes", few), ("mean of the large class
 plots.table(
     frame,
     f"Table 4. Recall of each class in percent, {len(data.y_test)} test images. Plain: class_weight=None, weighted: "
-    '"balanced". All trained: one training each; classifier: mean of ten draws.',
+    '"balanced". All trained: one training each; classifier: mean of ten draws. Together: mean of the recalls.',
     formats=dict.fromkeys(columns, ".1f"),
 )
 
@@ -749,7 +748,7 @@ plots.table(
 # wrong ones after them, with the true class in brackets.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-# @title Figure 5 {display-mode: "form"}
+# @title Figure 5, class activation maps {display-mode: "form"}
 right = np.flatnonzero(test.correct)
 right = right[np.linspace(0, len(right) - 1, min(4, len(right))).astype(int)]
 chosen = np.concatenate([right, mistakes[:4]])
@@ -802,7 +801,7 @@ answers = pd.DataFrame({"class": class_names, "probability": answer})
 answers = answers.sort_values("probability", ascending=False)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-# @title Figure 6 and Table 7 {display-mode: "form"}
+# @title Figure 6 and Table 7, one picture {display-mode: "form"}
 plots.show(
     plots.images([picture], [title], columns=1, width=1.8),
     f"The picture that is asked for; {title}.",
@@ -825,7 +824,8 @@ print(np.array_equal(loaded(sample), model(sample)))
 # %% [markdown]
 # ## Exercises
 #
-# Write your answer in place of `None` and run the cell: it says whether it is right. Solutions are folded below.
+# Write your answer into the cell below a question and run it: it says whether the answer is right. The solution is
+# folded away in the cell after that.
 #
 # **1.** kMobileNet with `alpha=0.25` has 256 channels in its last maps. With the body frozen, how many weights learn
 # for six classes? Find the formula.

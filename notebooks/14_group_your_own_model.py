@@ -16,7 +16,7 @@
 # %% [markdown]
 # # 14 · Group your own model
 #
-# **From a trained network of Keras to its grouped twin, which begins where the original ended.**
+# **From a trained network of Keras to its grouped twin, which begins with much of what the original learned.**
 #
 # After this page you can
 #
@@ -163,8 +163,9 @@ twin = kgpc.convert(original, D6(16))
 random_start = training.evaluate(twin, data, recipe).accuracy
 for name, model in (("original", original), ("twin", twin)):
     parameters, macs = kgpc.flops.trainable_parameters(model), kgpc.flops.macs(model)
-    print(f"{name:9} {parameters:9,} parameters {macs:11,} multiply-adds")
-print(f"the twin as it is: {random_start:.1%} of the test images (guessing: 10%)")
+    print(f"{name}: {parameters:,} parameters,")
+    print(f"  {macs:,} multiply-adds")
+print(f"the twin as it is: {random_start:.1%} (guessing: 10%)")
 
 # %% [markdown]
 # Smaller, and it knows nothing: its grouped convolutions have random weights, and what lies between them was trained to
@@ -205,7 +206,8 @@ plots.show(
 )
 
 # %% [markdown]
-# The errors are on images that were not fitted. They include what earlier units did wrong, so a unit in the middle can
+# These are errors, so lower is better; a unit that always returned the same would have 100%. They are on images that
+# were not fitted. They include what earlier units did wrong, so a unit in the middle can
 # be as good as it can be and still far from the original. A grouped unit has fewer weights than the one it replaces: no
 # fit can make it equal.
 #
@@ -317,8 +319,8 @@ print("equal after loading:", bool(equal.all()))
 #
 # ## Exercises
 #
-# Put an answer in place of `None` and run the cell: it says whether that is right. In JupyterLab and on Colab the
-# solutions are collapsed: try first, then open the cell below the question.
+# Write your answer into the cell below a question and run it: it says whether the answer is right. The solution is
+# folded away in the cell after that.
 #
 # **1.** The classifier of the MobileNet of the quick profile reads 256 channels and has 10 filters, with a bias. How
 # many parameters does D6(16) save there, if you ask for it (`classifier=True`)?

@@ -210,7 +210,9 @@ print(len(files), "files, each run by its own runtime")
 # ## 4. Bytes, milliseconds, accuracy
 #
 # All files are measured here, on this computer's processor: one thread, one image at a time, in turns. A phone has
-# another processor and other numbers, but the same files. The time is the median of what the processor worked.
+# another processor and other numbers, but the same files. The time is the median of what the processor worked; the
+# memory is by how much a process grows at the most that loads the file and predicts. "Same class" is how often the file
+# names the class that the network names; the last column is the accuracy of the network itself.
 
 # %% tags=["nbval-ignore-output", "measures-time"]
 paths = {" | ".join(key): exported.path for key, exported in files.items()}
@@ -250,15 +252,18 @@ for axes, column, label in zip(
     ("kilobytes on the disk", "ms for an image", "accuracy, %"),
     strict=True,
 ):
-    for offset, (name, (color, hatch)) in enumerate(zip(networks, (("#BBBBBB", ""), ("#0072B2", "///")), strict=True)):
+    for offset, (name, (color, hatch)) in enumerate(
+        zip(networks, ((plots.COLORS["blue"], ""), (plots.COLORS["orange"], "///")), strict=True)
+    ):
         values = table[table["network"] == name].set_index("file").loc[order, column]
         place = np.arange(len(order)) + 0.4 * offset
         axes.barh(place, values, 0.4, color=color, hatch=hatch, edgecolor="white", label=name)
     axes.set_xlabel(label, fontsize=10)
     axes.tick_params(labelsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
 panels[0].set_yticks(np.arange(len(order)) + 0.2, order)
 panels[0].invert_yaxis()
-figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=10)
+figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=10, frameon=False)
 plots.show(
     figure,
     "Three panels of bars for five kinds of files: kilobytes, milliseconds and accuracy, MobileNet beside kMobileNet.",
@@ -285,8 +290,8 @@ for name, model in networks.items():
     right = of_file == test_labels, of_network == test_labels
     found = comparison.accuracy_difference(*right)
     low, high = 100 * found.low, 100 * found.high
-    print(f"{name}: int8 minus network {100 * found.value:+.1f} points", end=" ")
-    print(f"({low:+.1f} to {high:+.1f})")
+    print(f"{name}: int8 minus network")
+    print(f"  {100 * found.value:+.1f} points ({low:+.1f} to {high:+.1f})")
 
 # %% [markdown]
 # ## 5. Where the milliseconds go
@@ -326,9 +331,11 @@ plots.table(
 # dress. So a JSON file lies beside it.
 
 # %%
-card = json.loads(files["kMobileNet 16ch", "litert int8"].card.read_text(encoding="utf-8"))
+beside = files["kMobileNet 16ch", "litert int8"].card
+card = json.loads(beside.read_text(encoding="utf-8"))
 keys = ("format", "precision", "input", "class_names", "preprocessing")
-print(json.dumps({key: card[key] for key in keys}, indent=1))
+for key in keys:
+    print(f"{key}: {json.dumps(card[key])}")
 
 # %% [markdown]
 # On the phone it takes a few lines in Kotlin or Swift; in Python they are these, with nothing of kgpc or Keras.
@@ -367,8 +374,8 @@ plots.show(
 #
 # ## Exercises
 #
-# Put an answer in place of `None` and run the cell: it says whether that is right. In JupyterLab and on Colab the
-# solutions are collapsed: try first, then open the cell below the question.
+# Write your answer into the cell below a question and run it: it says whether the answer is right. The solution is
+# folded away in the cell after that.
 #
 # **1.** A grouped convolution can be written as an ordinary one with zeros between the groups (`grouped="ordinary"`). A
 # pointwise convolution of 128 channels and 128 filters became K and L of D6(16), without bias. How many numbers has the
