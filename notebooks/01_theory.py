@@ -16,7 +16,7 @@
 # %% [markdown]
 # # 01 · Theory
 #
-# **Why nine weights in ten can go, and what must be added so that the rest still works.**
+# **Why nine weights in ten of a network with ten classes can go, and what must be added so that the rest still works.**
 #
 # After this page you can
 #

@@ -669,8 +669,9 @@ print(f"{whole / 1e6:6.2f} MB  together; Table 1: {on_drive / 1e6:.2f} MB")
 #
 # Write your answer in place of `None` and run the cell: it says whether it is right. Solutions are folded below.
 #
-# **1.** How many steps does the published training take, and how many images pass through the network? (The last,
-# incomplete batch of an epoch is left out.) Give both numbers.
+# **1.** How many steps does a training by the published recipe take here, and how many images pass through the network?
+# (kgpc leaves out the last, incomplete batch of an epoch; the authors' log counts it, and has 704 steps.) Give both
+# numbers.
 
 # %% tags=["nbval-check-output"]
 answer = None  # your answer: (steps, images)

@@ -28,7 +28,7 @@
 #
 # **You need** [04 kEffNet](04_keffnet.ipynb) for the networks that are trained here. No GPU, no download.
 # **Running time:** a minute or two on two CPU cores in the quick profile. The paper profile also downloads the authors'
-# weights and the Oxford-IIIT Pet data set (800 MB), and draws the maps of the paper's kEffNet.
+# weights and the Oxford-IIIT Pet data set (774 MB), and draws the maps of the paper's kEffNet.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Setup (the same in every notebook: installs kgpc where it is missing) {display-mode: "form"}

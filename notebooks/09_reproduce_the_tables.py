@@ -22,7 +22,7 @@
 #
 # - find any number that the authors published, together with where it comes from;
 # - recount the parameters and flops of every published row, and see whether they agree;
-# - judge a difference of accuracies by its interval instead of by its sign, and forty of them by a wider one;
+# - judge a difference of accuracies by its interval instead of by its sign, and many of them by a wider one;
 # - load the released weights the right way, and see what they reach when they are measured again;
 # - run the authors' own notebooks, and read in them what an accuracy rests on;
 # - read the published learning curves, with the parts that are missing, and the list of errata.
@@ -642,7 +642,7 @@ plots.table(
 # **A suspicion: the momentum of [batch normalization](../docs/glossary.md#batch-normalization).** MobileNet V3 was
 # published with 0.999, in the original everywhere. kMobileNet V3 has 0.99 after K and L, and 0.999 elsewhere
 # ([03](03_kmobilenet_v3.ipynb) shows where). A momentum of 0.999 means that prediction uses averages over a thousand
-# steps, with 103 steps of 32 images in an epoch of Oxford-IIIT Pet. Guessing is 2.7% there, with 37 classes:
+# steps, with 104 steps of 32 images in an epoch of Oxford-IIIT Pet. Guessing is 2.7% there, with 37 classes:
 
 # %% tags=["nbval-check-output"]
 at = []

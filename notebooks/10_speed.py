@@ -86,8 +86,9 @@ BATCH = 8 if PROFILE == "quick" else 16
 # %% [markdown]
 # ## The puzzle
 #
-# kMobileNet 16ch has 16% of MobileNet's flops. Yet the authors report a training step of 594 ms on their GPU, where
-# MobileNet takes 341 ms.
+# kMobileNet 16ch has 16% of MobileNet's flops. Yet a training step took about 600 ms on the authors' GPU, where
+# MobileNet took about 350 ms: the median seconds of an epoch in [09](09_reproduce_the_tables.ipynb), over its 704
+# steps.
 #
 # **This page does not solve that puzzle.** It is a GPU's, and nobody has measured this package on a GPU yet. What it
 # takes is prepared: [one command](../docs/not-run-here.md) of eight minutes on a machine with CUDA. What this page can

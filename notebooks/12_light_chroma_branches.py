@@ -762,7 +762,7 @@ for channel, of_noise, of_photographs in zip("Lab", noise, signal, strict=True):
 # - Two branches are two groups of unequal size in the first, ordinary convolutions: up to half of their weights and
 #   operations are saved, where the feature maps are largest. Grouped pointwise convolutions save elsewhere, and combine
 #   with it.
-# - All 13 two-branch networks whose parameters were printed have those of ours. Of those that see both lightness and
+# - All 13 networks of the papers whose parameters were printed have those of ours. Of those that see both lightness and
 #   colour, the errors on Plant Village differ by up to a factor of two, one run each; on Cropped-PlantDoc there are too
 #   few images to tell them apart.
 # - A noise test needs the same noise for all networks, several strengths, paired intervals, a control that changes one

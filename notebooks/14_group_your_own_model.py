@@ -93,7 +93,7 @@ results.mkdir(parents=True, exist_ok=True)
 
 # %%
 quick = PROFILE == "quick"
-data = datasets.fashion_mnist_sample() if quick else datasets.load("Fashion-MNIST")
+data = datasets.fashion_mnist_sample() if quick else datasets.fashion_mnist()
 recipe = training.QUICK.replace(
     epochs=5 if quick else 20,
     train_images=2560 if quick else None,
@@ -383,7 +383,8 @@ exercises.check("14.3", "warm_start")
 # ## Summary
 #
 # - `kgpc.convert` groups the pointwise convolutions of any functional or Sequential network; ask for the report first.
-# - A converted network is an untrained one. A warm start carries over what fits, and fine-tuning goes on from there.
+# - What takes the place of a layer is untrained. A warm start carries over what fits, and fine-tuning goes on from
+#   there.
 # - How accurate the twin ends is a question for your data: compare at the same budget, with several seeds.
 #
 # ## References
