@@ -772,8 +772,8 @@ plots.table(
 #
 # ### A network that learned
 #
-# One kMobileNet 16ch that was trained for longer, 24 epochs of 45,000 images, comes along with kgpc. `weights=` takes its
-# name as it takes the authors' files, and its *card* says what it is, and how accurate this very file is:
+# One kMobileNet 16ch that was trained for longer, 24 epochs of 45,000 images, comes along with kgpc. `weights=` takes
+# its name as it takes the authors' files, and its *card* says what it is, and how accurate this very file is:
 
 # %% tags=["nbval-check-output"]
 card = kgpc.included.find("kmobilenet_16ch_cifar10_copies")
