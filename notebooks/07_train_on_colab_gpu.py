@@ -541,10 +541,8 @@ plots.show(
 # interrupted and go on. It is a single run, and an answer to no question.
 
 # %% tags=["nbval-ignore-output", "experiment"]
-import textwrap
-
 sentence, history = paper.family_results.longest_run("MobileNet", "16ch")
-print(textwrap.fill(sentence, 88))
+print(sentence)
 shown = ["epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy"]
 every = max(1, len(history) // 8)
 plots.table(
