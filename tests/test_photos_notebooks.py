@@ -11,7 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from kgpc import D6, applications, datasets, included, training, weight_archives
+from kgpc import D6, applications, datasets, training
 
 
 @pytest.fixture(scope="module")
@@ -77,64 +77,27 @@ def start(cells, tmp_path):
         names = {"PROFILE": "quick", "kgpc": kgpc, "D6": D6, "training": training, "keras": keras, "np": np}
         names |= {"kMobileNet": applications.kMobileNet, "results": tmp_path, "warnings": warnings, "classes": 3}
         names |= {"datasets": datasets} | changes
-        exec(one(cells["13"], 'wanted = ("kMobileNet"'), names)
+        exec(one(cells["13"], "card = kgpc.included.find("), names)
         exec(one(cells["13"], "a_little = "), names)
         return names
 
     return begin
 
 
-ARGUMENTS = {"skip_stride_cnt": 2, "alpha": 0.25, "depth_multiplier": 1}
-CARD = {
-    "name": "made_up_16ch",
-    "family": "kMobileNet",
-    "scheme": "D6(16)",
-    "arguments": {
-        **ARGUMENTS,
-        "stem_activation": "relu6",
-        "depthwise_activation": "relu6",
-        "pointwise_activation": "swish",
-        "l_ratio": None,
-        "ab_ratio": None,
-    },
-    "dataset": "made-up images",
-    "classes": 4,
-    "epochs": 2,
-    "image_size": "33x33",
-    "images": "RGB, [0,1]",
-    "recipe": {"optimizer": "AdamW"},
-    "seed": 7,
-    "test_accuracy": 0.5,
-    "test_images": 10,
-    "command": "python -m kgpc rerun",
-}
-
-
-def test_notebook_13_begins_with_a_network_that_comes_along(start, cells, tmp_path, monkeypatch, capsys):
-    shipped = applications.kMobileNet(input_shape=(33, 33, 3), weights=None, classes=4, scheme=D6(16), **ARGUMENTS)
-    weight_archives.round_to_stored(shipped)
-    (tmp_path / "weights").mkdir()
-    monkeypatch.setattr(included, "folder", lambda: tmp_path / "weights")
-    weight_archives.write(shipped, tmp_path / "weights", **CARD)
-    # Others that do not fit are passed over, however accurate.
-    weight_archives.write(
-        shipped, tmp_path / "weights", **CARD | {"name": "other", "images": "Lab, [0,1]", "test_accuracy": 0.9}
-    )
+def test_notebook_13_begins_with_a_network_that_comes_along(start, cells, capsys):
     names = start()
-    assert "It begins with weights that come along: 'made_up_16ch'" in capsys.readouterr().out
+    assert "of 10,000 test images are recognized" in capsys.readouterr().out
     exec(one(cells["13"], "first.save_weights("), names)
     exec(one(cells["13"], "def from_saved("), names)
     assert names["first"].input_shape == (None, 33, 33, 3) and names["recipe"].image_size == 33
+    assert names["recipe"].class_weight == "balanced"
+    card = names["card"]
+    shipped = applications.kMobileNet(
+        input_shape=(33, 33, 3), weights=card.name, classes=10, scheme=D6(16), **card.arguments
+    )
     for ours, theirs in zip(names["first"].get_weights(), shipped.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert re.search(r"(\d+) of \d+ layers are taken over\nnew: conv_preds\n", capsys.readouterr().out)
-
-
-def test_notebook_13_begins_with_clothes_where_nothing_comes_along(start, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(included, "folder", lambda: tmp_path)
-    names = start()
-    assert "it begins with a moment on clothes" in capsys.readouterr().out and names["IMAGE_SIZE"] == 32
-    assert names["card"] is None and names["recipe"].class_weight == "balanced"
 
 
 def test_the_imagenet_network_is_one_of_the_ways_where_it_can_be_downloaded(start, cells, monkeypatch, capsys):
@@ -162,10 +125,10 @@ def test_the_imagenet_network_is_one_of_the_ways_where_it_can_be_downloaded(star
     ]
     # The body gets its images in [-1, 1].
     inner = keras.Model(model.input, model.layers[1].output)
-    np.testing.assert_allclose(np.ravel(inner(np.full((1, 32, 32, 3), 0.25, "float32"))), -0.5)
+    np.testing.assert_allclose(np.ravel(inner(np.full((1, 33, 33, 3), 0.25, "float32"))), -0.5)
     # And section 6 finds the body's answers in it.
     exec(one(cells["13"], "def fit_classifier("), names)
-    images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (6, 33, 33, 3), dtype=np.uint8)
     rows = names["features"](model, images, at_once=4)
     assert rows.shape == (6, 256)
     np.testing.assert_allclose(rows[4:], names["features"](model, images[4:]), atol=1e-5)

@@ -219,7 +219,17 @@ def test_the_page_says_what_the_runs_decide(core):
     assert "## What would change a verdict" in page
     width = verdicts.equivalent_width(core)
     assert f"{width.times:.1f} times its own" in text
+    assert "that were trained (3 seeds)." in text
     assert all(len(line) <= 120 for line in page.splitlines() if not line.startswith("|"))
+
+
+def test_one_seed_answers_nothing(core):
+    first = core[core["seed"] == 1]
+    page = experiment_page.page(first)
+    assert "**No question is answered yet.**" in page and "negative" not in page.split("## The intervals")[1]
+    difference = verdicts.confirmatory(first).iloc[0]["difference"]
+    assert f"the pointwise convolutions | {difference:+.1f} with one seed: open | open | open |" in page
+    assert "(1 seed)." in " ".join(page.split())
 
 
 def test_the_page_says_what_comes_next_and_judges_nothing_before_there_is_an_answer():

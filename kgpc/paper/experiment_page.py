@@ -127,14 +127,16 @@ def _state(table, found):
             "the search, below). The search looks at no test image, so there is no test accuracy to compare yet."
         )
     else:
-        known = f"the test accuracies of {tests[0]} of {_runs(tests[1])}, and what the next table says of them."
+        known = f"the test accuracies of {tests[0]} of {_runs(tests[1])}, and what the next tables say of them."
+    # One seed gives a difference and no interval, so it answers nothing.
+    answered = set() if found.empty else set(found.loc[found["low"].notna(), "family"])
     open_questions = [
         f"{', '.join(verdicts.QUESTIONS[pair[1]] for pair in pairs)} of {family}"
         for family, pairs in protocol.CONTRASTS.items()
-        if found.empty or family not in set(found["family"])
+        if family not in answered
     ]
     left = [stage for stage, (stored, wanted) in counts.items() if stored < wanted]
-    lines = ["**No question is answered yet.**\n"] if found.empty else []
+    lines = [] if answered else ["**No question is answered yet.**\n"]
     lines.append(_paragraph(f"- **Known:** {known}", "  "))
     if open_questions:
         text = f"- **Not known:** the answers to the questions below: {'; '.join(open_questions)}."
@@ -155,6 +157,9 @@ def _questions(found):
     """The questions, with what is said of each family."""
     answers = {}
     for row in [] if found.empty else found.to_dict("records"):
+        if math.isnan(row["low"]):
+            answers[row["family"], row["question"]] = f"{row['difference']:+.1f} with one seed: open"
+            continue
         words = [row["sign"], *([f"margin {row['margin']}"] if row["margin"] else [])]
         answers[row["family"], row["question"]] = "; ".join(words)
     families = list(protocol.CONTRASTS)
@@ -168,9 +173,9 @@ def _questions(found):
         "another network of its family: is the difference positive or negative? For question a the same interval "
         "answers a second one, whether 16ch stays within 1 point of the ordinary network. That margin *holds* if the "
         "whole interval lies above -1 point, it *fails* if the whole interval lies below, and else it is *undecided*. "
-        "*Open*: there is no seed yet with which all networks of the family's questions have been tested. Expected "
-        "before the first run: that a fails at 24 epochs, because a network with fewer parameters in more layers "
-        "learns more slowly at first, that b is positive, and of c nothing."
+        "*Open*: there are no two seeds yet with which all networks of the family's questions have been tested. "
+        "Expected before the first run: that a fails at 24 epochs, because a network with fewer parameters in more "
+        "layers learns more slowly at first, that b is positive, and of c nothing."
     )
     header = ("", "16ch minus", *families)
     return f"## The questions\n\n{text}\n\n" + _table(header, ["---"] * len(header), rows)
@@ -299,7 +304,7 @@ def _equivalent(table):
         text = (
             f"With {found.accuracy:.2f}% kMobileNet 16ch is worth an ordinary MobileNet with "
             f"{found.parameters:,.0f} parameters, {found.times:.1f} times its own, interpolated between the widths "
-            "that were trained."
+            f"that were trained ({found.seeds} seed{'s' if found.seeds > 1 else ''})."
         )
     return [f"## What 16ch is worth\n\n{_paragraph(text)}"]
 

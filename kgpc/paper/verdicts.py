@@ -160,12 +160,14 @@ class EquivalentWidth(typing.NamedTuple):
             0 where 16ch is more accurate than the widest, or less than the narrowest that was trained.
         times: float, `parameters` divided by those of 16ch.
         points: tuple of (parameters, mean accuracy in percent) of the ordinary networks, the narrowest first.
+        seeds: int, over how many seeds the means are.
     """
 
     accuracy: float
     parameters: float
     times: float
     points: tuple
+    seeds: int
 
 
 def equivalent_width(table, family="MobileNet"):
@@ -204,4 +206,4 @@ def equivalent_width(table, family="MobileNet"):
                 share = 0.0 if high == low else (accuracy - low) / (high - low)
                 parameters = float(np.exp(logs[index] + share * (logs[index + 1] - logs[index])))
                 break
-    return EquivalentWidth(accuracy, parameters, parameters / int(sizes["16ch"]), points)
+    return EquivalentWidth(accuracy, parameters, parameters / int(sizes["16ch"]), points, len(found))
