@@ -533,9 +533,18 @@ plots.show(
 )
 
 # %% [markdown]
-# (The figure has the numbers of the authors' notebooks. In the paper three counts of parameters and one accuracy of
-# colorectal histology are printed otherwise: see the footnotes of Table 3 in [09](09_reproduce_the_tables.ipynb).)
-#
+# The figure has the numbers of the authors' notebooks. Where the paper prints others:
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
+# @title Notes on Figure 9 {display-mode: "form"}
+marks, notes = kgpc.paper.footnotes(rows)
+for mark, (_, row) in zip(marks, rows.iterrows(), strict=True):
+    if mark:
+        size = "" if pd.isna(row["channels_per_group"]) else f" {row['channels_per_group']}ch"
+        print(f"{row['dataset']}, {row['model']}{size}{mark}")
+print("\n".join(notes))
+
+# %% [markdown]
 # On CIFAR-10 accuracy rises with the size of the groups. (The grouped networks saw 32×32 pixels there, EfficientNet-B0
 # 224×224.) On the other two data sets it hardly moves, and the vertical axes span one point only. (Notebook 09 puts
 # intervals on all of these.)

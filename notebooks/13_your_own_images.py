@@ -147,7 +147,7 @@ else:
     IMAGE_SIZE = int(card.image_size.partition("x")[0])
     network |= card.arguments
     print(f"{card.family} {card.scheme}, {card.dataset}, {card.epochs} epochs:")
-    print(f"{card.test_accuracy:.1%} of {card.test_images:,} test images are recognized")
+    print(f"{card.test_accuracy:.1%} of {card.test_images:,} test images recognized")
 
 # %% [markdown]
 # A **recipe** holds everything that decides a training, apart from the network and the images. `training.QUICK` is one

@@ -86,7 +86,7 @@ def start(cells, tmp_path):
 
 def test_notebook_13_begins_with_a_network_that_comes_along(start, cells, capsys):
     names = start()
-    assert "of 10,000 test images are recognized" in capsys.readouterr().out
+    assert "of 10,000 test images recognized" in capsys.readouterr().out
     exec(one(cells["13"], "first.save_weights("), names)
     exec(one(cells["13"], "def from_saved("), names)
     assert names["first"].input_shape == (None, 33, 33, 3) and names["recipe"].image_size == 33
