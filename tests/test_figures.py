@@ -448,6 +448,18 @@ def test_a_layer_is_marked_in_both_charts(opened):
     assert page.locator("rect[stroke=currentColor]").count() == 2
 
 
+def test_published_results_are_named_rings_and_only_own_runs_have_colours(opened):
+    page = opened("accuracies")
+    page.wait_for_selector(".kgpc-figure[data-alive] svg > *")
+    rings = page.locator("svg circle[fill=none]")
+    assert rings.count() == 1 and rings.first.get_attribute("stroke") == "currentColor"
+    assert page.locator("svg text", has_text="MobileNet").count() == 1
+    colours = [dot.get_attribute("fill") for dot in page.locator("svg circle:not([fill=none])").all()]
+    assert len(colours) == 3 and colours[0] != colours[1] == colours[2]
+    assert page.locator(".key i").count() == 3  # two networks of one's own, and the ring
+    assert not page.trouble
+
+
 def test_a_named_point_stands_under_its_roof(opened):
     page = opened("roofline")
     page.get_by_role("slider").press("End")

@@ -2,7 +2,8 @@
 
 function figureAccuracies(root, {rows, published, own}) {
   const AXES = {parameters: ["parameters", "trainable parameters"], flops: ["flops", "flops of one image, as the paper counts them"]};
-  const networks = [...new Set(rows.map(row => row.network))];
+  // Published networks are rings of one colour with their names beside them: colours are for those compared here.
+  const networks = [...new Set(rows.filter(row => !row.published).map(row => row.network))];
   const colors = Object.values(PALETTE);
   const color = row => colors[networks.indexOf(row.network) % colors.length];
   // Networks beyond the colours are told apart by their shape.
@@ -17,12 +18,12 @@ function figureAccuracies(root, {rows, published, own}) {
   });
   const said = spoken();
   const key = html("p", {class: "key"}, networks.map(name => {
-    const row = rows.find(one => one.network === name);
+    const row = rows.find(one => one.network === name && !one.published);
     return html("span", {}, html("i", {style: `background:${color(row)};border-radius:${shape(row) ? 0 : "50%"}`}), name);
   }));
   const kinds = html("p", {class: "key"},
-    rows.some(row => row.published) ? html("span", {}, `rings, published: ${published}`) : null,
-    rows.some(row => !row.published) ? html("span", {}, `dots, own: ${own}`) : null);
+    rows.some(row => !row.published) ? html("span", {}, `dots, own: ${own}`) : null,
+    rows.some(row => row.published) ? html("span", {}, html("i", {class: "ring"}), `published: ${published}`) : null);
   root.append(html("div", {class: "controls"}, over.node, step.node), said, chart, key, kinds);
 
   function point(event, keep) {
@@ -63,8 +64,13 @@ function figureAccuracies(root, {rows, published, own}) {
     places = rows.map(row => [x(row[column]), y(row.accuracy_percent)]);
     rows.forEach((row, place) => {
       const [cx, cy] = places[place], size = place === index ? 8 : 5;
-      const look = {fill: row.published ? "none" : color(row), stroke: row.published ? color(row) : "currentColor",
-        "stroke-width": row.published ? 2.5 : place === index ? 2 : 0.5};
+      if (row.published) {
+        const near = cx > (left + right) / 2;  // in the right half the name stands to the left, within the chart
+        nodes.push(svg("circle", {cx, cy, r: size, fill: "none", stroke: "currentColor", "stroke-width": 2}),
+          svg("text", {class: near ? "end" : "", x: cx + (near ? -11 : 11), y: cy + 4}, row.network));
+        return;
+      }
+      const look = {fill: color(row), stroke: "currentColor", "stroke-width": place === index ? 2 : 0.5};
       nodes.push(shape(row) ? svg("rect", {x: cx - size, y: cy - size, width: 2 * size, height: 2 * size, ...look})
         : svg("circle", {cx, cy, r: size, ...look}));
     });
