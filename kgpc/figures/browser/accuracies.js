@@ -65,9 +65,9 @@ function figureAccuracies(root, {rows, published, own}) {
     rows.forEach((row, place) => {
       const [cx, cy] = places[place], size = place === index ? 8 : 5;
       if (row.published) {
-        const near = cx > (left + right) / 2;  // in the right half the name stands to the left, within the chart
+        const leftwards = cx > (left + right) / 2;  // in the right half the name stands to the left, within the chart
         nodes.push(svg("circle", {cx, cy, r: size, fill: "none", stroke: "currentColor", "stroke-width": 2}),
-          svg("text", {class: near ? "end" : "", x: cx + (near ? -11 : 11), y: cy + 4}, row.network));
+          svg("text", {class: leftwards ? "end" : "", x: cx + (leftwards ? -11 : 11), y: cy + 4}, row.network));
         return;
       }
       const look = {fill: color(row), stroke: "currentColor", "stroke-width": place === index ? 2 : 0.5};
