@@ -8,6 +8,7 @@ compares page and measurements.
 """
 
 import argparse
+import math
 import pathlib
 import re
 import sys
@@ -213,6 +214,62 @@ def bfloat16(measured, speed):
     return table
 
 
+# Passes over a feature map with which normalization and activation cannot do less, where the gradient computes
+# again: forward it is read for the statistics, read and written; backward inputs and upstream are read for the sums,
+# and read again while the gradient is written.
+PASSES = 8
+
+
+def in_turns(rows):
+    """A row for each case and part: milliseconds of today, and the other sides as ratio (quartiles) to it."""
+    found = {}
+    for row in rows.itertuples():
+        cells = found.setdefault((row.case, row.part), {})
+        if not cells:
+            today = row.seconds
+            cells["today, ms"] = f"{1e3 * today:.{0 if today >= 0.0995 else 1}f}"
+        else:
+            low, high = row.quartile_1 / today, row.quartile_3 / today
+            cells[row.side] = f"{row.ratio:.2f} ({low:.2f} to {high:.2f})"
+    return found
+
+
+def one_gradient(candidates, speed):
+    """Normalization and activation with one gradient, and what the bandwidth allows a kernel that was made for it."""
+    rows = candidates[candidates["kind"] == "gradient"]
+    today = rows[rows["side"] == "today"].set_index("case")
+    bandwidth = measurements.rates(speed)["memory bandwidth"]
+    table = []
+    for (case, part), cells in in_turns(rows).items():
+        least = re.search(r"(\d+)x(\d+)x(\d+)", case)
+        if least:
+            size = 4 * today["batch"][case] * math.prod(map(int, least.groups()))
+            least = PASSES * size / bandwidth[today["machine"][case]] / today["seconds"][case]
+        name = case if part == "forward + backward" else f"{case}, {part}"
+        least = f"{least:.2f}" if least else ""
+        table.append({"what": name, **cells, f"{PASSES} passes over memory": least})
+    return pd.DataFrame(table).fillna("")
+
+
+def statistics_in_pieces(candidates):
+    """Statistics taken while a part of the output is in the cache."""
+    found = in_turns(candidates[candidates["kind"] == "statistics"])
+    return pd.DataFrame([{"layers": case, "pass": part, **cells} for (case, part), cells in found.items()])
+
+
+def prediction_in_pieces(candidates):
+    """Predictions of some images at a time: all layers, or only the first ones."""
+    first = "first blocks "
+    table = []
+    for (case, _), cells in in_turns(candidates[candidates["kind"] == "pieces"]).items():
+        today = {"today, ms": cells.pop("today, ms")}
+        table.append({"layers": case, **today, **{k: v for k, v in cells.items() if not k.startswith(first)}})
+        only = {name.removeprefix(first): value for name, value in cells.items() if name.startswith(first)}
+        if only:
+            table.append({"layers": f"{case}, only its first blocks in pieces", **today, **only})
+    return pd.DataFrame(table).fillna("")
+
+
 def fit(measured):
     """Images prepared and trained on a second, and what a step waits."""
     rows = []
@@ -241,6 +298,10 @@ def tables():
     found |= {name: function(speed, steps) for name, function in BY_STEPS.items()}
     found |= {"remedies": remedies(measurements.stored("remedies"), speed)}
     found |= {"bfloat16": bfloat16(measurements.stored("bfloat16"), speed)}
+    candidates = measurements.stored("block-candidates")
+    found |= {"blocks-gradient": one_gradient(candidates, speed)}
+    found |= {"blocks-statistics": statistics_in_pieces(candidates)}
+    found |= {"blocks-pieces": prediction_in_pieces(candidates)}
     found = {name: markdown(frame) for name, frame in found.items()}
     found["fit"] = markdown(fit(measurements.stored("fit")))
     return found
