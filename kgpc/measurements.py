@@ -23,7 +23,8 @@ def stored(kind):
     """All stored measurements of a kind.
 
     Args:
-        kind: str, how the names of the files begin: "speed", "step-profile", "remedies" or "fit".
+        kind: str, how the names of the files begin: "speed", "step-profile", "remedies", "bfloat16", "fit" or
+            "block-candidates".
 
     Returns:
         `pandas.DataFrame`: the rows of all files, those of the newest version of the package first, with the column

@@ -134,6 +134,60 @@ def test_what_the_page_says_of_remedies_is_so(speed):
     assert twin.idxmax() == "kDenseNet-BC L100 12ch" and twin.drop(twin.idxmax()).max() < 1.1
 
 
+def test_what_the_page_says_of_fewer_passes_is_so(speed, page_script):
+    measured = measurements.stored("block-candidates")
+    assert measured["machine"].unique().tolist() == [AVX512] and (measured["seconds"] > 0).all()
+    ratio = {kind: rows.set_index(["part", "case", "side"])["ratio"] for kind, rows in measured.groupby("kind")}
+    again, loops = ["TensorFlow", "XLA, then TensorFlow"], ["XLA", "XLA, forward too"]
+    layers = ratio["gradient"]["forward + backward"].unstack()
+    relu6 = layers.index.str.endswith("relu6")
+    assert layers["TensorFlow"].between(1.05, 1.2).all()
+    assert [round(layers[loops].stack().agg(edge), 1) for edge in ("min", "max")] == [1.3, 2.0]
+    assert (layers.loc[relu6, again[1]] > 1.1).all() and layers.loc[~relu6, again[1]].between(0.97, 1.07).all()
+    steps = ratio["gradient"]["training step"].unstack()
+    assert steps[again[1]].between(1.035, 1.05).all() and steps[loops].min().min() > 1.15
+    # What a kernel could give: of the large maps, and of the step by its profile.
+    least = page_script.one_gradient(measured, speed).set_index("what")["8 passes over memory"]
+    large = least[least.index.str.contains("112x|56x56")].astype(float)
+    assert large.between(0.73, 0.85).all() and len(large) == 4
+    profiles = measurements.stored("step-profile")
+    whole = measurements.whole_steps(profiles)
+    for case, taken in (("kMobileNet 16ch", 88), ("kEffNet-B0 16ch", 102)):
+        rows = 1e3 * measurements.profile(profiles, speed).loc[(AVX512, case, case)]
+        normalization, activation = rows.loc["batch normalization"], rows.loc["activation"]
+        assert normalization["seconds"] + activation["seconds"] == pytest.approx(taken, abs=0.6)
+        alone = normalization["allowed"] - activation["allowed"]  # those without an activation after them
+        saved = [taken - alone - passes * activation["allowed"] / 5 for passes in (8, 7)]
+        assert [round(100 * each / (1e3 * whole[AVX512, case, case])) for each in saved] == [3, 6]
+        if case == "kMobileNet 16ch":
+            assert [round(taken - each) for each in saved] == [80, 70]
+            share = [round(100 * (1 - left) * taken / (1e3 * whole[AVX512, case, case])) for left in (0.85, 0.73)]
+            assert share == [4, 8]
+
+
+def test_what_the_page_says_of_pieces_is_so():
+    measured = measurements.stored("block-candidates")
+    by_kind = dict(iter(measured.set_index(["part", "case", "side"]).groupby("kind")))
+    seconds, ratio = (by_kind["statistics"][column].unstack() for column in ("seconds", "ratio"))
+    smaller = seconds[["4 at a time", "2 at a time", "1 at a time"]]
+    assert (smaller.min(axis=1) > 0.97 * seconds["16 at a time"]).all() and (ratio[smaller.columns] > 1.05).all().all()
+    both = ratio.loc["forward + backward"]
+    assert (both.drop(columns="today") > 1).all().all() and both["XLA"].between(2, 3.6).all()
+    forward = ratio.loc["forward", "16 at a time"]
+    assert list(forward.index[forward < 1]) == list(forward.index[forward.index.str.contains("14x14")])
+    predicted, seconds, high = (
+        by_kind["pieces"][column].unstack().loc["predict"] for column in ("ratio", "seconds", "quartile_3")
+    )
+    networks = ["kMobileNet 16ch, whole", "kEffNet-B0 16ch, whole"]
+    assert predicted.loc[networks, "8 at a time"].round(2).tolist() == [0.96, 0.89]
+    assert (high.loc[networks, "8 at a time"] > 0.98 * seconds.loc[networks, "today"]).all()
+    own = predicted.loc[networks[1], ["4 at a time", "2 at a time", "1 at a time"]]
+    assert own.min() > 1 and own.max() == pytest.approx(1.87, abs=0.005)
+    assert (predicted.loc["kEffNet-B0 16ch, blocks at 112x112"].dropna().drop("today") > 1).all()
+    first = predicted.loc[networks, [side for side in predicted if side.startswith("first blocks")]]
+    assert first.min().min() > 0.96
+
+
 @pytest.mark.parametrize(
     "name, right, wrong",
     [("10.1", 48, 32), ("10.2", 8, 4), ("10.3", (35, 0), (35, 1))],
