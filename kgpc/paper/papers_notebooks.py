@@ -17,6 +17,7 @@ CHANGES = {
 }
 # Nobody has these notebooks under two names: the copies of the first repository count.
 _COPIES_IN = "two-path-noise-lab-plant-disease"
+_SHORT_NAMES = {"Tesla V100-SXM2": "V100", "A100-SXM4-40GB": "A100", "Tesla P100-PCIE": "P100"}
 _SCHEMES = {"D6": "D6", "D6v3": "D6v3", "grouped-only": "Grouped"}
 
 
@@ -132,6 +133,27 @@ def as_text(notebooks):
     return pd.DataFrame({title: notebooks[name].map(text) for title, (name, text) in columns.items()})
 
 
+def _narrower(text):
+    """The table of `as_text` with fewer columns, so that a page shows all of them side by side."""
+
+    def joined(parts, between):
+        return between.join(part for part in parts if part)
+
+    def row(cells):
+        return {
+            "run": cells["run"],
+            "notebook": joined([cells["notebook"], cells["also change"] and f"**{cells['also change']}**"], ": "),
+            "data set": cells["data set"],
+            "networks": cells["networks"],
+            "rows": joined([cells["rows"], cells["unlisted"] != "0" and f"{cells['unlisted']} unlisted"], ", "),
+            "epochs, pixels": f"{cells['epochs']}, {cells['pixels'].replace('x', '×')}",
+            "hours then": joined([cells["hours then"], _SHORT_NAMES.get(cells["GPU then"])], ", "),
+            "GB": cells["GB"],
+        }
+
+    return pd.DataFrame([row(cells) for cells in text.to_dict("records")])
+
+
 def as_markdown(notebooks):
     """The table in Markdown, one for each repository, as the documentation has it.
 
@@ -143,7 +165,7 @@ def as_markdown(notebooks):
     """
     parts = []
     for repository, rows in notebooks.groupby("repository", sort=False):
-        text = as_text(rows)
+        text = _narrower(as_text(rows))
         lines = [text.columns, ["---"] * len(text.columns), *text.itertuples(index=False)]
         table = "".join("| " + " | ".join(line) + " |\n" for line in lines)
         address = f"github.com/joaopauloschuler/{repository}"
