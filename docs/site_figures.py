@@ -96,6 +96,7 @@ class Pictures:
             content, *_, ending = _for_the_web(stored_pictures.within_a_drawing(image.get("href")))
             kind = ending.replace("jpg", "jpeg")
             image.set("href", f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}")
+        svg_content.share_pictures(root)
         size = [int(root.get(side)) for side in ("width", "height")]
         themes = {"only-light": drawing_themes.light, "only-dark": drawing_themes.dark}
         written = {

@@ -5,6 +5,7 @@ of the features of XML that read other files or multiply themselves, and written
 pictures that have been decoded.
 """
 
+import collections
 import itertools
 import re
 import xml.etree.ElementTree as ET
@@ -44,6 +45,7 @@ ATTRIBUTES = {
 }
 WITH_TEXT = {"text", "tspan"}
 ELEMENTS = {"clipPath", "defs", "g", "image", "path", "pattern", "rect", "svg", "use"} | WITH_TEXT
+_OF_A_PICTURE = ("href", "width", "height", "preserveAspectRatio", "image-rendering")  # all but its place
 _PAINTS = {"clip-path": "clipPath", "fill": "pattern", "stroke": "pattern"}  # what these may refer to
 
 
@@ -140,8 +142,11 @@ def parsed(text):
 def lighter(element):
     """Says what shapes that follow each other have in common once for all of them, in a group; returns the element.
 
+    Lines that follow each other become one path.
+
     Args:
-        element: Element, changed in place. What is drawn stays the same.
+        element: Element, changed in place. What is drawn stays the same, but for lines that can be seen through: where
+            two of them cross, the place is painted once and not twice.
     """
     children = list(element)
     for child in children:
@@ -154,11 +159,44 @@ def lighter(element):
             for shape in alike:
                 for name, _ in look:
                     del shape.attrib[name]
-            group = ET.SubElement(element, "g", dict(look))
-            group.extend(alike)
+            if _are_lines(dict(look), alike):
+                ET.SubElement(element, "path", {**dict(look), "d": "".join(shape.get("d") for shape in alike)})
+            else:
+                group = ET.SubElement(element, "g", dict(look))
+                group.extend(alike)
         else:
             element.extend(alike)
     return element
+
+
+def _are_lines(look, shapes):
+    """Whether shapes with this look are lines that can be one path: nothing is filled, and no dashes go on."""
+    plain = look.get("fill") == "none" and look.get("stroke-dasharray", "none") == "none"
+    return plain and all(set(shape.attrib) == {"d"} and shape.get("d")[:1] == "M" for shape in shapes)
+
+
+def share_pictures(root):
+    """Lets a drawing hold each picture once, however often it shows it; returns the root.
+
+    Args:
+        root: Element of a drawing, changed in place. What is drawn stays the same.
+    """
+    shown = collections.defaultdict(list)
+    for image in root.iter("image"):
+        if "id" not in image.attrib:
+            shown[tuple(image.get(name) for name in _OF_A_PICTURE)].append(image)
+    often = [images for images in shown.values() if len(images) > 1]
+    for number, images in enumerate(often):
+        name = f"picture-{number}"
+        root.insert(number, defs := ET.Element("defs"))
+        own = {key: images[0].get(key) for key in _OF_A_PICTURE if key in images[0].attrib}
+        ET.SubElement(defs, "image", {"id": name, **own})
+        for image in images:
+            for key in own:
+                del image.attrib[key]
+            image.tag = "use"
+            image.set("href", f"#{name}")
+    return root
 
 
 def _look(element):

@@ -44,9 +44,9 @@ def encoded(content):
     return base64.b64encode(content).decode("ascii")
 
 
-def png(size):
+def png(size, color="black"):
     drawn = io.BytesIO()
-    Image.new("RGB", size).save(drawn, format="png")
+    Image.new("RGB", size, color).save(drawn, format="png")
     return drawn.getvalue()
 
 
@@ -194,6 +194,29 @@ def drawn(alt="Two lines."):
     figure.axes[0].bar([2], [1], hatch="//", facecolor="#D55E00")
     figure.axes[0].text(1, 1, "turned\ntwice", rotation=30, bbox={"facecolor": "white"})
     return encoding.encoded(figure, alt)
+
+
+def test_a_drawing_of_the_site_has_lines_as_one_path_and_each_picture_once():
+    line = '<path d="M0 {0}L9 {0}" fill="none" stroke="#fff" stroke-width="0.4"/>'
+    picture = '<image width="2" height="2" transform="translate({0} 0)" href="{1}"/>'
+    red, blue = (f"data:image/png;base64,{encoded(png((2, 2), color))}" for color in ("red", "blue"))
+    text = drawing(line.format(1) + line.format(2) + picture.format(3, red) + picture.format(4, blue))
+    root = svg_content.share_pictures(svg_content.parsed(text))
+    assert len(root.findall("image")) == 2 and root.find("use") is None  # each is shown once
+    (path,) = svg_content.lighter(root).findall("path")
+    assert path.attrib == {"d": "M0 1L9 1M0 2L9 2", "fill": "none", "stroke": "#fff", "stroke-width": "0.4"}
+
+    twice = drawing(picture.format(3, red) + picture.format(4, blue) + picture.format(5, red))
+    root = svg_content.share_pictures(svg_content.parsed(twice))
+    assert [image.get("href") for image in root.iter("image")] == [red, blue]
+    places = [(use.get("href"), use.get("transform")) for use in root.findall("use")]
+    assert places == [("#picture-0", "translate(3 0)"), ("#picture-0", "translate(5 0)")]
+    assert [part.tag for part in root] == ["defs", "use", "image", "use"]  # what lies above what
+
+    # What is filled or dashed stays apart: there one path would look otherwise.
+    for look in ('fill="#000"', 'fill="none" stroke="#000" stroke-dasharray="1 2"'):
+        apart = drawing(f'<path d="M0 0L9 9" {look}/><path d="M0 9L9 0" {look}/>')
+        assert len(list(svg_content.lighter(svg_content.parsed(apart)).iter("path"))) == 2
 
 
 def test_a_drawing_that_the_package_made_is_shown_as_it_is():
