@@ -773,7 +773,8 @@ plots.table(
 # ### A network that learned
 #
 # One kMobileNet 16ch that was trained for longer, 24 epochs of 45,000 images, comes along with kgpc. `weights=` takes
-# its name as it takes the authors' files, and its *card* says what it is, and how accurate this very file is:
+# its name as it takes the authors' files, and its *card* says what it is, and how accurate this very file is
+# (its weights are rounded to 16 bits, so that may differ by a hundredth of a point from the run itself):
 
 # %% tags=["nbval-check-output"]
 card = kgpc.included.find("kmobilenet_16ch_cifar10_copies")
@@ -836,7 +837,7 @@ kgpc.paper.show_experiment("MobileNet", first_figure=10)
 # Equal parameters are not equal arithmetic: the narrow control of section 4 needs half the flops of kMobileNet 16ch.
 # The experiment therefore has a second narrow network, with as many multiply-adds as 16ch.
 #
-# The table of this page goes into a file, too, our run and the published rows. It is written beside its place and then
+# Our run (Table 6) and the published rows (Table 7) go into a file, too. It is written beside its place and then
 # renamed, so nobody ever reads half a table.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]

@@ -128,10 +128,12 @@ results.mkdir(parents=True, exist_ok=True)
 # which network do we begin with?
 #
 # - The quick profile begins with a kMobileNet that **comes along** with kgpc. It has learned ten classes, vehicles and
-#   animals, from small copies of the photographs of CIFAR-10, in the run of [our experiment](../docs/does-it-hold.md)
-#   that is on its *card*. `kgpc.included.cards()` lists all that come along. One of them has gone on at 97×97 pixels:
-#   with `START = "kmobilenet_16ch_cifar10_copies_97px"` this page begins with that one, and shows it more of your
-#   images. Nine times as many pixels take about nine times as long.
+#   animals, from JPEG copies of the small photographs of CIFAR-10, in the run of
+#   [our experiment](../docs/does-it-hold.md) that is on its *card*. `kgpc.included.cards()` lists all that come along.
+#   One of them went on for 3 epochs at 97×97 pixels, on the same images enlarged: with
+#   `kmobilenet_16ch_cifar10_copies_97px` as `START` this page begins with that one, and shows it your images at that
+#   size. They are sharper than what it learned from, which fine-tuning has to bridge; whether that is better was not
+#   measured. Nine times as many pixels take about nine times as long.
 # - The paper profile begins with the **authors' released weights** for CIFAR-10.
 #
 # **ImageNet weights of grouped networks do not exist**: we know of none. For ordinary networks they do, and they are

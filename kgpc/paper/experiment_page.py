@@ -226,7 +226,7 @@ def _verdicts(found):
     text = (
         "The verdicts read the simultaneous interval, which covers what other seeds would change. The paired one is "
         "for one difference alone; the bootstrap draws test images anew as well, and is too narrow for few seeds. With "
-        "one seed there is no interval and nothing is decided."
+        "one seed there is only the bootstrap, which says nothing of other seeds, and nothing is decided."
     )
     lines.append("\n" + _paragraph(text))
     return lines

@@ -58,7 +58,8 @@ DEVIATIONS = (
         "2026-11-28",
         "Three ordinary networks of the search, with rates of 4, 8 and 16 thousandths, were measured on 500 of the "
         "10,000 test images",
-        'The first of them is the original that is converted in "Does a warm start help?"; the others were measured, '
+        "The first of them is the original that is converted in [Does a warm start help?](warm-starts.md); the others "
+        "were measured, "
         "when the search was complete, to tell which of them it was. No rate, network or run was chosen by it",
     ),
 )
