@@ -214,13 +214,25 @@ def test_the_page_says_what_the_runs_decide(core):
     assert "No question is answered yet" not in page
     assert "equal in everything but the pointwise convolutions | negative; margin fails | open | open |" in page
     assert "the answers to the questions below: a, b of MobileNet V3 Large; a, b of EfficientNet-B0." in text
-    assert "**Known:** the test accuracies of 12 of 63 runs" in text
+    assert "**Known:** the test accuracies of 12 of 63 runs" in text and "the next may change them" not in text
     assert "| `core` | MobileNet | questions a, b and c | 24 | 12 | 12 |" in page
     assert "## What would change a verdict" in page
     width = verdicts.equivalent_width(core)
     assert f"{width.times:.1f} times its own" in text
     assert "that were trained (3 seeds)." in text
     assert all(len(line) <= 120 for line in page.splitlines() if not line.startswith("|"))
+
+
+def test_answers_of_fewer_seeds_than_planned_are_called_so(core):
+    text = " ".join(experiment_page.page(core[core["seed"] < 3]).split())
+    assert "The answers about MobileNet rest on 2 of the 3 seeds of its first stage; the next may change them." in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-1.55, "-1.6"), (0.96, "+1.0"), (-0.03, "-0.03"), (0.049, "+0.05"), (0.05, "+0.1")]
+)
+def test_a_difference_near_zero_keeps_its_sign(value, text):
+    assert verdicts.in_points(value) == text
 
 
 def test_one_seed_answers_nothing(core):

@@ -98,7 +98,7 @@ def _table(header, alignment, rows):
 
 
 def _interval(low, high):
-    return "no interval" if math.isnan(low) else f"{low:+.1f} to {high:+.1f}"
+    return "no interval" if math.isnan(low) else f"{verdicts.in_points(low)} to {verdicts.in_points(high)}"
 
 
 def _title(family, key):
@@ -128,6 +128,7 @@ def _state(table, found):
         )
     else:
         known = f"the test accuracies of {tests[0]} of {_runs(tests[1])}, and what the next tables say of them."
+        known += "".join(_still_to_come(found))
     # One seed gives a difference and no interval, so it answers nothing.
     answered = set() if found.empty else set(found.loc[found["low"].notna(), "family"])
     open_questions = [
@@ -151,6 +152,18 @@ def _state(table, found):
     else:
         lines.append("- All stages of the protocol are complete.")
     return "## What is known so far\n\n" + "\n".join(lines)
+
+
+def _still_to_come(found):
+    """Sentences for the families whose answers rest on fewer seeds than their first stage has."""
+    seeds = {} if found.empty else dict(found[found["low"].notna()].groupby("family")["seeds"].min())
+    for family, count in seeds.items():
+        wanted = len(next(stage.seeds for stage in protocol.STAGES if stage.family == family and not stage.search))
+        if count < wanted:
+            yield (
+                f" The answers about {family} rest on {count} of the {wanted} seeds of its first stage; the next may "
+                "change them."
+            )
 
 
 def _questions(found):
@@ -210,7 +223,7 @@ def _verdicts(found):
                 row["question"],
                 f"{first} - {second}",
                 row["seeds"],
-                f"{row['difference']:+.1f}",
+                verdicts.in_points(row["difference"]),
                 _interval(row["low"], row["high"]),
                 _interval(row["paired_low"], row["paired_high"]),
                 _interval(row["bootstrap_low"], row["bootstrap_high"]),
@@ -275,7 +288,7 @@ def _exploratory(table):
             f"{row['epochs']}{_where(row['profile'])}",
             f"{_title(row['family'], row['first'])} - {_title(row['family'], row['second'])}",
             row["seeds"],
-            f"{row['difference']:+.1f}",
+            verdicts.in_points(row["difference"]),
             _interval(row["low"], row["high"]),
         )
         for row in found.to_dict("records")

@@ -160,10 +160,12 @@ def sentences(family, table=None):
     lines, found = [progress(family, table)], verdicts.confirmatory(table)
     for row in [] if found.empty else found[found["family"] == family].itertuples():
         seeds = f"{row.seeds} seed" + ("s" if row.seeds > 1 else "")
-        interval = "no interval" if math.isnan(row.low) else f"{row.low:+.1f} to {row.high:+.1f}"
+        interval = (
+            "no interval" if math.isnan(row.low) else f"{verdicts.in_points(row.low)} to {verdicts.in_points(row.high)}"
+        )
         text = (
             f"{row.question}) {_title(family, row.first)} minus {_title(family, row.second)}: "
-            f"{row.difference:+.1f} points ({interval}, {seeds}). Sign: {row.sign}."
+            f"{verdicts.in_points(row.difference)} points ({interval}, {seeds}). Sign: {row.sign}."
         )
         lines.append(text + (f" Margin of 1 point: {row.margin}." if row.margin else ""))
     if len(lines) == 1:
@@ -212,7 +214,9 @@ def _figures(family, table):
             answers, xlabel="difference of test accuracies, points", levels={"equal": 0}, formats="+.1f"
         )
         lines = "; ".join(
-            f"{row.Index}: {row.value:+.1f} ({row.low:+.1f} to {row.high:+.1f})" for row in answers.itertuples()
+            f"{row.Index}: {verdicts.in_points(row.value)} ({verdicts.in_points(row.low)} to "
+            f"{verdicts.in_points(row.high)})"
+            for row in answers.itertuples()
         )
         yield (
             figure,

@@ -16,6 +16,12 @@ from kgpc.paper import protocol
 QUESTIONS = {"ordinary": "a", "narrow-parameters": "b", "narrow-flops": "c"}
 
 
+def in_points(value):
+    """A difference as text: "-1.6", and with a second digit where one alone would be zero and hide the sign."""
+    text = f"{value:+.1f}"
+    return f"{value:+.2f}" if text in ("+0.0", "-0.0") else text
+
+
 def accuracies(table, family, keys, dataset=protocol.COPIES, epochs=24, profile=protocol.PROFILE):
     """Test accuracies of networks, by seed.
 
