@@ -105,15 +105,19 @@ def accept(dialog):
     dialog.locator("button.jp-mod-accept").click()
 
 
-def run_all_cells(page):
-    """Chooses "Run All Cells"; again, if JupyterLab was still too busy with opening the notebook to take notice."""
+def run_all_cells(page, sign='.jp-Notebook-ExecutionIndicator[data-status="busy"]', timeout=MINUTE / 3):
+    """Chooses "Run All Cells"; again, if JupyterLab was still too busy with opening the notebook to take notice.
+
+    What tells that it took notice is `sign`. A kernel that starts is busy as well, so what the cells show is the surer
+    one.
+    """
     from playwright.sync_api import TimeoutError
 
     for _ in range(3):
         page.click('.lm-MenuBar-item:has-text("Run")')
         page.click('[data-command="runmenu:run-all"]')
         try:
-            page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="busy"]', timeout=MINUTE / 3)
+            page.wait_for_selector(sign, timeout=timeout)
             return
         except TimeoutError:
             page.keyboard.press("Escape")  # closes a menu that is still open
@@ -161,8 +165,7 @@ def test_a_figure_is_a_picture_before_its_cell_runs_and_moves_after_it(chromium,
     assert picture.evaluate("image => image.naturalWidth") > 600
     assert "4 groups of 4 channels" in page.locator(".jp-OutputArea pre").first.text_content()
     assert page.locator(".kgpc-figure[data-alive]").count() == 0
-    run_all_cells(page)
-    page.wait_for_selector(".kgpc-figure[data-alive] svg > *")
+    run_all_cells(page, ".kgpc-figure[data-alive] svg > *", MINUTE)
     assert not picture.is_visible()
     page.get_by_role("button", name="97 channels: D6 fails").click()
     page.get_by_text("No number from 2 to 6 divides both 97 and 64").wait_for()
