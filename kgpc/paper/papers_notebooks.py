@@ -147,7 +147,7 @@ def _narrower(text):
             "networks": cells["networks"],
             "rows": joined([cells["rows"], cells["unlisted"] != "0" and f"{cells['unlisted']} unlisted"], ", "),
             "epochs, pixels": f"{cells['epochs']}, {cells['pixels'].replace('x', '×')}",
-            "hours then": joined([cells["hours then"], _SHORT_NAMES.get(cells["GPU then"])], ", "),
+            "hours then": joined([cells["hours then"], _SHORT_NAMES.get(cells["GPU then"], cells["GPU then"])], ", "),
             "GB": cells["GB"],
         }
 
