@@ -671,7 +671,8 @@ plots.table(
 #
 # Fewer flops were not fewer seconds in the published runs: with the exception of Inception V3, grouped networks took as
 # long as their originals, or longer. The table compares networks of the same notebook, because other notebooks ran on
-# other GPUs. What is slow about groups, and what can be done, is the subject of [10 Speed](10_speed.ipynb).
+# other GPUs. What is slow about groups on a processor, and what can be done, is the subject of
+# [10 Speed](10_speed.ipynb); it says how to measure a GPU, and has no figure of one yet.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-check-output"]
 # @title Table 12, seconds per epoch {display-mode: "form"}
