@@ -122,9 +122,9 @@ kmobilenet = kMobileNet(scheme=kgpc.D6(16), **images)
 # - **Trainable parameters**: the numbers that training adjusts.
 # - **Multiply-accumulates** (MACs, also called [multiply-adds](../docs/glossary.md#multiply-adds)): multiplications in
 #   convolutions and dense layers, each with the addition that follows it, for one image.
-# - **Paper flops**: what the paper's tables call flops. The MACs, and something for biases, pooling, softmax and the
-#   swish family of activations. Other authors count two operations for each MAC, so compare flops only within one
-#   convention.
+# - **Paper flops**: what the paper's tables call flops. The MACs, and something for biases, pooling, softmax, the swish
+#   family of activations and the products of squeeze-and-excite. Other authors count two operations for each MAC, so
+#   compare flops only within one convention.
 
 # %% tags=["nbval-check-output"]
 count = {

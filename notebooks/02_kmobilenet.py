@@ -286,6 +286,9 @@ print(f"In MobileNet the last bar would be {ratio:.0f} times as long.")
 # | kMobileNet 16ch | D6 with at least 16 channels in each group |
 # | narrow MobileNet | the control: as many parameters as kMobileNet 16ch, by width alone |
 #
+# (As published, MobileNet and the control have ReLU6 after their pointwise convolutions where kMobileNet has swish. The
+# experiment of section 9 builds its controls with `D6(4096)`, which never groups and keeps swish.)
+#
 # How narrow must it be? A layer with n filters gets ⌊n · `alpha`⌋ of them, so the number of parameters rises in small
 # steps. We count with the channel numbers alone, for every `alpha` in steps of a thousandth.
 
@@ -495,8 +498,10 @@ if PROFILE == "paper":
 # %% [markdown]
 # ## 6. The same conditions for all
 #
-# Four things have to be equal: the order of the images, the optimizer with its learning rate, the treatment of batch
-# normalization, and the choice of the final weights. `training.fit` takes care of them; here is what it does.
+# Four things have to be equal: the order of the images, the optimizer with the schedule of its learning rate (a
+# comparison that is to decide something looks for the best peak of each network, in the same way; this demonstration
+# has one for all), the treatment of batch normalization, and the choice of the final weights. `training.fit` takes care
+# of them; here is what it does.
 #
 # **The order of the images** follows from the seed and the number of the epoch. Every network sees the same batches,
 # each epoch has another order, and a training that is started again after an interruption finds the order it would have
@@ -837,8 +842,8 @@ kgpc.paper.show_experiment("MobileNet", first_figure=10)
 # Equal parameters are not equal arithmetic: the narrow control of section 4 needs half the flops of kMobileNet 16ch.
 # The experiment therefore has a second narrow network, with as many multiply-adds as 16ch.
 #
-# Our run (Table 6) and the published rows (Table 7) go into a file, too. It is written beside its place and then
-# renamed, so nobody ever reads half a table.
+# Our run (Table 6) and the published rows of the same networks (from Table 7) go into a file, too. It is written beside
+# its place and then renamed, so nobody ever reads half a table.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title The table as a file {display-mode: "form"}

@@ -481,9 +481,9 @@ plots.table(
 
 # %% [markdown]
 # With the lagging averages both networks guess, though they have learned: on any machine the second column is 10%, or
-# close to it. Nothing in it is a property of groups, or of MobileNet V3: it is that of a thousand steps of memory. The
-# other two columns differ [from machine to machine](../docs/demonstrations.md#what-you-may-see-elsewhere), by several
-# points.
+# close to it. Nothing in it is a property of groups, or of MobileNet V3: it is that of a memory longer than the
+# training, here 40 steps; with a momentum of 0.99, [02](02_kmobilenet.ipynb) saw the same after 60. The other two
+# columns differ [from machine to machine](../docs/demonstrations.md#what-you-may-see-elsewhere), by several points.
 #
 # **Does this reach into the published results?** Oxford-IIIT Pet has 3,309 training images. The authors' log of that
 # training, after 25 of 150 epochs, when the first cycle of the learning rate ends:
@@ -513,9 +513,9 @@ plots.table(
 # %% [markdown]
 # The network with 16 channels per group recognizes half of its training images, and validation says that it guesses.
 # That is what averages that lag behind look like. The original has 0.999 everywhere, the grouped networks 0.99 after K
-# and L. So the published distance between them on small data **may be momentum in part**. It is a suspicion: nobody has
-# trained them with one momentum. (The original is behind on its training images too, where no average acts.) In [our
-# experiment](../docs/protocol.md) all networks have 0.99.
+# and L. So the published distance between them on small data **may be momentum in part**. It is a suspicion: neither
+# the authors' notebooks nor kgpc have trained them with one momentum so far. (The original is behind on its training
+# images too, where no average acts.) In [our experiment](../docs/protocol.md) all networks have 0.99.
 #
 # ## 7. The results
 #

@@ -541,9 +541,9 @@ plots.table(
 #
 # **So far as this goes:** kEffNet begins with gates that are constants, and a short training leaves them nearly so. A
 # branch with constant gates costs parameters (29% of the grouped network are in such branches, Table 2) and does
-# nothing that the weights around it could not do. Whether the published trainings, with some hundred times as many
-# steps, wake the gates up is not known: `spread` and `hold_gates`, asked of a network that was trained for long, would
-# tell.
+# nothing that the weights around it could not do. Whether the published trainings, with hundreds of times as many steps
+# (some 70,000), wake the gates up is not known: `spread` and `hold_gates`, asked of a network that was trained for
+# long, would tell.
 #
 # ## 6. What else the paper changed
 #
@@ -627,7 +627,7 @@ plots.table(
 # and a half points below. On the two data sets with few images (Cropped-PlantDoc, Oxford-IIIT Pet) the grouped ones are
 # ahead. Each row is one run, so what half a point is worth nobody knows. Where table and notebook of the authors
 # disagree, the table takes the notebook and the footnotes say what was printed. The second paper went on with kEffNet
-# and its scheme D6v3, at 32×32 pixels:
+# and its scheme D6v3, on CIFAR-10 at 32×32 pixels:
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Figure 9 {display-mode: "form"}

@@ -242,7 +242,8 @@ plots.table(
 # %% [markdown]
 # D6(16) leaves 3% of the weights in 1×1 convolutions. No other number of channels per group can save much more: **what
 # remains is 14.6 million in larger kernels**, and they also hold nearly all of the arithmetic. That is why 16 and 32
-# channels per group differ so little in this family, unlike in all others.
+# channels per group differ so little in this family, by less than a hundredth of the network; in kDenseNet-BC 12 and 24
+# differ by a tenth ([05](05_kdensenet.ipynb)), elsewhere the choice changes far more.
 #
 # ## 4. What the published models left ordinary
 #
@@ -378,8 +379,8 @@ for title, curves in (("mixed layers", mixed), ("blocks of MobileNet", blocks)):
 
 # %% [markdown]
 # In Inception V3 K alone needs one mixed layer more than D6 and then everything is connected. In MobileNet it never
-# gets beyond its groups: there interleaving decides whether the network is one or 32 side by side. So the first answer
-# is: **the groups of Inception meet without interleaving.**
+# gets beyond its groups: there interleaving decides whether these four blocks are one network or 32 side by side. So
+# the first answer is: **the groups of Inception meet without interleaving.**
 #
 # ### Is it as accurate without it?
 #

@@ -376,10 +376,12 @@ plots.table(
 # - **mixed_float16** works on every GPU since about 2017, Colab's T4 among them. Numbers of this kind end near
 #   0.00000006, and many gradients are smaller. So Keras multiplies the loss by a large factor, divides the gradients
 #   by it afterwards, and lowers the factor when something overflows.
-# - **mixed_bfloat16** has the range of 32 bits with fewer digits and needs no factor, but newer GPUs (A100, L4).
+# - **mixed_bfloat16** has the range of 32 bits with fewer digits and needs no such factor. It does need a newer GPU
+#   (A100, L4).
 # - The **last layer** always computes in 32 bits, so that a small probability does not become 0.
 #
-# The quick profile keeps float32: a processor gains nothing.
+# The quick profile keeps float32: on processors, trainings of most networks take longer in 16 bits
+# ([measured](../docs/speed-log.md#bfloat16)).
 #
 # There is one more thing a GPU needs: images in time. While it computes, threads of the processor enlarge and transform
 # the next batches; `workers` says how many threads. They change no result. How many are enough? Let them prepare

@@ -433,9 +433,11 @@ for name in networks:
     print(f"  So the seams explain {without - whole:.0f} points.")
 
 # %% [markdown]
-# If the seams were the reason, nothing would be left. What is left lies deep in other tiles: there the network finds
-# evidence for a class that is not there. A small network that learned from colours and textures is often wrong about
-# single places (Table 1 shows how often it is wrong about whole patches), and a map shows that too.
+# If what lies within 16 pixels of a seam were the only reason, nothing would be left. (It is no proof for the rest: a
+# position sees 63 pixels, 31 to each side, and squeeze-and-excite the whole collage.) What is left lies deeper in other
+# tiles: there the network finds evidence for a class that is not there. A small network that learned from colours and
+# textures is often wrong about single places (Table 1 shows how often it is wrong about whole patches), and a map shows
+# that too.
 #
 # What of the difference between the two networks? They learned the same patches once, with one seed each. The figure
 # tells how sure the shares of *these two* networks are, not that grouping in general makes maps better or worse.
@@ -514,10 +516,10 @@ for baseline in ("mean", "blur", WHITE):
     print(f"{str(baseline):15} {left:.0%}, before: {before:.0%}")
 
 # %% [markdown]
-# None of them is neutral. Mean colour and blur keep the colours that this network goes by. White leaves little, because
-# it is evidence for *another* class: then holes of any shape may decide, and not the map. So we ask twice, with colours
-# kept and with white, and trust what holds both times. A map of random numbers is the control: where it does as well as
-# the others, the test tells nothing.
+# None of them is neutral. Mean colour and blur keep the colours that this network goes by. White leaves little, perhaps
+# because it is evidence for *another* class: then holes of any shape may decide, and not the map. So we ask twice, with
+# colours kept and with white, and trust what holds both times. A map of random numbers is the control: where it does as
+# well as the others, the test tells nothing.
 
 # %%
 STEPS = 6

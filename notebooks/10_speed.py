@@ -386,7 +386,8 @@ plots.show(
 # The marks above and below each bar are at what the limits allow, the larger of the two for each kind of layer. One
 # operation runs at a time here, so that times can be added; trained as usual, operations that do not wait for each
 # other run side by side, and a step is shorter. Here are MobileNet and kMobileNet: the sum, what the limits allow, and
-# the three kinds of layers that take most beyond their limits.
+# the three kinds of layers that take most beyond their limits. (The limits count batch normalization as if one pass
+# over its input were enough forward and backward, 5 passes instead of the 8 of Table 4.)
 
 # %%
 for side in ("MobileNet", "kMobileNet 16ch"):
@@ -418,11 +419,12 @@ plots.table(
 # (A kind of layer can take less than its limit, as activations do here: the limit counts every map as read from memory,
 # and some still lie in the cache.)
 #
-# That is the answer for a processor. The saved flops were real, and pointwise convolutions did get faster, by little
-# more than the interleaves and additions cost that grouping adds. They were not what the network waited for most.
-# Nearly all that kMobileNet saves against MobileNet here it saves in batch normalization, **which has nothing to do
-# with grouping**: `keras.applications` is built of Keras' own, kMobileNet of this package's. What is left to gain is in
-# the grouped convolutions, which take several times what the limits allow them: their products are narrow.
+# That is the answer for the processor of these measurements. The saved flops were real, and pointwise convolutions did
+# get faster, by little more than the interleaves and additions cost that grouping adds. They were not what the network
+# waited for most. Nearly all that kMobileNet saves against MobileNet here it saves in batch normalization, **which has
+# nothing to do with grouping**: `keras.applications` is built of Keras' own, kMobileNet of this package's. What is left
+# to gain is in the grouped convolutions, which take several times what the limits allow them. Narrow products are one
+# cause, but not the only one: in Figure 1 the layers stay at a quarter to half of the dotted line as well.
 #
 # ## What was done about it
 #
@@ -482,9 +484,9 @@ plots.show(
 #
 # ## Whole networks
 #
-# The stored measurements of the five families. "Predict" is one compiled call on a batch that is ready in memory.
-# "Both folded" compares the folded grouped network with the folded original. In brackets are the quartiles of the
-# grouped network's steps over the median of the original's.
+# The stored measurements of the five families. "Predict" is one compiled call on a batch that is ready in memory. "Both
+# folded" compares the folded grouped network with the folded original. In brackets are the quartiles (half of the steps
+# lie between them) of the grouped network's steps over the median of the original's.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Table 6, the five families {display-mode: "form"}
@@ -683,8 +685,8 @@ print("up to rounding" if difference < 1e-5 else f"no: the predictions differ by
 #   products wide enough for the processor.
 # - Say where a gain comes from: in training most of kMobileNet's is that of a faster batch normalization, which its
 #   original could have, too.
-# - Compare both sides with the same settings, in turns, at their fastest, and say how much two measurements of the same
-#   thing differ.
+# - Compare both sides in turns, each with its fastest settings, and say how much two measurements of the same thing
+#   differ.
 # - What a GPU does is open until it is measured on one.
 #
 # ## References

@@ -143,7 +143,7 @@ for step in (1, 4, 8, 16):
         {
             "C and F": "all" if step == 1 else f"multiples of {step}",
             "pairs": d6.size,
-            "left alone by D6": (d6 == 1).mean(),
+            "nothing saved by D6": (d6 == 1).mean(),
             "weights left, D6": d6.mean(),
             "weights left, D6v3": d6v3.mean(),
             "D6v3 dearer": (d6v3 > d6).mean(),
@@ -333,8 +333,8 @@ figure = plots.scatter(
 plots.show(
     figure,
     "Share of the weights left against the number of filters, from 256 channels. D6 lies at 100% for odd numbers, "
-    "lower at even ones and close to 7% at multiples of 16. D6v3 stays at 12.5% below 256 filters and at 6 to 7% "
-    "above.",
+    "lower at even ones, and at multiples of 16 it rises from 7% to 12.5% at 256 filters and is 6% above. D6v3 "
+    "stays at 12.5% up to 256 filters and at 6% above.",
     caption="Figure 6. Weights left for every number of filters from 16 to 512, with M = 16.",
 )
 
@@ -795,8 +795,9 @@ print("D6v3:", D6v3(16).plan(c, f).weights, "weights in", D6v3(16).plan(c, f).gr
 #
 # - D6 saves only where C and F have a suitable common divisor. At round widths it usually finds one, at others seldom,
 #   and then few groups.
-# - D6v3 makes groups of M channels at any width (where channels are few, of fewer): copies fill the last group, a
-#   second path takes the filters left over, and the interleaving does without divisibility.
+# - D6v3 makes groups of M channels at any width (of fewer where there are fewer channels than M, of more where there
+#   are fewer filters than groups): copies fill the last group, a second path takes the filters left over, and the
+#   interleaving does without divisibility.
 # - At round widths its L is larger than D6's wherever F lies between M and C: up to nearly twice the weights in all.
 # - A network can be counted from its plans alone. kEffNet-B0 needs 16 to 24% of the parameters with D6v3(16) and
 #   D6v3(32), less than with D6; one published run of each cannot tell their accuracies apart.

@@ -136,10 +136,10 @@ results.mkdir(parents=True, exist_ok=True)
 #   measured. Nine times as many pixels take about nine times as long.
 # - The paper profile begins with the **authors' released weights** for CIFAR-10.
 #
-# **ImageNet weights of grouped networks do not exist**: we know of none. For ordinary networks they do, and they are
-# the usual starting point. Section 4 therefore sets an ordinary MobileNet with ImageNet weights beside ours where it
-# can be downloaded. [Notebook 14](14_group_your_own_model.ipynb) goes the other way: from an ordinary trained network
-# to its grouped twin.
+# **We know of no ImageNet weights of the papers' grouped networks.** (Other grouped architectures, such as ResNeXt and
+# ShuffleNet, have some.) For ordinary networks there are such weights, and they are the usual starting point. Section 4
+# therefore sets an ordinary MobileNet with ImageNet weights beside ours where it can be downloaded. [Notebook
+# 14](14_group_your_own_model.ipynb) goes the other way: from an ordinary trained network to its grouped twin.
 
 # %% tags=["nbval-ignore-output"]
 START = "kmobilenet_16ch_cifar10_copies"  # @param {type:"string"}
@@ -356,8 +356,8 @@ print("new:", ", ".join(new))
 # Three ways to go on from here.
 #
 # - **Body frozen.** Only the classifier learns; `layer.trainable = False` keeps everything else as it is, the moving
-#   averages of [batch normalization](../docs/glossary.md#batch-normalization) included. Fast, and safe with few images.
-#   But the body sees the new pictures with the eyes of the old task.
+#   averages of [batch normalization](../docs/glossary.md#batch-normalization) included. Fast, and with few weights that
+#   could learn the images by heart. But the body sees the new pictures with the eyes of the old task.
 # - **All trained.** All weights go on learning, from a better starting point than chance. The body can adapt, and can
 #   also forget.
 # - **From scratch**, to compare with: the same network with random weights.

@@ -151,8 +151,8 @@ plots.table(
 
 # %% [markdown]
 # Read the reasons. The first convolution looks at 3×3 pixels, which grouping pointwise convolutions cannot help. Layers
-# of few channels stay, because two groups of 16 would not be smaller. The last one is the classifier: it stays unless
-# you ask for it (`classifier=True`).
+# of few channels stay: fewer than 32 make no two groups of 16, and with 32 two groups would not be smaller. The last
+# one is the classifier: it stays unless you ask for it (`classifier=True`).
 #
 # ## 3. The twin
 #
@@ -175,8 +175,8 @@ print(f"the twin as it is: {random_start:.1%} (guessing: 10%)")
 #
 # Or carry over what fits. `conversion.warm_start` computes both networks side by side on a few hundred images, without
 # labels. Each grouped unit is fitted to return what the original's layer returned, from what the twin has computed so
-# far, so later units make good for errors of earlier ones. Channels that belong together come into one group, where
-# nobody can see their order.
+# far, so later units make good for errors of earlier ones. Where the order of channels can be changed without changing
+# what the network computes, channels that belong together are moved into one group.
 
 # %% tags=["nbval-ignore-output"]
 sample = training.prepare(data.x_train[:300], recipe)
@@ -237,9 +237,10 @@ print(f"for other test images {low:+.1f} to {high:+.1f}")
 
 # %% [markdown]
 # That interval is one for these two networks and other test images. It knows nothing of other seeds, and two epochs on
-# a small sample are a demonstration. Figure 2 has longer trainings with several seeds. They were made once, by `python
-# tests/benchmarks/warm_starts.py`; what came out lies in `data/benchmarks/warm-starts.csv`, and [the page about
-# it](../docs/warm-starts.md) has the intervals and says how far it goes.
+# a small sample are a demonstration. Figure 2 has trainings with three seeds each, 6 epochs on the clothes and 2 short
+# ones on small photographs. They were made once, by `python tests/benchmarks/warm_starts.py`; what came out lies in
+# `data/benchmarks/warm-starts.csv`, and [the page about it](../docs/warm-starts.md) has the intervals and says how far
+# it goes.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
 # @title Figure 2: three starts, stored trainings {display-mode: "form"}
@@ -365,8 +366,8 @@ except ValueError as error:
 exercises.check("14.2", frozen)
 
 # %% [markdown]
-# **3.** You have a trained network, some hundred images without labels, and no time to train. After which call does the
-# twin say more than a guess: `"convert"`, `"warm_start"` or `"distill"`?
+# **3.** You have a trained network, a few hundred images without labels, and no time to train. After which call does
+# the twin say more than a guess: `"convert"`, `"warm_start"` or `"distill"`?
 
 # %% tags=["nbval-ignore-output"]
 answer = None  # your answer

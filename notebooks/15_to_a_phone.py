@@ -180,7 +180,7 @@ print("left behind:", sorted(path.name for path in results.glob("too_strict*")))
 # A weight is a number of 32 bits. **float16** stores it in 16. **dynamic** stores it as one of 255 steps, 8 bits; maps
 # stay floats between the layers, and a convolution turns what it reads into 8 bits. In **int8** the feature maps have 8
 # bits as well, from the first layer to the last, and only sums are kept in more. For that the converter must know
-# between which values each feature map lies, and finds out on some hundred real images, the *representative* set. They
+# between which values each feature map lies, and finds out on a few hundred real images, the *representative* set. They
 # must look like those of later use. Ours are training images, so that the test stays a test.
 
 # %%
@@ -296,7 +296,7 @@ for name, model in networks.items():
 # %% [markdown]
 # ## 5. Where the milliseconds go
 #
-# On maps of 32×32 pixels a layer takes a few millionths of a second, and starting it is a good part of that. The next
+# On images of 32×32 pixels a layer takes a few millionths of a second, and starting it is a good part of that. The next
 # table is for 224×224 pixels. Each layer of both networks was made a file of its own, and all of these were timed in
 # turns, once, by `python tests/benchmarks/export.py parts`; the results are in `data/benchmarks/export-parts.csv`.
 
@@ -434,7 +434,8 @@ except deploy.ExportError as error:
 # ## Summary
 #
 # - An exported file is another program. Run it in its own runtime, on real images, before you trust it.
-# - Bits and groups add up: the one makes each weight smaller, the other leaves most of them out.
+# - Bits and groups both shrink a file, but not independently: in a grouped one names, shapes and scales weigh more, and
+#   here int8 is larger than float16.
 # - Full int8 needs images that look like those of later use, and a test of the accuracy.
 # - A file without its labels and its preprocessing is half a file.
 #

@@ -110,6 +110,7 @@ def test_the_equivalent_width_is_interpolated_over_the_logarithm():
     found = verdicts.equivalent_width(table)
     assert found.parameters == pytest.approx(10**2.5)
     assert found.times == pytest.approx(10**0.5)
+    assert found.width == pytest.approx((0.268 * 0.386) ** 0.5)  # half-way between the two narrow networks
     assert found.points == ((100, 70.0), (1000, 80.0), (10_000, 90.0))
     levels["16ch"] = (100, 95)
     better = table_of([row(key, 1, level, parameters=size) for key, (size, level) in levels.items()])
@@ -219,13 +220,14 @@ def test_the_page_says_what_the_runs_decide(core):
     assert "## What would change a verdict" in page
     width = verdicts.equivalent_width(core)
     assert f"{width.times:.1f} times its own" in text
-    assert "that were trained (3 seeds)." in text
+    assert f"an ordinary MobileNet of width {width.width:.2f}, with about" in text
+    assert "that were trained (3 seeds), and have no interval" in text
     assert all(len(line) <= 120 for line in page.splitlines() if not line.startswith("|"))
 
 
 def test_answers_of_fewer_seeds_than_planned_are_called_so(core):
     text = " ".join(experiment_page.page(core[core["seed"] < 3]).split())
-    assert "The answers about MobileNet rest on 2 of the 3 seeds of its first stage; the next may change them." in text
+    assert "The answers about MobileNet rest on 2 of the 3 seeds of its stage `core`; the next may change them." in text
 
 
 @pytest.mark.parametrize(
@@ -241,7 +243,7 @@ def test_one_seed_answers_nothing(core):
     assert "**No question is answered yet.**" in page and "negative" not in page.split("## The intervals")[1]
     difference = verdicts.confirmatory(first).iloc[0]["difference"]
     assert f"the pointwise convolutions | {difference:+.1f} with one seed: open | open | open |" in page
-    assert "(1 seed)." in " ".join(page.split())
+    assert "that were trained (1 seed), and have no interval" in " ".join(page.split())
 
 
 def test_the_page_says_what_comes_next_and_judges_nothing_before_there_is_an_answer():

@@ -98,7 +98,7 @@ def export(
         images: array (images, height, width, channels) of real images, prepared as the model takes them, on which file
             and model are compared. None: `representative`.
         labels: integers (images,), the right classes of `images`; or None.
-        representative: array of real images as `images`, some hundred, from which "int8" learns the ranges of values.
+        representative: array of real images as `images`, a few hundred, from which "int8" learns the ranges of values.
             Better others than `images`.
         class_names: list of str in the order of the outputs, for the JSON file; or None.
         preprocessing: dict for the JSON file, or None: how pixels become what the model takes. Keys "scale", "offset",

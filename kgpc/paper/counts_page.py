@@ -22,7 +22,8 @@ The page is written by `python -m kgpc table --output docs/published-rows.md`: t
 - [what the published accuracies rest on](#what-the-published-accuracies-rest-on), which the papers do not say,
 - [all rows](#all-rows), in a table that can be filtered.
 """
-_ALL_EQUAL, _SOME_DIFFER = "Every published count is ours too.", "Not every published count is ours."
+_ALL_EQUAL = "Every count that the authors' notebooks print is ours too."
+_SOME_DIFFER = "Not every count that the authors' notebooks print is ours."
 _ERRATA = """
 ## Where the papers differ from the notebooks
 

@@ -21,7 +21,8 @@ written down before the first run, in [the protocol](protocol.md); [the glossary
 _LIMITS = """## What is not tested
 
 - CIFAR-10 itself, 224x224 pixels and 50 epochs, with which the published numbers were made. The JPEG copies damage the
-  colour of the small pictures; numbers on them compare networks with each other and are set beside no published one.
+  colour of the small pictures; numbers on them compare networks with each other. The site's figure of every run draws
+  the published results for orientation; no difference is taken between the two.
 - DenseNet-BC and Inception V3. They keep 45 to 69% of their parameters as published and cannot test what becomes of
   a network with a tenth.
 - More classes. With 1000 of them, 30% of the parameters of kMobileNet 16ch stay, most of them the classifier's.
@@ -32,8 +33,8 @@ _LIMITS = """## What is not tested
 _CHANGES = """## What would change a verdict
 
 Seeds narrow the intervals; a sign or a margin that is *undecided* is a matter of more of them. Longer training can
-change a difference: the runs of 72 epochs are there to show in which direction. A difference that comes from the recipe
-would show as a different choice of rates in the search.
+change a difference: the runs of 72 epochs, one seed of two networks, are there to hint in which direction. Another
+recipe can change one as well, and would not show here: only the rate was looked for, for each network by itself.
 """
 
 _COMMANDS = """## Run it again
@@ -155,14 +156,15 @@ def _state(table, found):
 
 
 def _still_to_come(found):
-    """Sentences for the families whose answers rest on fewer seeds than their first stage has."""
+    """Sentences for the families whose answers rest on fewer seeds than their first tested stage has."""
     seeds = {} if found.empty else dict(found[found["low"].notna()].groupby("family")["seeds"].min())
     for family, count in seeds.items():
-        wanted = len(next(stage.seeds for stage in protocol.STAGES if stage.family == family and not stage.search))
+        stage = next(stage for stage in protocol.STAGES if stage.family == family and not stage.search)
+        wanted = len(stage.seeds)
         if count < wanted:
             yield (
-                f" The answers about {family} rest on {count} of the {wanted} seeds of its first stage; the next may "
-                "change them."
+                f" The answers about {family} rest on {count} of the {wanted} seeds of its stage `{stage.name}`; the "
+                "next may change them."
             )
 
 
@@ -315,11 +317,17 @@ def _equivalent(table):
         )
     else:
         text = (
-            f"With {found.accuracy:.2f}% kMobileNet 16ch is worth an ordinary MobileNet with "
-            f"{found.parameters:,.0f} parameters, {found.times:.1f} times its own, interpolated between the widths "
-            f"that were trained ({found.seeds} seed{'s' if found.seeds > 1 else ''})."
+            f"With {found.accuracy:.2f}% kMobileNet 16ch is worth an ordinary MobileNet of width {found.width:.2f}, "
+            f"with about {float(f'{found.parameters:.2g}'):,.0f} parameters, {found.times:.1f} times its own. Both are "
+            "interpolated, over their logarithms, between the networks that were trained "
+            f"({found.seeds} seed{'s' if found.seeds > 1 else ''}), and have no interval; whether 16ch is worth more "
+            "parameters than it has is question b."
         )
     return [f"## What 16ch is worth\n\n{_paragraph(text)}"]
+
+
+def _loss(loss, least):
+    return f"**{loss:.3f}**" if least else f"{loss:.3f}"
 
 
 def _rates(table):
@@ -337,12 +345,11 @@ def _rates(table):
     for arm, profile, losses in searches:
         rate = None if protocol.rates_to_search(losses) else protocol.chosen_rate(losses)
         least = min(losses.values())
-        cells = ("" if each not in losses else f"{losses[each]:.3f}" for each in rates)
-        bold = f"{least:.3f}"
+        cells = ("" if each not in losses else _loss(losses[each], losses[each] == least) for each in rates)
         rows.append(
             (
                 f"{arm.family}: {arm.title}{_where(profile)}",
-                *(f"**{cell}**" if cell == bold else cell for cell in cells),
+                *cells,
                 "open" if rate is None else f"{rate:g}",
             )
         )

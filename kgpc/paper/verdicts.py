@@ -163,7 +163,8 @@ class EquivalentWidth(typing.NamedTuple):
     Attributes:
         accuracy: float, mean test accuracy of 16ch in percent.
         parameters: float, trainable parameters of the ordinary network, interpolated over their logarithm; infinite or
-            0 where 16ch is more accurate than the widest, or less than the narrowest that was trained.
+            0, as `width`, where 16ch is more accurate than the widest, or less than the narrowest that was trained.
+        width: float, its width multiplier, interpolated over the logarithm in the same way.
         times: float, `parameters` divided by those of 16ch.
         points: tuple of (parameters, mean accuracy in percent) of the ordinary networks, the narrowest first.
         seeds: int, over how many seeds the means are.
@@ -171,6 +172,7 @@ class EquivalentWidth(typing.NamedTuple):
 
     accuracy: float
     parameters: float
+    width: float
     times: float
     points: tuple
     seeds: int
@@ -197,19 +199,22 @@ def equivalent_width(table, family="MobileNet"):
     if found.empty or "16ch" not in found or len(present) < 2:
         return None
     sizes = table[table["family"] == family].groupby("variant")["parameters"].first()
-    points = tuple(sorted((int(sizes[key]), float(found[key].mean())) for key in present))
-    accuracy, logs = float(found["16ch"].mean()), np.log([size for size, _ in points])
+    present.sort(key=lambda key: sizes[key])
+    points = tuple((int(sizes[key]), float(found[key].mean())) for key in present)
+    widths = [protocol.arm(family, key).arguments.get("alpha", 1.0) for key in present]
+    accuracy, logs = float(found["16ch"].mean()), np.log([[size for size, _ in points], widths])
     levels = [level for _, level in points]
     if accuracy > max(levels):
-        parameters = math.inf
+        parameters = width = math.inf
     elif accuracy < min(levels):
-        parameters = 0.0
+        parameters = width = 0.0
     else:
         # The first place, from the narrow end, where the curve reaches the accuracy; it need not rise everywhere.
         for index in range(len(points) - 1):
             low, high = levels[index : index + 2]
             if min(low, high) <= accuracy <= max(low, high):
                 share = 0.0 if high == low else (accuracy - low) / (high - low)
-                parameters = float(np.exp(logs[index] + share * (logs[index + 1] - logs[index])))
+                both = np.exp(logs[:, index] + share * (logs[:, index + 1] - logs[:, index]))
+                parameters, width = (float(value) for value in both)
                 break
-    return EquivalentWidth(accuracy, parameters, parameters / int(sizes["16ch"]), points, len(found))
+    return EquivalentWidth(accuracy, parameters, width, parameters / int(sizes["16ch"]), points, len(found))
