@@ -264,7 +264,10 @@ print("\n".join(notes))
 # counts it): then 30% of MobileNet's parameters are left, not 8%.
 #
 # Does it hold when somebody else trains, against an ordinary network made equally small? That is the question of [an
-# experiment](../docs/does-it-hold.md) whose rules were written before its first run.
+# experiment](../docs/does-it-hold.md) whose rules were written before its first run. On JPEG copies of CIFAR-10 (33×33
+# pixels, 24 epochs, three seeds) kMobileNet 16ch is 5.2 points below its ordinary twin, 0.7 above an ordinary network
+# made as small by width, and 1.5 below one with as few multiply-adds. So there, groups do more than width with as many
+# parameters, and less with as much arithmetic. V3 and longer trainings are to come.
 #
 # ## The map
 #

@@ -110,7 +110,7 @@ def test_the_equivalent_width_is_interpolated_over_the_logarithm():
     found = verdicts.equivalent_width(table)
     assert found.parameters == pytest.approx(10**2.5)
     assert found.times == pytest.approx(10**0.5)
-    assert found.width == pytest.approx((0.268 * 0.386) ** 0.5)  # half-way between the two narrow networks
+    assert found.width_multiplier == pytest.approx((0.268 * 0.386) ** 0.5)  # half-way between the two narrow networks
     assert found.points == ((100, 70.0), (1000, 80.0), (10_000, 90.0))
     levels["16ch"] = (100, 95)
     better = table_of([row(key, 1, level, parameters=size) for key, (size, level) in levels.items()])
@@ -220,7 +220,7 @@ def test_the_page_says_what_the_runs_decide(core):
     assert "## What would change a verdict" in page
     width = verdicts.equivalent_width(core)
     assert f"{width.times:.1f} times its own" in text
-    assert f"an ordinary MobileNet of width {width.width:.2f}, with about" in text
+    assert f"an ordinary MobileNet of width {width.width_multiplier:.2f}, with about" in text
     assert "that were trained (3 seeds), and have no interval" in text
     assert all(len(line) <= 120 for line in page.splitlines() if not line.startswith("|"))
 
@@ -278,3 +278,15 @@ def test_every_stage_and_question_is_explained_on_the_page():
     assert list(experiment_page._ASKED) == sorted(verdicts.QUESTIONS.values())
     one = experiment_page.page(table_of([row("16ch", 1, 80.0, training_seconds=60)]))
     assert "1 run, 0.0 hours" in one and "the test accuracies of 1 of 63 runs" in one
+
+
+def test_headlines_have_the_differences_that_the_runs_give(root):
+    found = verdicts.confirmatory(experiment.stored(), experiment.predictions())
+    found = found[found["family"] == "MobileNet"].set_index("question")
+    assert list(found["sign"]) == ["negative", "positive", "negative"] and set(found["seeds"]) == {3}
+    points = {key: f"{abs(found.loc[key, 'difference']):.1f}" for key in "abc"}
+    for path in ("README.md", "docs/index.md", "notebooks/00_start_here.py"):
+        text = " ".join((root / path).read_text(encoding="utf-8").replace("\n# ", " ").split())
+        assert "24 epochs, three seeds)" in text, path
+        assert f"{points['a']} points below its ordinary twin, {points['b']} above an ordinary" in text, path
+        assert f"made as small by width, and {points['c']} below one with as few multiply-adds" in text, path

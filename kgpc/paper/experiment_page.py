@@ -129,7 +129,7 @@ def _state(table, found):
         )
     else:
         known = f"the test accuracies of {tests[0]} of {_runs(tests[1])}, and what the next tables say of them."
-        known += "".join(_still_to_come(found))
+        known += "".join(_in_words(found)) + "".join(_still_to_come(found))
     # One seed gives a difference and no interval, so it answers nothing.
     answered = set() if found.empty else set(found.loc[found["low"].notna(), "family"])
     open_questions = [
@@ -153,6 +153,26 @@ def _state(table, found):
     else:
         lines.append("- All stages of the protocol are complete.")
     return "## What is known so far\n\n" + "\n".join(lines)
+
+
+def _in_words(found):
+    """Sentences with the differences of the families that are answered, and their simultaneous intervals."""
+    if found.empty:
+        return
+    for family, rows in found[found["low"].notna()].groupby("family", sort=False):
+        parts = []
+        for row in rows.to_dict("records"):
+            points = sorted(abs(row[end]) for end in ("low", "high"))
+            size = f"{abs(row['difference']):.1f} points ({points[0]:.1f} to {points[1]:.1f})"
+            how = {
+                "negative": f"{size} less accurate than",
+                "positive": f"{size} more accurate than",
+                "undecided": "not told apart from",
+            }
+            parts.append(f"{how[row['sign']]} {_ASKED[row['question']]}")
+        text = "; ".join(parts)
+        seeds = f"{int(rows['seeds'].min())} seeds"
+        yield f" **{family} with 16 channels per group is, after 24 epochs and over {seeds},** {text} (in brackets: 95%)."
 
 
 def _still_to_come(found):
@@ -317,11 +337,11 @@ def _equivalent(table):
         )
     else:
         text = (
-            f"With {found.accuracy:.2f}% kMobileNet 16ch is worth an ordinary MobileNet of width {found.width:.2f}, "
-            f"with about {float(f'{found.parameters:.2g}'):,.0f} parameters, {found.times:.1f} times its own. Both are "
-            "interpolated, over their logarithms, between the networks that were trained "
-            f"({found.seeds} seed{'s' if found.seeds > 1 else ''}), and have no interval; whether 16ch is worth more "
-            "parameters than it has is question b."
+            f"With {found.accuracy:.2f}% kMobileNet 16ch is worth an ordinary MobileNet of width "
+            f"{found.width_multiplier:.2f}, with about {float(f'{found.parameters:.2g}'):,.0f} parameters, "
+            f"{found.times:.1f} times its own. Both are interpolated, over their logarithms, between the networks that "
+            f"were trained ({found.seeds} seed{'s' if found.seeds > 1 else ''}), and have no interval; whether 16ch is "
+            "worth more parameters than it has is question b."
         )
     return [f"## What 16ch is worth\n\n{_paragraph(text)}"]
 

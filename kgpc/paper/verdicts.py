@@ -163,8 +163,9 @@ class EquivalentWidth(typing.NamedTuple):
     Attributes:
         accuracy: float, mean test accuracy of 16ch in percent.
         parameters: float, trainable parameters of the ordinary network, interpolated over their logarithm; infinite or
-            0, as `width`, where 16ch is more accurate than the widest, or less than the narrowest that was trained.
-        width: float, its width multiplier, interpolated over the logarithm in the same way.
+            0, as `width_multiplier`, where 16ch is more accurate than the widest, or less than the narrowest that was
+            trained.
+        width_multiplier: float, its width multiplier, interpolated over the logarithm in the same way.
         times: float, `parameters` divided by those of 16ch.
         points: tuple of (parameters, mean accuracy in percent) of the ordinary networks, the narrowest first.
         seeds: int, over how many seeds the means are.
@@ -172,7 +173,7 @@ class EquivalentWidth(typing.NamedTuple):
 
     accuracy: float
     parameters: float
-    width: float
+    width_multiplier: float
     times: float
     points: tuple
     seeds: int
