@@ -172,7 +172,8 @@ def _in_words(found):
             parts.append(f"{how[row['sign']]} {_ASKED[row['question']]}")
         text = "; ".join(parts)
         seeds = f"{int(rows['seeds'].min())} seeds"
-        yield f" **{family} with 16 channels per group is, after 24 epochs and over {seeds},** {text} (in brackets: 95%)."
+        told = f"**{family} with 16 channels per group is, after 24 epochs and over {seeds},** {text}"
+        yield f" {told} (in brackets: 95%)."
 
 
 def _still_to_come(found):
