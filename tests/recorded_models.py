@@ -93,18 +93,24 @@ def logits(name):
     return keras.ops.convert_to_numpy(model(images.astype("float32"), training=False))
 
 
-def included_logits(card):
-    """Logits of a network that comes along, for the middles of three photographs."""
+def included_model(card, **arguments):
+    """A network that comes along, with its weights."""
     scheme = re.fullmatch(r"(\w+)\((\d+)\)", card.scheme)
     size = int(card.image_size.partition("x")[0])
-    model = getattr(kgpc.applications, card.family.replace(" ", ""))(
+    return getattr(kgpc.applications, card.family.replace(" ", ""))(
         input_shape=(size, size, 3),
         classes=card.classes,
-        classifier_activation=None,
         weights=card.name,
         scheme=getattr(kgpc, scheme[1])(int(scheme[2])),
         **card.arguments,
+        **arguments,
     )
+
+
+def included_logits(card):
+    """Logits of a network that comes along, for the middles of three photographs."""
+    model = included_model(card, classifier_activation=None)
+    size = model.input_shape[1]
     images = [photograph.pixels for photograph in datasets.photographs()[:3]]
     corners = [((image.shape[0] - size) // 2, (image.shape[1] - size) // 2) for image in images]
     middles = [image[y : y + size, x : x + size] for image, (y, x) in zip(images, corners, strict=True)]
