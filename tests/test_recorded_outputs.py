@@ -9,7 +9,7 @@ from recorded_models import MODELS, RECORDED, RECORDED_INCLUDED, included_logits
 from kgpc import datasets, included, training
 
 CARDS = {card.name: card for card in included.cards()}
-RIGHT_OF_THE_SAMPLE = 0  # of the 1,000 test images
+RIGHT_OF_THE_SAMPLE = 928  # of the 1,000 test images
 
 
 def test_every_model_is_recorded():
