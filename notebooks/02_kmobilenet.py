@@ -829,9 +829,9 @@ plots.show(
 # wrong, and some come with as much probability as the cat's: a classifier answers with one of its classes, whatever it
 # is shown. Six pictures measure nothing; the accuracy is that of the card.
 #
-# Another kMobileNet 16ch learned clothes: the training images of Fashion-MNIST, for 10 epochs. Of their 10,000 test images the
-# 1,000 of the sample come along, so this network can be measured here, before your eyes. Its images are enlarged from
-# 28×28 to 33×33 pixels by black, as in its training:
+# Another kMobileNet 16ch learned clothes: the training images of Fashion-MNIST, for 10 epochs. Of the 10,000 test
+# images the 1,000 of the sample come along, so this network can be measured here, before your eyes. Its images are
+# enlarged from 28×28 to 33×33 pixels by black, as in its training:
 
 # %% tags=["nbval-ignore-output"]
 card = kgpc.included.find("kmobilenet_16ch_fashion_mnist")
