@@ -1023,7 +1023,10 @@ print(gain.groupby("dataset").agg(["size", "mean", "min", "max"]).round(2).to_st
 #   recipe, on the training images, too; the momentum of batch normalization may have a part in it.
 # - Every published row is one run. Intervals say what the number of test images allows, and nothing about other seeds;
 #   and so many intervals have to be wider than one alone.
-# - Released weights are worth measuring again, and easy to load wrong. Our own experiment says how far it is.
+# - Our own experiment: on JPEG copies of CIFAR-10 (33×33 pixels, 24 epochs, three seeds) kMobileNet 16ch is 5.2 points
+#   below its ordinary twin, 0.7 above an ordinary network made as small by width, and 1.5 below one with as few
+#   multiply-adds. There groups do more than width with as many parameters, and less with as much arithmetic.
+# - Released weights are worth measuring again, and easy to load wrong.
 # - A good part of the published logs can be drawn again; what is missing is shown as missing.
 #
 # ## References

@@ -285,7 +285,8 @@ def test_headlines_have_the_differences_that_the_runs_give(root):
     found = found[found["family"] == "MobileNet"].set_index("question")
     assert list(found["sign"]) == ["negative", "positive", "negative"] and set(found["seeds"]) == {3}
     points = {key: f"{abs(found.loc[key, 'difference']):.1f}" for key in "abc"}
-    for path in ("README.md", "docs/index.md", "notebooks/00_start_here.py"):
+    notebooks = ("00_start_here", "02_kmobilenet", "09_reproduce_the_tables")
+    for path in ("README.md", "docs/index.md", *(f"notebooks/{name}.py" for name in notebooks)):
         text = " ".join((root / path).read_text(encoding="utf-8").replace("\n# ", " ").split())
         assert "24 epochs, three seeds)" in text, path
         assert f"{points['a']} points below its ordinary twin, {points['b']} above an ordinary" in text, path
