@@ -95,7 +95,7 @@ contents = {
     "training_curves": "epochs in the training logs",
     "training_curves_gaps": "runs whose log is incomplete",
     "classification_reports": "test reports, also for mirrored and grey images",
-    "recipes": "how the models of each notebook were trained (two copies more than section 8 lists)",
+    "recipes": "how the models of each notebook were trained (two are copies)",
     "released_weights": "weight files that can be downloaded",
     "errata": "disagreements (Table 13), and what accuracies rest on (Table 14)",
 }
