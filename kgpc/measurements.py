@@ -23,8 +23,8 @@ def stored(kind):
     """All stored measurements of a kind.
 
     Args:
-        kind: str, how the names of the files begin: "speed", "step-profile", "remedies", "bfloat16", "fit" or
-            "block-candidates".
+        kind: str, how the names of the files begin: "speed", "step-profile", "remedies", "bfloat16", "fit",
+            "block-candidates" or "xla-passes".
 
     Returns:
         `pandas.DataFrame`: the rows of all files, those of the newest version of the package first, with the column

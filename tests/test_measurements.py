@@ -213,3 +213,18 @@ def test_the_benchmark_of_fit_keeps_batches_ready(monkeypatch):
         first, second = batches[0], batches[1]
     assert first is second and batches[1] is not second
     assert (batches[1][0] != first[0]).any()
+
+
+def test_the_counted_passes_are_those_that_the_log_speaks_of():
+    counted = measurements.stored("xla-passes")
+    layers = counted[counted["kind"] == "layer"]
+    passes = (
+        (layers["bytes_accessed"] / layers["map_bytes"]).groupby([layers["side"], layers["part"]]).agg(["min", "max"])
+    )
+    assert passes.loc[("einsum (the layer's)", "forward")].between(2.95, 3.05).all()
+    assert passes.loc[("einsum (the layer's)", "forward + backward")].between(8.95, 9.15).all()
+    assert passes.loc[("convolution with groups", "forward")].between(0.95, 1.05).all()
+    assert passes.loc[("ordinary", "forward"), "min"] == pytest.approx(1, abs=0.05)
+    networks = counted[counted["kind"] == "network"].groupby(["case", "part"])["bytes_accessed"].agg(["first", "last"])
+    ratios = (networks["last"] / networks["first"]).round(1)
+    assert (ratios["kMobileNet"] == 1.4).all() and (ratios["kEffNet-B0"] == 1.1).all()

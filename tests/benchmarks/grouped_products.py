@@ -53,7 +53,14 @@ def widened(x, kernel, groups, width, product=grouped_matmul):
     joined = _joined(groups, channels, width)
     parts = kernel.reshape(channels, groups // joined, joined, filters // groups)
     wide = jnp.einsum("cgjf,ij->icgjf", parts, jnp.eye(joined, dtype=kernel.dtype))
+    if joined == groups:
+        return _one_product(x, wide.reshape(groups * channels, filters))
     return product(x, wide.reshape(1, 1, joined * channels, filters), groups // joined)
+
+
+def _one_product(x, dense):
+    """The product of all channels of each position: of a single group, whose rows need not be brought together."""
+    return (x.reshape(-1, x.shape[-1]) @ dense).reshape(*x.shape[:-1], -1)
 
 
 def block_diagonal(x, kernel, groups):
@@ -63,8 +70,7 @@ def block_diagonal(x, kernel, groups):
 
 def ordinary(x, kernel, groups):
     """The ordinary convolution of as many channels and filters: another result, for comparison."""
-    dense = jnp.tile(kernel[0, 0], (groups, 1))
-    return (x.reshape(-1, x.shape[-1]) @ dense).reshape(*x.shape[:-1], -1)
+    return _one_product(x, jnp.tile(kernel[0, 0], (groups, 1)))
 
 
 WAYS = {

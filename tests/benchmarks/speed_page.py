@@ -270,6 +270,31 @@ def prediction_in_pieces(candidates):
     return pd.DataFrame(table).fillna("")
 
 
+def counted_layers(counted):
+    """How often each way to compute a grouped layer passes over its maps, forward and with its gradients."""
+    rows = counted[(counted["kind"] == "layer") & ~counted["part"].str.startswith("interleaved")]
+    order = counted[(counted["kind"] == "layer") & counted["part"].str.startswith("interleaved")]
+    order = order.assign(part=order["part"].str.removeprefix("interleaved, "))
+    rows = pd.concat([rows, order])
+    passes = (rows["bytes_accessed"] / rows["map_bytes"]).map("{:.1f}".format)
+    column = rows["case"].str.partition(" groups")[0] + " groups, " + rows["part"]
+    table = pd.DataFrame({"way": rows["side"], "column": column, "passes": passes})
+    columns = table["column"].drop_duplicates()
+    return table.pivot(index="way", columns="column", values="passes").loc[table["way"].unique(), columns].reset_index()
+
+
+def counted_networks(counted):
+    """Bytes that whole compiled steps access."""
+    found = []
+    for (_, part), rows in counted[counted["kind"] == "network"].groupby(["case", "part"], sort=False):
+        original, grouped = rows["bytes_accessed"] / 1e9
+        step = {"train": "training", "predict": "prediction"}[part]
+        shares = {"GB, original": f"{original:.1f}", "GB, grouped": f"{grouped:.1f}"}
+        ratio = f"{grouped / original:.2f}"
+        found.append({"network": rows["side"].iloc[1], "step": step, **shares, "grouped / original": ratio})
+    return pd.DataFrame(found)
+
+
 def fit(measured):
     """Images prepared and trained on a second, and what a step waits."""
     rows = []
@@ -302,6 +327,8 @@ def tables():
     found |= {"blocks-gradient": one_gradient(candidates, speed)}
     found |= {"blocks-statistics": statistics_in_pieces(candidates)}
     found |= {"blocks-pieces": prediction_in_pieces(candidates)}
+    counted = measurements.stored("xla-passes")
+    found |= {"counted-layers": counted_layers(counted), "counted-networks": counted_networks(counted)}
     found = {name: markdown(frame) for name, frame in found.items()}
     found["fit"] = markdown(fit(measurements.stored("fit")))
     return found
