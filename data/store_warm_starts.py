@@ -45,8 +45,6 @@ learn faster at a higher rate than this one, which is one for fine-tuning. The t
 shows; no epoch was chosen by them. The intervals are of the seeds, each of which has other training images; they are
 wide where there are few, and say nothing of other networks or data. They come from a two-way analysis of start and
 seed, hold for both comparisons together, and take the spread to be the same for all starts. It is not: random starts
-vary most on Fashion-MNIST and least on the copies. They come from a two-way analysis of start and
-seed, hold for both comparisons together, and take the spread to be the same for all starts. It is not: random starts
 vary most on Fashion-MNIST and least on the copies.
 
 The moving averages of batch normalization, with which accuracies are measured, have a momentum of 0.9 and were not

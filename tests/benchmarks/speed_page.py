@@ -272,15 +272,12 @@ def prediction_in_pieces(candidates):
 
 def counted_layers(counted):
     """How often each way to compute a grouped layer passes over its maps, forward and with its gradients."""
-    rows = counted[(counted["kind"] == "layer") & ~counted["part"].str.startswith("interleaved")]
-    order = counted[(counted["kind"] == "layer") & counted["part"].str.startswith("interleaved")]
-    order = order.assign(part=order["part"].str.removeprefix("interleaved, "))
-    rows = pd.concat([rows, order])
-    passes = (rows["bytes_accessed"] / rows["map_bytes"]).map("{:.1f}".format)
-    column = rows["case"].str.partition(" groups")[0] + " groups, " + rows["part"]
-    table = pd.DataFrame({"way": rows["side"], "column": column, "passes": passes})
-    columns = table["column"].drop_duplicates()
-    return table.pivot(index="way", columns="column", values="passes").loc[table["way"].unique(), columns].reset_index()
+    rows = counted[counted["kind"] == "layer"]
+    found = {}
+    for row in rows.itertuples():
+        column = f"{row.case}, {row.part.removeprefix('interleaved, ')}"
+        found.setdefault(row.side, {})[column] = f"{row.bytes_accessed / row.map_bytes:.1f}"
+    return pd.DataFrame([{"way": way, **cells} for way, cells in found.items()])
 
 
 def counted_networks(counted):
