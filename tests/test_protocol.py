@@ -59,7 +59,9 @@ def test_the_page_lists_every_network_and_stage(table_of_the_page, root):
     text = (root / "docs" / "protocol.md").read_text(encoding="utf-8")
     for stage in protocol.STAGES:
         assert f"`{stage.name}`" in text
-    deviations = " ".join(text[text.index("## Deviations") :].split())
+    deviations = text[text.index("## Deviations") :]
+    assert deviations.count("\n- ") == len(protocol.DEVIATIONS)
+    deviations = " ".join(deviations.split())
     assert [
         entry
         for entry in protocol.DEVIATIONS

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kgpc import seeds
-from kgpc.paper import execution, experiment, experiment_page, protocol, run_table, verdicts
+from kgpc.paper import execution, experiment, experiment_page, protocol, run_table, training_length, verdicts
 
 SIZES = {"ordinary": 3_000_000, "16ch": 240_000, "narrow-parameters": 241_000, "narrow-flops": 490_000}
 MEANS = {"ordinary": 85.0, "16ch": 80.0, "narrow-parameters": 75.0, "narrow-flops": 79.0}
@@ -223,6 +223,58 @@ def test_the_page_says_what_the_runs_decide(core):
     assert f"an ordinary MobileNet of width {width.width_multiplier:.2f}, with about" in text
     assert "that were trained (3 seeds), and have no interval" in text
     assert all(len(line) <= 120 for line in page.splitlines() if not line.startswith("|"))
+
+
+def test_longer_training_is_compared_within_a_seed(core):
+    rates = ((0.008, 0.9, 0.70), (0.016, 0.8, 0.74))
+    search = [
+        row(
+            key,
+            protocol.SEARCH_SEED,
+            math.nan,
+            epochs=6,
+            peak_learning_rate=rate,
+            validation_loss=loss,
+            validation_accuracy=accuracy - (key == "16ch") / 10,
+            name=f"search {key} {rate}",
+        )
+        for key in ("ordinary", "16ch")
+        for rate, loss, accuracy in rates
+    ]
+    longer = [row(key, 1, mean, epochs=72) for key, mean in (("ordinary", 90.0), ("16ch", 87.0))]
+    table = experiment.joined(core, table_of(search + longer))
+    true = np.arange(1000, dtype=np.uint8) % 10
+    predicted = {f"true/{protocol.COPIES}": true}
+    for _, line in table[(table["seed"] == 1) & table["variant"].isin(["ordinary", "16ch"])].iterrows():
+        right = np.arange(1000) < round(1000 * line["test_accuracy"])
+        predicted[line["name"]] = np.where(right, true, (true + 1) % 10).astype(np.uint8)
+    found = training_length.gaps(table, predicted)
+    assert found[["images", "epochs", "seed"]].to_numpy().tolist() == [
+        ["validation", 6, 100],  # the core's made-up rows have no validation accuracy
+        ["test", 24, 1],
+        ["test", 72, 1],
+    ]
+    assert found.loc[0, ["ordinary", "16ch", "difference"]].tolist() == pytest.approx([74, 64, -10])
+    last = found.loc[2]
+    assert last["difference"] == pytest.approx(-3) and last["low"] < -3 < last["high"]
+    assert (last["low"] + last["high"]) / 2 == pytest.approx(-3)
+    # 30 of 1,000 images are recognized by one network alone: deviation sqrt(0.03 * 0.97), Student's quantile 1.962.
+    assert last["high"] - last["low"] == pytest.approx(2 * 1.9623 * 100 * math.sqrt(0.03 * 0.97 / 999), rel=1e-4)
+    change = training_length.change(table, predicted)
+    first = core.set_index(["variant", "seed"])["test_accuracy"]
+    before = round(1000 * first["16ch", 1]) / 10 - round(1000 * first["ordinary", 1]) / 10
+    assert (change.short, change.long, change.points) == (24, 72, pytest.approx(-3 - before))
+    assert change.low < change.points < change.high
+    page = " ".join(experiment_page.page(table, None).split())
+    assert "| test | 72 | 1 | 90.00 | 87.00 | -3.0 | |" in page
+    assert "changes by" not in page and training_length.change(table, None) is None
+    assert "with longer training?" not in experiment_page.page(core)
+
+
+def test_the_pilots_rate_is_the_best_of_no_network():
+    table = experiment.stored()
+    rates = [experiment.rate_of(table, protocol.arm("MobileNet", key)) for key in protocol.stage("rates").keys]
+    assert 0.004 not in rates and len(set(rates)) > 1
 
 
 def test_answers_of_fewer_seeds_than_planned_are_called_so(core):

@@ -1,0 +1,118 @@
+"""Whether the difference between 16ch and the ordinary network becomes smaller when both are trained for longer.
+
+One seed of each length, so what is found is a hint and answers none of the protocol's questions.
+"""
+
+import math
+import typing
+
+import numpy as np
+import pandas as pd
+
+from kgpc import seeds
+from kgpc.paper import protocol
+
+SEED = protocol.stage("length").seeds[0]
+
+
+def gaps(table, predictions=None, family="MobileNet"):
+    """Accuracies of 16ch and the ordinary network after each length of training, and their difference.
+
+    Args:
+        table: `pandas.DataFrame` as `kgpc.paper.experiment.stored()` returns it.
+        predictions: as `kgpc.paper.experiment.predictions()` returns it; without those of a run its interval is NaN.
+        family: str.
+
+    Returns:
+        `pandas.DataFrame`, the shortest training first: `epochs`, `seed`, `images` ("validation", of which the last
+        epoch was evaluated, or "test"), `ordinary` and `16ch` (percent), `difference` (points, 16ch minus ordinary),
+        `low` and `high` (Student's interval at 95% over the test images, for other images and this seed; NaN for
+        validation images). Of the search for rates, the run with the least validation loss of each network counts.
+    """
+    runs = _runs(table, family)
+    # The best of a search; elsewhere there is one run of a kind.
+    runs = runs.sort_values("validation_loss").drop_duplicates(["epochs", "seed", "variant"])
+    rows = []
+    for images, column in (("validation", "validation_accuracy"), ("test", "test_accuracy")):
+        for (epochs, seed), members in runs.groupby(["epochs", "seed"]):
+            pair = members.set_index("variant")
+            found = 100 * pair[column].astype(float).reindex(["ordinary", "16ch"])
+            if found.isna().any():
+                continue
+            gained = _gained(pair, predictions) if images == "test" else None
+            limits = (math.nan, math.nan) if gained is None else seeds.mean_interval(gained, protocol.CONFIDENCE)[1:]
+            rows.append(
+                {
+                    "epochs": int(epochs),
+                    "seed": int(seed),
+                    "images": images,
+                    "ordinary": found["ordinary"],
+                    "16ch": found["16ch"],
+                    "difference": found["16ch"] - found["ordinary"],
+                    "low": limits[0],
+                    "high": limits[1],
+                }
+            )
+    names = ["epochs", "seed", "images", "ordinary", "16ch", "difference", "low", "high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+class Change(typing.NamedTuple):
+    """How a difference changes between two lengths of training.
+
+    Attributes:
+        short: int, epochs of the shorter one.
+        long: int, epochs of the longer one.
+        points: float, difference after the longer one minus that after the shorter one; positive where 16ch gains.
+        low: float, lower end of Student's interval at 95% over the test images, in points.
+        high: float, upper end.
+    """
+
+    short: int
+    long: int
+    points: float
+    low: float
+    high: float
+
+
+def change(table, predictions, family="MobileNet"):
+    """How the difference on the test images changes from the protocol's length to three times as many epochs.
+
+    Args:
+        table: see `gaps`.
+        predictions: see `gaps`.
+        family: see `gaps`.
+
+    Returns:
+        `Change`, of one seed; None while one of the four runs, or its predictions, are missing.
+    """
+    lengths, runs = (protocol.RECIPE.epochs, protocol.stage("length").epochs), _runs(table, family)
+    found = []
+    for epochs in lengths:
+        pair = runs[(runs["seed"] == SEED) & (runs["epochs"] == epochs)].set_index("variant")
+        gained = _gained(pair, predictions)
+        if gained is None:
+            return None
+        found.append(gained)
+    return Change(*lengths, *seeds.mean_interval(found[1] - found[0], protocol.CONFIDENCE))
+
+
+def _runs(table, family):
+    """The runs of both networks on the copies with the seed of the longer training, and those of the search."""
+    return table[
+        (table["profile"] == protocol.PROFILE)
+        & (table["family"] == family)
+        & (table["dataset"] == protocol.COPIES)
+        & table["variant"].isin(("ordinary", "16ch"))
+        & table["seed"].isin((SEED, protocol.SEARCH_SEED))
+    ].astype({"validation_loss": float})
+
+
+def _gained(pair, predictions):
+    """100 for each test image that 16ch alone recognizes, -100 for the ordinary network alone; None without both."""
+    names = [pair["name"].get(key) for key in ("16ch", "ordinary")]
+    if predictions is None or any(name not in predictions for name in names):
+        return None
+    true = predictions[f"true/{protocol.COPIES}"]
+    correct = [(predictions[name] == true).astype(np.float64) for name in names]
+    return 100 * (correct[0] - correct[1])
