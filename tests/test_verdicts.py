@@ -7,7 +7,16 @@ import pandas as pd
 import pytest
 
 from kgpc import seeds
-from kgpc.paper import execution, experiment, experiment_page, protocol, run_table, training_length, verdicts
+from kgpc.paper import (
+    execution,
+    experiment,
+    experiment_page,
+    family_results,
+    protocol,
+    run_table,
+    training_length,
+    verdicts,
+)
 
 SIZES = {"ordinary": 3_000_000, "16ch": 240_000, "narrow-parameters": 241_000, "narrow-flops": 490_000}
 MEANS = {"ordinary": 85.0, "16ch": 80.0, "narrow-parameters": 75.0, "narrow-flops": 79.0}
@@ -269,6 +278,29 @@ def test_longer_training_is_compared_within_a_seed(core):
     assert "| test | 72 | 1 | 90.00 | 87.00 | -3.0 | |" in page
     assert "changes by" not in page and training_length.change(table, None) is None
     assert "with longer training?" not in experiment_page.page(core)
+
+
+def test_the_rival_is_told_with_an_interval_and_without_a_verdict(core):
+    core["flops"] = core["variant"].map({"16ch": 7_000_000}).fillna(9_000_000)
+    levels = [81.0, 81.2, 81.6]
+    rival = [
+        row("k-interleaving-32ch", seed, level, parameters=264_000, flops=8_400_000)
+        for seed, level in enumerate(levels, start=1)
+    ]
+    one = experiment.joined(core, table_of(rival[:1]))
+    assert verdicts.rival_in_words(one) == "" == verdicts.rival_in_words(core)
+    table = experiment.joined(core, table_of(rival))
+    gains = levels - verdicts.accuracies(core, "MobileNet", ["16ch"])["16ch"].to_numpy()
+    mean, low, high = seeds.mean_interval(gains)
+    text = verdicts.rival_in_words(table)
+    assert text.endswith(
+        "(1.10 times the parameters of 16ch, 1.20 times its flops), minus 16ch: "
+        f"{mean:+.1f} points ({low:+.1f} to {high:+.1f}, 3 seeds)."
+    )
+    assert not [word for word in ("positive", "negative", "undecided", "holds", "fails") if word in text]
+    assert verdicts.rival_in_words(table, "EfficientNet-B0") == ""
+    assert text in " ".join(experiment_page.page(table).split())
+    assert family_results.sentences("MobileNet", table)[-1] == text
 
 
 def test_the_pilots_rate_is_the_best_of_no_network():

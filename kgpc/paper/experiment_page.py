@@ -140,7 +140,8 @@ def _state(table, found):
         )
     else:
         known = f"the test accuracies of {tests[0]} of {_runs(tests[1])}, and what the next tables say of them."
-        known += "".join(_in_words(found)) + "".join(_still_to_come(found))
+        rival = verdicts.rival_in_words(table)
+        known += "".join(_in_words(found)) + "".join(_still_to_come(found)) + (rival and f" {rival}")
     # One seed gives a difference and no interval, so it answers nothing.
     answered = set() if found.empty else set(found.loc[found["low"].notna(), "family"])
     open_questions = [

@@ -154,7 +154,7 @@ def sentences(family, table=None):
         table: likewise.
 
     Returns:
-        List of str; the first is that of `progress`.
+        List of str; the first is that of `progress`. What was not asked comes last, and is called so.
     """
     table = _table(family, table)
     lines, found = [progress(family, table)], verdicts.confirmatory(table)
@@ -168,6 +168,7 @@ def sentences(family, table=None):
             f"{verdicts.in_points(row.difference)} points ({interval}, {seeds}). Sign: {row.sign}."
         )
         lines.append(text + (f" Margin of 1 point: {row.margin}." if row.margin else ""))
+    lines += [text for text in (verdicts.rival_in_words(table, family),) if text]
     if len(lines) == 1:
         lines.append("None of the questions about this family is answered yet.")
     return lines

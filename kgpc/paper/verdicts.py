@@ -157,6 +157,37 @@ def exploratory(table):
     return pd.DataFrame(rows)
 
 
+def rival_in_words(table, family="MobileNet"):
+    """What wider groups without the second convolution do against 16ch, in a sentence.
+
+    Args:
+        table: `pandas.DataFrame` as `kgpc.paper.results` returns it.
+        family: str.
+
+    Returns:
+        str; "" while there are no two seeds of both. It has the interval and no verdict: the protocol does not ask it.
+    """
+    found = exploratory(table)
+    if found.empty:
+        return ""
+    same = (found["profile"] == protocol.PROFILE) & (found["family"] == family) & (found["dataset"] == protocol.COPIES)
+    pair = (found["first"] == "k-interleaving-32ch") & (found["second"] == "16ch") & (found["epochs"] == 24)
+    rows = found[same & pair & found["low"].notna()].to_dict("records")
+    if not rows:
+        return ""
+    sizes = table[(table["family"] == family) & (table["epochs"] == 24)].groupby("variant").first()
+    parameters, flops = (
+        float(sizes.loc["k-interleaving-32ch", name]) / float(sizes.loc["16ch", name])
+        for name in ("parameters", "flops")
+    )
+    return (
+        "Not asked beforehand, so without a verdict: K and interleaving without the second convolution, with 32 "
+        f"channels per group ({parameters:.2f} times the parameters of 16ch, {flops:.2f} times its flops), minus 16ch: "
+        f"{in_points(rows[0]['difference'])} points ({in_points(rows[0]['low'])} to {in_points(rows[0]['high'])}, "
+        f"{rows[0]['seeds']} seeds)."
+    )
+
+
 class EquivalentWidth(typing.NamedTuple):
     """The ordinary network that is as accurate as 16ch, between those that were trained.
 
