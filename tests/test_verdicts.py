@@ -375,3 +375,18 @@ def test_headlines_have_the_differences_that_the_runs_give(root):
         assert "24 epochs, three seeds)" in text, path
         assert f"{points['a']} points below its ordinary twin, {points['b']} above an ordinary" in text, path
         assert f"made as small by width, and {points['c']} below one with as few multiply-adds" in text, path
+
+
+def test_pages_tell_of_the_rival_what_its_runs_give(root):
+    found = verdicts.exploratory(experiment.stored())
+    found = found[(found["family"] == "MobileNet") & (found["dataset"] == protocol.COPIES) & (found["epochs"] == 24)]
+    line = found.set_index(["first", "second"]).loc[("k-interleaving-32ch", "16ch")]
+    assert line["seeds"] == 3 and line["low"] > 0
+    gain = f"{line['difference']:.1f} points more accurate"
+    sizes = experiment.stored().groupby("variant")["parameters"].first()
+    times = f"{sizes['k-interleaving-32ch'] / sizes['16ch']:.1f} times the parameters of 16ch"
+    for name, words in (("01_theory", (gain + " than 16ch", times)), ("02_kmobilenet", (gain + " there than 16ch",))):
+        text = (root / "notebooks" / f"{name}.py").read_text(encoding="utf-8")
+        text = " ".join(text.replace("\n# ", " ").split())
+        assert not [part for part in words if part not in text], name
+        assert "not asked beforehand, so without a verdict" in text
