@@ -13,6 +13,7 @@ from kgpc import seeds
 from kgpc.paper import protocol
 
 SEED = protocol.stage("length").seeds[0]
+"""Seed of the runs whose difference is followed from one length to the other."""
 
 
 def gaps(table, predictions=None, family="MobileNet"):
@@ -24,10 +25,11 @@ def gaps(table, predictions=None, family="MobileNet"):
         family: str.
 
     Returns:
-        `pandas.DataFrame`, the shortest training first: `epochs`, `seed`, `images` ("validation", of which the last
-        epoch was evaluated, or "test"), `ordinary` and `16ch` (percent), `difference` (points, 16ch minus ordinary),
-        `low` and `high` (Student's interval at 95% over the test images, for other images and this seed; NaN for
-        validation images). Of the search for rates, the run with the least validation loss of each network counts.
+        `pandas.DataFrame`, validation images before test images, and of each the shortest training first: `epochs`,
+        `seed`, `images` ("validation", after the last epoch, or "test"), `ordinary` and `16ch` (percent),
+        `difference` (points, 16ch minus ordinary), `low` and `high` (Student's interval at 95% over the test images,
+        for other images and this seed; NaN for validation images). Of the search for rates, the run with the least
+        validation loss of each network counts.
     """
     runs = _runs(table, family)
     # The best of a search; elsewhere there is one run of a kind.
