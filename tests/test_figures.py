@@ -241,6 +241,15 @@ def test_parameters_with_other_numbers_of_classes_are_those_of_networks():
 # The page of the experiment
 
 
+@pytest.mark.parametrize(("networks", "expected"), [(7, 8), (8, 2)])
+def test_runs_of_ones_own_are_told_apart_by_colour_as_long_as_there_are_enough(networks, expected):
+    own = [(f"network {index}", "seed 1", False, 1000 + index, 9000, 80.0) for index in range(networks)]
+    frame = pd.concat([pd.DataFrame(own, columns=RUNS.columns), RUNS.head(1)])
+    (legend,) = figures.accuracies(frame, published="one", own="another").picture().legends
+    names = [entry.get_text() for entry in legend.get_texts()]
+    assert len(names) == expected and names[-1] == "published"
+
+
 def test_the_page_of_the_experiment_gets_every_run_where_it_says_so(tmp_path):
     rows = [row(key, seed, mean + seed / 10) for key, mean in MEANS.items() for seed in (1, 2, 3)]
     table = table_of([*rows, row("ordinary", 100, 70, epochs=6, peak_learning_rate=0.001, validation_loss=0.9)])

@@ -11,6 +11,7 @@ from kgpc.plots import arguments
 _COLUMNS = ["network", "run", "published", "parameters", "flops", "accuracy_percent"]
 _MOST = 2**50
 _MOST_NETWORKS = 14
+_MOST_SERIES = 8  # of `plots.scatter`
 
 
 def _row(row):
@@ -55,18 +56,23 @@ def accuracies(frame, published, own):
         raise ValueError(f"`frame` must have at most {_MOST_NETWORKS} networks. Received: {len(series)}.")
 
     def draw():
-        # More networks than colours: two series, and the name of each network beside its first dot.
+        # Published results have their names beside them; the runs of one's own lie close together and are told apart by
+        # colour and mark, as long as there are enough of them.
+        owners = list(dict.fromkeys(row["network"] for row in rows if not row["published"]))
+        apart = len(owners) < _MOST_SERIES
         groups = {}
-        for is_published in dict.fromkeys(row["published"] for row in rows):
-            same = [row for row in rows if row["published"] == is_published]
+        for row in rows:
+            own_name = row["network"] if apart else "own"
+            groups.setdefault("published" if row["published"] else own_name, []).append(row)
+        for name, same in groups.items():
             first = {row["network"]: index for index, row in reversed(list(enumerate(same)))}
-            groups["published" if is_published else "own"] = pd.DataFrame(
-                {
-                    "x": [row["parameters"] for row in same],
-                    "y": [row["accuracy_percent"] for row in same],
-                    "label": [row["network"] if first[row["network"]] == i else "" for i, row in enumerate(same)],
-                }
-            )
+            labels = [row["network"] if first[row["network"]] == index else "" for index, row in enumerate(same)]
+            points = {
+                "x": [row["parameters"] for row in same],
+                "y": [row["accuracy_percent"] for row in same],
+            }
+            named = {} if apart and name in owners else {"label": labels}
+            groups[name] = pd.DataFrame({**points, **named})
         figure = plots.scatter(
             groups,
             "trainable parameters (logarithmic)",
