@@ -481,10 +481,11 @@ plots.table(table, "Table 4. Trainable parameters of the three small networks.")
 # %% [markdown]
 # **How far this goes.** What is shown here holds for a *stack of grouped layers and nothing else*, on a task made so
 # that two groups must meet. In a real network the groups can meet elsewhere: a 3×3 convolution, an ordinary layer or a
-# concatenation mixes them as well. The published runs with groups alone, one each, are above those with D6 in
-# kInception V3 (91.71%), and in kDenseNet one is above (91.97%, 64 channels per group) and one below (90.41%, 32):
-# [06](06_kinception_v3.ipynb) and [05](05_kdensenet.ipynb) show them. In MobileNet, where nothing but pointwise
-# convolutions joins channels, interleaving keeps the groups from being networks side by side.
+# concatenation mixes them as well. The published runs with groups alone, one each, are not below those with D6
+# everywhere: in kInception V3 groups alone reach 91.71%, D6 91.10% and 91.22%; in kDenseNet the run that has as many
+# parameters as D6 with 24 channels per group is 0.2 points below it (90.41% and 90.63%), and one with a quarter more is
+# above (91.97%): [06](06_kinception_v3.ipynb) and [05](05_kdensenet.ipynb) show them. In MobileNet, where nothing but
+# pointwise convolutions joins channels, interleaving keeps the groups from being networks side by side.
 
 # %% [markdown]
 # ## 4. The sub-network D6
@@ -527,10 +528,10 @@ plots.show(
 # Where C < F, L is left out: such a layer *expands* the channels and passes the interleaved K on, so the next layer
 # mixes the groups.
 #
-# Is L worth its weights? Where C = F it has as many as K, and without it groups twice as wide would cost the same.
-# [Our experiment](../docs/does-it-hold.md) has a kMobileNet of K and interleaving alone, with 32 channels per group and
-# 1.1 times the parameters of 16ch. After 24 epochs it is 1.7 points more accurate than 16ch (three seeds; not asked
-# beforehand, so without a verdict). A possible reason: the next layer mixes the groups as well.
+# Is L worth its weights? Where C = F it has as many as K, and without it groups twice as wide would cost the same. [Our
+# experiment](../docs/does-it-hold.md) has a kMobileNet of K and interleaving alone, with 32 channels per group and 1.10
+# times the parameters and 1.26 times the flops of 16ch. After 24 epochs it is 1.7 points more accurate than 16ch (three
+# seeds; not asked beforehand, so without a verdict). A possible reason: the next layer mixes the groups as well.
 
 # %% [markdown]
 # **The arithmetic.** K has C·F/G weights, L has F·F/G, together F·(C + F)/G. `plan` knows these numbers without
@@ -654,7 +655,7 @@ plots.show(
 #
 # D6 needs a number of groups that divides C *and* F. 97 channels are a prime number: unless the filters are a multiple
 # of 97, nothing but 1 divides both, so the layer stays an ordinary convolution and nothing is saved. **D6v3**, from the
-# second paper, always makes groups of M channels:
+# second paper, makes groups of M channels (of more only where there are fewer filters than groups):
 #
 # - If the last group is not full, **copies of the first channels** fill it.
 # - If the filters cannot be divided evenly among the groups, the remaining filters form a **second path**: one group
@@ -761,7 +762,8 @@ plots.table(
 )
 
 # %% [markdown]
-# EfficientNet has widths such as 24, 40, 80 and 112, where D6 must take larger groups than asked for: D6v3 saves
+# EfficientNet has narrow convolutions in squeeze-and-excite and *expand*, of 20 to 112 channels, which D6 cannot split
+# into groups as small as asked for, and some not at all (28 channels with 16 per group, 48 with 32): there D6v3 saves
 # more, above all with 32 channels per group. DenseNet and Inception have rounder widths, and there **D6v3 costs more
 # than D6**. The reason is L. D6 gives L as many groups as K, so when F is smaller than C the groups of L have fewer
 # than M channels; D6v3 gives each group of L its full M channels.

@@ -342,11 +342,11 @@ plots.table(
 )
 
 # %% [markdown]
-# **So one-filter groups are harmless where excite stays ordinary**, which is in twelve of the sixteen blocks: what
+# **So one-filter groups separate nothing where excite stays ordinary**, which is in twelve of the sixteen blocks: what
 # squeeze has separated, excite joins. In the last four blocks excite has three groups, and each gate hears 384 of the
 # 1,152 channels: which third it is depends on where the channel stands. D6(32) leaves excite of these blocks ordinary
-# and has no such blind spot, at three times the weights; an ordinary squeeze would cost more. What the blind spot
-# costs in accuracy is another question, which the connections cannot answer: a channel may have no need of the others.
+# and has no such blind spot, at three times the weights; an ordinary squeeze would cost more. What the blind spot costs
+# in accuracy is another question, which the connections cannot answer: a channel may have no need of the others.
 #
 # ## 5. Constant gates
 #
@@ -355,7 +355,8 @@ plots.table(
 # EfficientNet draws the weights of a convolution with variance 2/F, where F is the number of its filters. The grouped
 # ones have Keras' default, *Glorot uniform*: variance 2/(C/G + F). Both were invented to keep the size of the signal
 # from layer to layer. But a filter of K adds up only C/G channels. We measure: random channels with a standard
-# deviation of 1 go in; what is the standard deviation of what comes out?
+# deviation of 1 go in; what is the standard deviation of what comes out? (The last column is computed: C/G times 2/F is
+# the variance that K would give with EfficientNet's rule.)
 
 # %% tags=["nbval-ignore-output"]
 generator = np.random.default_rng(7)
@@ -371,13 +372,17 @@ def spread_of(model, name):
     return keras.ops.convert_to_numpy(fresh(noise[..., : layer.input.shape[-1]])).std()
 
 
+# %% tags=["nbval-ignore-output"]
 names = {"expand": "expand_conv", "squeeze": "se_reduce", "excite": "se_expand"}
 rows = []
 for label, name in {**names, "project": "project_conv"}.items():
     of_k = f"k_block6b__0{name}" + ("" if label == "expand" else "_conv")
-    spreads = spread_of(original, f"block6b_{name}"), spread_of(grouped, of_k)
-    rows.append((label, *spreads))
-columns = ["convolution", "EfficientNet-B0", "K of kEffNet-B0"]
+    layer = original.get_layer(f"block6b_{name}")
+    plan = D6(16).plan(layer.input.shape[-1], layer.filters)
+    by_rule = (plan.in_channels / plan.groups * 2 / plan.filters) ** 0.5
+    spreads = spread_of(original, layer.name), spread_of(grouped, of_k)
+    rows.append((label, *spreads, by_rule))
+columns = ["convolution", "EfficientNet-B0", "K of kEffNet-B0", "K with 2/F"]
 plots.table(
     pd.DataFrame(rows, columns=columns),
     "Table 6. Spread of what comes out of block 6b's 1×1 convolutions before training.",
@@ -385,9 +390,10 @@ plots.table(
 )
 
 # %% [markdown]
-# K starts more quietly everywhere. In *expand* and *project* that does not matter: batch normalization follows and
-# brings everything to 1. Squeeze-and-excite has none. How far from ½, the middle of the sigmoid, are the gates before
-# training? (The last digits depend on the machine.)
+# K starts more quietly everywhere, and the rule is hardly to blame: with EfficientNet's own it would be as quiet,
+# because F, the number of all filters, sets the scale and only C/G channels are added up. In *expand* and *project*
+# that does not matter: batch normalization follows and brings everything to 1. Squeeze-and-excite has none. How far
+# from ½, the middle of the sigmoid, are the gates before training? (The last digits depend on the machine.)
 
 # %% tags=["nbval-ignore-output"]
 averages = generator.normal(size=(64, 1, 1, 1152)).astype("float32")
@@ -528,10 +534,11 @@ plots.table(
 )
 
 # %% [markdown]
-# Before training the grouped network's gates hardly know which image they see: they differ by one or two hundredths,
-# and after this training still do. Those of EfficientNet differed from image to image from the start, by their initial
-# weights, and keep doing so. (Expect the distance between the two pairs of lines on any machine; the lines themselves
-# move a little.)
+# Before training the grouped network's gates hardly know which image they see: they differ by one or two hundredths.
+# Those of EfficientNet differ from image to image from the start, by their initial weights. A training of this length
+# moves the gates of neither network: before and after lie nearly on each other. So the figure shows where the two
+# begin, and not whether kEffNet's gates can wake up. (Expect the distance between the two pairs of lines on any
+# machine; the lines themselves move a little.)
 #
 # Table 7 says what that means for the predictions. With its gates held at their averages a network is one without
 # squeeze-and-excite: the averages are factors that the weights around them could hold. In the stored run that changes
@@ -539,11 +546,11 @@ plots.table(
 # than this training can tell apart: the images that change are wins and losses alike. (The shares
 # [differ from machine to machine](../docs/demonstrations.md#what-you-may-see-elsewhere) by several points.)
 #
-# **So far as this goes:** kEffNet begins with gates that are constants, and a short training leaves them nearly so. A
-# branch with constant gates costs parameters (29% of the grouped network are in such branches, Table 2) and does
-# nothing that the weights around it could not do. Whether the published trainings, with hundreds of times as many steps
-# (some 70,000), wake the gates up is not known: `spread` and `hold_gates`, asked of a network that was trained for
-# long, would tell.
+# **So far as this goes:** kEffNet begins with gates that are constants, and a short training leaves them so, as it
+# leaves EfficientNet's gates what they were. A branch with constant gates costs parameters (29% of the grouped network
+# are in such branches, Table 2) and does nothing that the weights around it could not do. Whether the published
+# trainings, with hundreds of times as many steps (some 70,000), wake the gates up is not known: `spread` and
+# `hold_gates`, asked of a network that was trained for long, would tell.
 #
 # ## 6. What else the paper changed
 #
@@ -728,12 +735,13 @@ print(W.shape, np.allclose(scores(maps), averaged[:, 0, 0] @ W + b, atol=1e-5))
 #
 # - kEffNet-B0 replaces every 1×1 convolution of EfficientNet-B0 by D6, those in squeeze-and-excite and in the top
 #   included. With 10 classes 15.9% of the parameters are left with 16 channels per group, and a third of the flops.
-# - In squeeze-and-excite the groups come down to one filter each. Where excite stays ordinary that is harmless; in the
-#   last four blocks each gate depends on a third of the channels only. A few small convolutions stay ordinary
-#   (Table 4).
-# - The gates of kEffNet begin as nearly constant factors, by Keras' initial weights. In the demonstration
-#   above (one seed, half the blocks) they stayed so, and holding them constant changed few answers; a long training was
-#   not looked at.
+# - In squeeze-and-excite the groups come down to one filter each. Where excite stays ordinary each gate still hears all
+#   channels; in the last four blocks each gate depends on a third of the channels only. A few small convolutions stay
+#   ordinary (Table 4).
+# - The gates of kEffNet begin as nearly constant factors, because a filter of K adds up only C/G channels while the
+#   number of all filters sets the scale of its initial weights. In the demonstration above (one seed, half the blocks)
+#   they stayed so, as EfficientNet's stayed what they were, and holding them constant changed few answers; a long
+#   training was not looked at.
 # - The top has no activation, so at prediction it is a linear function of the average of the last block.
 # - Published, one run each: close to the original with 32 channels per group, one to two and a half points below with
 #   16 on the CIFARs.

@@ -315,7 +315,7 @@ plots.table(
 # %% [markdown]
 # ### How much would be gained?
 #
-# Asked for groups of 12, stage 3 gets groups of 25 to 55. Set free, it would keep 8 to 12% of the ordinary weights
+# Asked for groups of 12, stage 3 gets groups of 25 to 55. Set free, it would keep 8 to 10% of the ordinary weights
 # instead of 20%. But of the whole network?
 
 # %% tags=["nbval-check-output"]

@@ -247,8 +247,8 @@ plots.table(
 #
 # ## 4. What the published models left ordinary
 #
-# Three 1×1 convolutions are not grouped. `kInceptionV3` leaves them as they are, so that counts and released weights
-# agree. In their names `11c` is the 1×1 convolution before the double 3×3, and `avg11` the one after the average pool.
+# Three 1×1 convolutions are not grouped. `kInceptionV3` leaves them as they are, so that the counts agree. In their
+# names `11c` is the 1×1 convolution before the double 3×3, and `avg11` the one after the average pool.
 
 # %% tags=["nbval-check-output"]
 plans = {}

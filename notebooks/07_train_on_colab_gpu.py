@@ -244,7 +244,8 @@ plots.table(
 # - **schedule**: `Cyclical` is the published one (Figure 2), `OneCycle` a [one-cycle
 #   rate](../docs/glossary.md#one-cycle-rate) for short trainings.
 # - **validation_split**: for validation the published run set aside the first tenth of each class, in the order of the
-#   data set; the quick profile draws a tenth of each class at random.
+#   file names that it had given its images; "first of each class" takes the order of the data set. The quick profile
+#   draws a tenth of each class at random.
 # - **validation_views**: it even transformed the validation images at random, as it did in training. That makes its
 #   validation accuracy lower than the test accuracy.
 # - **margin**: what small images are padded with where that makes them fit. CIFAR-10's 32 pixels, repeated seven times,
@@ -602,8 +603,9 @@ plots.show(
 #
 # ## 8. The test
 #
-# The test images have not been looked at so far: neither the training nor the choice of the epoch has seen them. The
-# interval says where the accuracy on all images of this kind lies, in 95% of all samples of this size. It covers the
+# The test images have not been looked at so far: neither the training nor the choice of the epoch has seen them. Of 100
+# samples of independent images, 95 give an interval that contains the accuracy on all images of this kind. In the quick
+# profile the patches overlap each other, so they are not independent, and the interval is too narrow. It covers the
 # choice of the images, not what another seed would change.
 
 # %% tags=["nbval-ignore-output"]
@@ -614,7 +616,7 @@ print(budget)
 
 # %% [markdown]
 # For the network that learned, the published accuracy, and what we measured of the authors' released weights on the
-# copies (`python -m kgpc measure-released`):
+# JPEG copies (`python -m kgpc measure-released`), whose colours are damaged and which that network never saw:
 
 # %% tags=["nbval-check-output"]
 which = "label == 'JP35B14' and model == 'kMobileNet'"

@@ -247,6 +247,10 @@ plots.table(
 )
 
 # %% [markdown]
+# Read the last two columns against 66.7%. Guessing alone would scatter the last one by about four points, with twelve
+# collages. So if of the best four little more are there than guessing finds, expect maps that light the wrong tile:
+# Figures 3 and 4 have some.
+#
 # **What you may see elsewhere.** Another processor rounds otherwise, and a training carries that on: networks, maps and
 # all numbers from Table 1 to section 9 are then a little different, as with another seed. Between networks so small,
 # five points of accuracy and of heat in a tile are such a difference. What the text concludes does not rest on less;
@@ -435,9 +439,9 @@ for name in networks:
 # %% [markdown]
 # If what lies within 16 pixels of a seam were the only reason, nothing would be left. (It is no proof for the rest: a
 # position sees 63 pixels, 31 to each side, and squeeze-and-excite the whole collage.) What is left lies deeper in other
-# tiles: there the network finds evidence for a class that is not there. A small network that learned from colours and
-# textures is often wrong about single places (Table 1 shows how often it is wrong about whole patches), and a map shows
-# that too.
+# tiles. A little of it may still come from the right tile, which positions up to 31 pixels from a seam can see; the
+# rest is evidence for a class that is not there. A small network that learned from colours and textures is often wrong
+# about single places (Table 1 shows how often it is wrong about whole patches), and a map shows that too.
 #
 # What of the difference between the two networks? They learned the same patches once, with one seed each. The figure
 # tells how sure the shares of *these two* networks are, not that grouping in general makes maps better or worse.
@@ -584,11 +588,12 @@ plots.table(
 )
 
 # %% [markdown]
-# Read the table row against row, and mind the intervals: twelve collages do not decide between methods whose intervals
-# overlap widely. Where random numbers do as well as a map, the column does not speak for the map, and where two
-# baselines disagree, the answer hangs on what stood in the holes. Localization and faithfulness are different
-# questions: a network that finds its evidence outside of the tile has a faithful map with little heat inside. And both
-# curves ask the network about images with holes, which are unlike all that it was trained with.
+# Read the table row against row. All maps are of the same collages, so two of them are compared by the interval of
+# their *difference*, which can be far narrower than those of the table: overlapping intervals decide nothing by
+# themselves. Where random numbers do as well as a map, the column does not speak for the map, and where two baselines
+# disagree, the answer hangs on what stood in the holes. Localization and faithfulness are different questions: a
+# network that finds its evidence outside of the tile has a faithful map with little heat inside. And both curves ask
+# the network about images with holes, which are unlike all that it was trained with.
 #
 # ## 8. Does the map tell of the network at all?
 #

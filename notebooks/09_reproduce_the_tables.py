@@ -345,7 +345,7 @@ sure = sure.sort_values("value").assign(paper=sure["paper"].map(names))
 sure = sure.rename(columns={"value": "points"}).reset_index(drop=True)
 plots.table(
     sure[["network", "points", "paper", "dataset"]],
-    f"Table 6. The {len(sure)} of {len(savings)} differences that are not 0, together.",
+    f"Table 6. The {len(sure)} of {len(savings)} whose interval, together, excludes 0.",
     formats={"points": "+.2f"},
 )
 
@@ -437,7 +437,8 @@ plots.table(by_dataset, "Table 7. Grouped networks whose weights were released."
 #
 # - *Activations.* kMobileNet was trained with ReLU6 after stem and depthwise convolutions and with swish after K and L.
 #   `kMobileNet` has that by default; the authors' later code has swish everywhere.
-# - *Values.* Images are divided by 255 (those of Inception V3 are not: its notebooks leave out the division).
+# - *Values.* Images are divided by 255, and those of the two-branch networks are in CIE Lab. (The runs of kInception V3
+#   saw 0 to 255, but their weights were not released.)
 # - *Size.* CIFAR's 32×32 pixels become 224×224 by repeating pixels, nearest neighbour; a smooth enlargement is another
 #   image.
 #
@@ -563,8 +564,9 @@ plots.show(
 )
 
 # %% [markdown]
-# Grouped networks run below their original (MobileNet, DenseNet), level with it, or above it (Inception V3). The
-# restart throws all networks back for some epochs, and all end higher than they were before it.
+# Grouped networks run below their original (MobileNet with 16 channels per group, DenseNet), level with it, or above it
+# (Inception V3). The restart throws all networks back for some epochs, and all whose log is complete end higher than
+# they were before it.
 #
 # **What the logs lack.** In the shaded part kMobileNet 16ch has no curve, because the output of that notebook was cut.
 # Two more curves of MobileNet are missing altogether. We draw none of them, and interpolate nothing.
@@ -695,7 +697,8 @@ times = pd.DataFrame(
 ).reset_index(drop=True)
 plots.table(
     times,
-    "Table 12. Median seconds per epoch in the authors' logs, for notebooks that also trained the original.",
+    "Table 12. Median seconds per epoch in the authors' logs: networks of the papers' tables, where the same notebook "
+    "trained the original.",
     formats={
         "seconds per epoch": ".0f",
         "flops / original": ".2f",
@@ -708,10 +711,10 @@ plots.table(
 #
 # Does the claim "as accurate with a tenth of the parameters" hold in trainings of our own? The trainings of a minute on
 # these pages cannot say. So there is [an experiment](../docs/does-it-hold.md), whose [protocol](../docs/protocol.md)
-# was written before its first run: MobileNet, MobileNet V3 and EfficientNet-B0, each with a control that differs in the
-# pointwise convolutions alone and with one that is as small by width, a learning rate for each network, several seeds,
-# 24 epochs on JPEG copies of CIFAR-10. DenseNet-BC and Inception V3 keep 45 to 69% of their parameters and cannot test
-# "a tenth": they are not part of it. Its runs take days, and are stored as they come in. So far:
+# was written before the first run that counts: MobileNet, MobileNet V3 and EfficientNet-B0, each with a control that
+# differs in the pointwise convolutions alone and with one that is as small by width, a learning rate for each network,
+# several seeds, 24 epochs on JPEG copies of CIFAR-10. DenseNet-BC and Inception V3 keep 45 to 69% of their parameters
+# and cannot test "a tenth": they are not part of it. Its runs take days, and are stored as they come in. So far:
 
 # %% tags=["nbval-ignore-output", "experiment"]
 paper.show_experiment(None, first_figure=6)
@@ -785,9 +788,10 @@ plots.table(
 #
 # Behind these rows are 43 notebooks of the authors, written for a package called `cai` and a Keras of 2020 to 2022.
 # kgpc takes their calls once the first cell is replaced (a few need one more change); `python -m kgpc papers-notebooks`
-# lists which rows come from which of them. Here is the course of one, JP35B14 (kMobileNet on CIFAR-10), in the authors'
-# calls. Only what goes in is smaller: a thousand images of Fashion-MNIST at 32×32 pixels, a quarter of the width, one
-# epoch. So the accuracy means nothing, except that all of it works.
+# lists which rows come from which of them. Here is such a course with the network of JP35B14 (kMobileNet on CIFAR-10),
+# in the authors' calls. The images stay in arrays, as in JP30B28; JP35B14 itself wrote them as PNG files and read them
+# from folders. And what goes in is smaller: a thousand images of Fashion-MNIST at 32×32 pixels, a quarter of the width,
+# one epoch. So the accuracy means nothing, except that all of it works.
 
 # %%
 import types
@@ -1004,8 +1008,8 @@ exercises.check("09.3", answer_3)
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["hide-cell", "nbval-check-output"]
 # @title Solution 3 {display-mode: "form"}
-# Half a point in the one pair of CIFAR-10; on the other two data sets the mean gain is smaller than the interval of any
-# single accuracy (about 1.3 points with 504 test images, 0.6 with 2,756).
+# Half a point in the one pair of CIFAR-10; on the other two data sets there is no gain on average, and single pairs
+# differ by less than the interval of a single accuracy (about 1.3 points with 504 test images, 0.6 with 2,756).
 reports = paper.published("classification_reports")
 keys = ["dataset", "label", "channels_per_group"]
 wide = reports.pivot_table(index=keys, columns="test_variant", values="accuracy", dropna=False)
@@ -1025,7 +1029,8 @@ print(gain.groupby("dataset").agg(["size", "mean", "min", "max"]).round(2).to_st
 #   and so many intervals have to be wider than one alone.
 # - Our own experiment: on JPEG copies of CIFAR-10 (33×33 pixels, 24 epochs, three seeds) kMobileNet 16ch is 5.2 points
 #   below its ordinary twin, 0.7 above an ordinary network made as small by width, and 1.5 below one with as few
-#   multiply-adds. There groups do more than width with as many parameters, and less with as much arithmetic.
+#   multiply-adds (95% intervals: 4.5 to 5.8, 0.1 to 1.4, 0.9 to 2.2). There D6 with 16 channels per group does more
+#   than width with as many parameters, and less with as much arithmetic.
 # - Released weights are worth measuring again, and easy to load wrong.
 # - A good part of the published logs can be drawn again; what is missing is shown as missing.
 #

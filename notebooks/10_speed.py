@@ -26,9 +26,8 @@
 # - measure your own machine.
 #
 # **You need** [00 Start here](00_start_here.ipynb). No GPU, no download. Runs on TensorFlow, JAX or PyTorch, whichever
-# Keras uses here.
-# **Running time:** about a minute on two CPU cores, up to two on JAX, which compiles longer; the paper profile measures
-# the full image size and takes ten.
+# Keras uses here. **Running time:** about a minute on two CPU cores, up to two on JAX, which compiles longer; the paper
+# profile measures the full image size and should take ten.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Setup (the same in every notebook: installs kgpc where it is missing) {display-mode: "form"}
@@ -121,7 +120,8 @@ plots.table(
 # %% [markdown]
 # On Keras' own `Conv2D(groups=...)` a training step takes many times as long as MobileNet's. On the layers of this
 # package it takes less time than MobileNet's, and nowhere near a sixth of it. Whether a prediction takes less at all
-# depends on the processor. All three need an explanation. It starts with two numbers.
+# differs between the two measurements, which are of two processors *and* of two versions of the package (AVX2: one run
+# of an older one). All three need an explanation. It starts with two numbers.
 #
 # ## Two limits, and two more
 #
@@ -380,16 +380,18 @@ for row, side in enumerate(bars.index):
 plots.show(
     figure,
     "Stacked bars of milliseconds by kind of layer, an original and a grouped network in turn. Grouping shortens the "
-    "part of pointwise convolutions, and these layers that of batch normalization; depthwise convolutions stay.",
+    "part of pointwise convolutions in four families and lengthens it in DenseNet; these layers shorten that of batch "
+    "normalization; depthwise convolutions stay.",
     caption="Figure 2. Where a training step goes, by kind of layer; batch 16 at 224×224, DenseNet batch 64 at 32×32. "
     f"Stored measurements, {profiled}.",
 )
 # %% [markdown]
-# The marks above and below each bar are at what the limits allow, the larger of the two for each kind of layer. One
-# operation runs at a time here, so that times can be added; trained as usual, operations that do not wait for each
-# other run side by side, and a step is shorter. Here are MobileNet and kMobileNet: the sum, what the limits allow, and
-# the three kinds of layers that take most beyond their limits. (The limits count batch normalization as if one pass
-# over its input were enough forward and backward, 5 passes instead of the 8 of Table 4.)
+# The marks above and below each bar are at what the limits allow, the larger of the two for each kind of layer. In four
+# families grouping shortens the part of the pointwise convolutions; in DenseNet, with its narrow groups, that part is
+# longer than before. One operation runs at a time here, so that times can be added; trained as usual, operations that
+# do not wait for each other run side by side, and a step is shorter. Here are MobileNet and kMobileNet: the sum, what
+# the limits allow, and the three kinds of layers that take most beyond their limits. (The limits count batch
+# normalization as if one pass over its input were enough forward and backward, 5 passes instead of the 8 of Table 4.)
 
 # %%
 for side in ("MobileNet", "kMobileNet 16ch"):
@@ -440,8 +442,8 @@ plots.table(
 # - **Gradient of depthwise kernels.** OneDNN, TensorFlow's library of fast routines, is slow for 5×5 kernels, strides
 #   and very small maps; `python tests/benchmarks/depthwise.py` measures both ways.
 # - **Wide groups.** Narrow groups leave the processor's vectors half empty; several are computed as one wider group
-#   with zeros between them (`kgpc.wide_groups`): more arithmetic, and on processors
-#   without AVX-512 less time.
+#   with zeros between them (`kgpc.wide_groups`): more arithmetic. The widths were chosen on a processor with AVX2; on
+#   the one with AVX-512 they give nothing (Figure 3).
 # - **Twin for training.** DenseNet normalizes all features so far before every bottleneck; in long runs `training.fit`
 #   trains a twin of the network that takes the statistics of each piece once (`kgpc.merging.training_twin`).
 # - **Memory that is kept.** Every feature map is fetched from the operating system and given back, which clears its
@@ -452,7 +454,9 @@ plots.table(
 #
 # All of these give the same numbers up to rounding. All but the last, which makes another model, keep the weights and
 # the saved file as they are. How much does each give? The figure has the time of a step *without* one remedy, and with
-# all the others, divided by the time with all (`python tests/benchmarks/remedies.py`).
+# all the others, divided by the time with all (`python tests/benchmarks/remedies.py`). (Two rows are not quite that.
+# Memory was measured with oneDNN switched off on both sides; and oneDNN was switched off for its own row, while on this
+# processor it is on without us.)
 
 # %%
 gains = measurements.remedies(measurements.stored("remedies"), speed)
@@ -502,8 +506,8 @@ plots.table(
 # %% [markdown]
 # How close is that to the limits? Suppose a network ran layer by layer, each layer moving only what it must, and each
 # layer took the time of its traffic at $B$ and of its arithmetic at $P$, of the machine of the stored measurements. The
-# larger of the two sums is the least time of a step. (The marks at the bars of Figure 2 are a little further right
-# where one kind of layer waits for memory and another for arithmetic.)
+# larger of the two sums is the least time of a step. (The marks at the bars of Figure 2 are further right, by two
+# thirds for MobileNet, where one kind of layer waits for memory and another for arithmetic.)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["hide-input"]
 # @title Table 7, limits of whole networks {display-mode: "form"}
@@ -515,10 +519,11 @@ plots.table(
 )
 
 # %% [markdown]
-# Grouping takes most of the arithmetic away and adds to the traffic, so for most grouped networks the larger limit is
-# memory. Inception V3 is the exception. Its 3×3 and longer convolutions stay ordinary, and with them four fifths of the
-# arithmetic, which is what both networks wait for. So no way of computing groups could make kInception V3 take much
-# less than four fifths of the time.
+# Over a whole network memory is the larger limit, for the originals as for the grouped networks. Grouping takes
+# arithmetic away, about half of it in DenseNet and more in most others, and adds to the traffic, so the two limits move
+# further apart. Inception V3 is the exception. Its 3×3 and longer convolutions stay ordinary, and with them four fifths
+# of the arithmetic, which is what both networks wait for. So no way of computing groups could make kInception V3 take
+# much less than four fifths of the time.
 #
 # ## Single layers, how time grows, and memory
 #
@@ -675,16 +680,18 @@ answer_3 = [
 batch = np.random.default_rng(0).random((4, 32, 32, 3), dtype="float32")
 predictions = [keras.ops.convert_to_numpy(network(batch)) for network in (small, folded)]
 difference = np.abs(predictions[0] - predictions[1]).max()
-print("up to rounding" if difference < 1e-5 else f"no: the predictions differ by {difference:.1e}")
+print(f"{answer_3[0]} before, {answer_3[1]} after")
+print("equal up to rounding" if difference < 1e-5 else f"no: the predictions differ by {difference:.1e}")
 
 # %% [markdown]
 # ## Summary
 #
-# - A layer is bound by arithmetic or by memory. Grouping removes arithmetic and leaves the traffic, so a grouped
-#   network waits for memory, in the layers around the convolutions as much as in these.
+# - A layer is bound by arithmetic or by memory. Grouping removes arithmetic and leaves the traffic, so memory is the
+#   limit of most grouped networks. The layers around the convolutions come near it; the grouped convolutions still take
+#   several times what it allows.
 # - Seconds are saved by passing over memory less often: fused batch normalization and activation gradients, statistics
-#   shared between layers, normalization folded away for inference, memory that is kept from step to step. And by
-#   products wide enough for the processor.
+#   shared between layers, normalization folded away for inference, memory that is kept from step to step. Fast routines
+#   for the products count as much (oneDNN); wider groups gave nothing on the processor of Figure 3.
 # - Say where a gain comes from: in training most of kMobileNet's is that of a faster batch normalization, which its
 #   original could have, too.
 # - Compare both sides in turns, each with its fastest settings, and say how much two measurements of the same thing

@@ -454,9 +454,10 @@ plots.show(
 # ## 5. The test
 #
 # Now, once, the test images. Two things make an accuracy uncertain. **Which images** were in the test: that is what the
-# 95% intervals cover. All networks are tested on the same images, so the *difference* to the network from scratch has
-# an interval of its own, narrower than those of two accuracies suggest. And **which seed** decided the first weights
-# and the order: that is what the columns of the second seed are for, where there is one.
+# 95% intervals cover. (They take the images for independent. The patches of the quick profile overlap each other, so
+# there they are too narrow.) All networks are tested on the same images, so the *difference* to the network from
+# scratch has an interval of its own, narrower than those of two accuracies suggest. And **which seed** decided the
+# first weights and the order: that is what the columns of the second seed are for, where there is one.
 
 # %% tags=["nbval-ignore-output"]
 tests = {key: training.evaluate(model, data, recipe) for key, model in models.items()}
@@ -494,10 +495,12 @@ plots.table(
 # *What you may see elsewhere:* another kind of processor rounds differently, which changes as much as another seed
 # does: compare the columns of the two seeds. Seconds differ by several times.
 #
-# One or two seeds are no verdict on the three ways. What can be said in general: a frozen body is as good as what it
-# learned before. In the quick profile that is to tell ten kinds of vehicles and animals apart, and these are five other
-# things and a cat. Where all weights go on learning, they begin with edges and textures that are known already. And a
-# fair comparison counts the whole bill: the time of the first training belongs to it if you had to do it yourself.
+# One or two seeds are no verdict on the three ways. A frozen body can be no better than what it learned before, in the
+# quick profile to tell ten kinds of vehicles and animals apart, and these are five other things and a cat. But here its
+# new classifier has not even got that far in so few steps: section 6 fits one to the end on the same body, and gets
+# further with fewer images. So the table compares three ways at one budget, and not what each of them can reach. Where
+# all weights go on learning, they begin with edges and textures that are known already. And a fair comparison counts
+# the whole bill: the time of the first training belongs to it if you had to do it yourself.
 #
 # ## 6. What would more images bring?
 #
@@ -588,8 +591,9 @@ plots.table(
 # A curve that still rises from 100 to 200 images says: take more pictures. One that lies flat says: more of the same
 # will not help, a better body or clearer pictures might. That is true of *this* body with a classifier on top; a
 # network of which all weights learn needs more images to begin with, and goes on gaining for longer. Here the classes
-# are equally large and the test images fixed, so the band is what the draw changes. (Training such a curve with all
-# weights and several seeds would make this page longer by minutes; `train` with `train_images=` does it.)
+# are equally large and the test images fixed, so the band is what the draw changes. (At the largest size any two draws
+# share two thirds of their images: there it is too narrow.) (Training such a curve with all weights and several seeds
+# would make this page longer by minutes; `train` with `train_images=` does it.)
 #
 # ## 7. When one class has many images and another few
 #

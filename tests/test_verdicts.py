@@ -369,12 +369,15 @@ def test_headlines_have_the_differences_that_the_runs_give(root):
     found = found[found["family"] == "MobileNet"].set_index("question")
     assert list(found["sign"]) == ["negative", "positive", "negative"] and set(found["seeds"]) == {3}
     points = {key: f"{abs(found.loc[key, 'difference']):.1f}" for key in "abc"}
+    bounds = [sorted(f"{abs(found.loc[key, end]):.1f}" for end in ("low", "high")) for key in "abc"]
+    intervals = ", ".join(f"{low} to {high}" for low, high in bounds)
     notebooks = ("00_start_here", "02_kmobilenet", "09_reproduce_the_tables")
     for path in ("README.md", "docs/index.md", *(f"notebooks/{name}.py" for name in notebooks)):
         text = " ".join((root / path).read_text(encoding="utf-8").replace("\n# ", " ").split())
         assert "24 epochs, three seeds)" in text, path
         assert f"{points['a']} points below its ordinary twin, {points['b']} above an ordinary" in text, path
         assert f"made as small by width, and {points['c']} below one with as few multiply-adds" in text, path
+        assert f"(95% intervals: {intervals})" in text, path
 
 
 def test_pages_tell_of_the_rival_what_its_runs_give(root):
@@ -384,8 +387,11 @@ def test_pages_tell_of_the_rival_what_its_runs_give(root):
     assert line["seeds"] == 3 and line["low"] > 0
     gain = f"{line['difference']:.1f} points more accurate"
     sizes = experiment.stored().groupby("variant")["parameters"].first()
-    times = f"{sizes['k-interleaving-32ch'] / sizes['16ch']:.1f} times the parameters of 16ch"
-    for name, words in (("01_theory", (gain + " than 16ch", times)), ("02_kmobilenet", (gain + " there than 16ch",))):
+    flops = experiment.stored().groupby("variant")["flops"].first()
+    times, flops = (table["k-interleaving-32ch"] / table["16ch"] for table in (sizes, flops))
+    of_theory = (gain + " than 16ch", f"{times:.2f} times the parameters and {flops:.2f} times the flops of 16ch")
+    of_summary = (gain + " there than 16ch", f"{times:.2f} times its parameters and {flops:.2f} times its flops")
+    for name, words in (("01_theory", of_theory), ("02_kmobilenet", of_summary)):
         text = (root / "notebooks" / f"{name}.py").read_text(encoding="utf-8")
         text = " ".join(text.replace("\n# ", " ").split())
         assert not [part for part in words if part not in text], name

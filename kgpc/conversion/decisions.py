@@ -105,7 +105,7 @@ def _why_not_chosen(unit, classifiers, request):
         return f"it has fewer than {request.min_channels} channels"
     named = request.layers.names(path, layer) or request.schemes.names(path, layer)
     if not (request.classifier or named) and classifiers.is_classifier(unit):
-        return "it is a classifier: at most pooling, reshaping and activation lie between it and an output"
+        return "it is a classifier: at most pooling, reshaping, dropout and activation lie between it and an output"
     return ""
 
 

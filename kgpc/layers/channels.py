@@ -10,9 +10,10 @@ from kgpc.layers.checks import channels_of
 
 @keras.saving.register_keras_serializable(package="kgpc")
 class InterleaveChannels(keras.layers.Layer):
-    """Reorders channels so that each group of the next grouped layer reads from every group of the one before.
+    """Reorders channels so that each group of the next grouped layer reads from many groups of the one before.
 
-    Values move and never change; there are no weights. The output channels are the input channels 0, step, 2 * step,
+    From all of them, where a group has at least as many channels as there are groups. Values move and never change;
+    there are no weights. The output channels are the input channels 0, step, 2 * step,
     ..., then 1, 1 + step, ..., and so on. Where `step` divides the channels, this is ShuffleNet's channel shuffle.
 
     Args:

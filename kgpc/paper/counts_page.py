@@ -41,7 +41,8 @@ The papers do not say these; the notebooks show them. They do not change a count
 _ROWS = """
 ## All rows
 
-{count} different rows stand for the {all_rows} that are published: a run that several tables list is here once. "In" is
+{count} different rows stand for {all_rows}: those of the published tables whose counts the authors' notebooks print,
+and a few runs of these notebooks that no table lists. A run that several tables list is here once. "In" is
 the first paper ([doi:10.13164/mendel.2022.1.023](https://doi.org/10.13164/mendel.2022.1.023)), the second
 ([doi:10.3390/e24091264](https://doi.org/10.3390/e24091264)), the two-branch networks of the light-chroma papers
 ([doi:10.13164/mendel.2022.1.055](https://doi.org/10.13164/mendel.2022.1.055)), or the authors' notebooks alone.
