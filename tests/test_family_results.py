@@ -48,7 +48,7 @@ def test_three_seeds_are_a_figure_with_a_dot_for_each_and_an_interval_for_each_q
     assert (differences["low"] < differences["value"]).all() and (differences["value"] < differences["high"]).all()
     plots.interval_chart(differences, xlabel="points", levels={"equal": 0})
     lines = family_results.sentences("MobileNet", three_seeds)
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert lines[1].startswith("a) grouped, 16ch minus ordinary, matched: -") and lines[1].endswith("fails.")
     assert family_results.points("EfficientNet-B0", three_seeds) == {}
 

@@ -82,8 +82,49 @@ def test_a_search_goes_on_until_the_best_rate_has_two_neighbours():
     assert protocol.chosen_rate({**losses, 0.016: math.inf}) == 0.008
     with pytest.raises(ValueError, match="`losses` must be those of a complete search"):
         protocol.chosen_rate(losses)
-    with pytest.raises(ValueError, match="within 0.000125 to 0.064"):
-        protocol.rates_to_search({0.004: 7, 0.008: 6, 0.016: 5, 0.032: 4, 0.064: 3})
+
+
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_a_search_ends_at_the_end_of_its_range(factor):
+    losses, rate = {0.004: 7.0, 0.008: 7.1 if factor < 1 else 6.9}, 0.004 if factor < 1 else 0.008
+    while left := protocol.rates_to_search(losses):
+        assert len(left) == 1 and protocol.LOWEST_RATE <= left[0] <= protocol.HIGHEST_RATE
+        losses[left[0]] = min(losses.values()) - 0.1
+    rate = max(losses) if factor > 1 else min(losses)
+    assert rate == (protocol.HIGHEST_RATE if factor > 1 else protocol.LOWEST_RATE)
+    assert protocol.chosen_rate(losses) == float(f"{rate:.1e}")
+
+
+def test_a_rate_that_failed_in_the_search_counts_as_the_worst(monkeypatch):
+    network, stage = protocol.arm("MobileNet", "16ch"), protocol.stage("rates")
+    runs = [experiment._run(stage, network, protocol.SEARCH_SEED, rate, None) for rate in (0.004, 0.008, 0.016)]
+    losses = (0.9, 0.8, 0.7)
+    table = results_of([complete_row(run, loss=loss) for run, loss in zip(runs, losses, strict=True)])
+    assert experiment.rate_of(table, network) is None
+    monkeypatch.setattr(protocol, "FAILED_IN_SEARCH", (("MobileNet", "16ch", 0.032),))
+    assert experiment.losses_of_search(table, "MobileNet", "16ch")[0.032] == math.inf
+    assert experiment.rate_of(table, network) == 0.016
+    alone = dataclasses.replace(stage, keys=("16ch",))
+    assert [run.name for run in experiment.runs_of_stage(alone, table)] == [run.name for run in runs]
+    assert experiment.stored_and_wanted(table, alone) == (3, 3)
+
+
+def test_images_that_are_not_those_of_the_stored_runs_are_refused_before_a_training(
+    small_protocol, trained_runs, tmp_path, monkeypatch
+):
+    rows, order = trained_runs
+    paper.rerun(tmp_path, profile="experiment", stages=["rates"], progress=False)
+    kept = results_of(list(rows.values()))
+    order.clear()
+    monkeypatch.setattr(experiment, "stored", lambda: kept)
+    parts = {part: {"pixels": digest, "images": 10} for part, digest in protocol.COPIES_PIXELS.items()}
+    monkeypatch.setattr(execution, "description", lambda run: {**parts, "test": {"pixels": "0" * 64, "images": 10}})
+    with pytest.raises(ValueError, match="`images` must be a folder with the JPEG copies .* test images .* 000"):
+        paper.rerun(tmp_path, profile="experiment", stages=["core"], images=tmp_path, progress=False)
+    assert not order
+    monkeypatch.setattr(execution, "description", lambda run: parts)
+    paper.rerun(tmp_path, profile="experiment", stages=["core"], images=tmp_path, progress=False)
+    assert len(order) == 4
 
 
 @pytest.mark.parametrize("vertex", [0.0029, 0.0041, 0.0079, 0.012])

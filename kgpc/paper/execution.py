@@ -129,6 +129,21 @@ def check_division(run):
     training.split(data.y_train, run.recipe)
 
 
+def description(run):
+    """What the images of a run are, as `describe_data` says it.
+
+    Args:
+        run: `Run`; its images are loaded.
+
+    Returns:
+        dict of plain values.
+
+    Raises:
+        OSError, ValueError: if the images cannot be had.
+    """
+    return describe_data(_dataset(run.dataset, run.recipe.image_size, run.images))
+
+
 def _train_and_test(run, folder, progress):
     files.remove_unfinished(folder)
     resumed = any(folder.glob("state-*.npz"))

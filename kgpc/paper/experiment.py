@@ -4,6 +4,8 @@
 what is stored counts as done on every computer.
 """
 
+import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -85,20 +87,27 @@ def store(output, folder):
         List of str, names of the runs that were added.
 
     Raises:
-        ValueError: if a run of the folder is not one of the protocol; nothing is written then.
+        ValueError: if a run of the folder is not one of the protocol, was trained on other JPEG copies than those that
+            are stored, or has predictions of other test images; nothing is written then.
     """
     table, before = results(output), stored()
     new = table[table["profile"].isin((protocol.PROFILE, protocol.GPU_PROFILE)) & ~table["name"].isin(before["name"])]
     together = joined(before, new)
     _check_protocol(together)
+    _check_planned(new, together)
+    if len(before):
+        for name in new.loc[new["dataset"] == protocol.COPIES, "name"]:
+            text = (Path(output) / name / execution.DATA_FILE).read_text(encoding="utf-8")
+            _check_pixels(json.loads(text), f"The run {name!r} must have been trained on")
     new_epochs, new_predictions = [], predictions()
     for _, row in new.iterrows():
         history = pd.read_csv(Path(output) / row["name"] / "history.csv", encoding="utf-8")
         new_epochs.append(history.assign(name=row["name"])[EPOCH_COLUMNS])
         if row["seed"] != protocol.SEARCH_SEED:
             with np.load(Path(output) / row["name"] / execution.PREDICTIONS_FILE, allow_pickle=False) as file:
-                new_predictions[row["name"]] = file["predicted"].astype(np.uint8)
-                new_predictions[f"true/{row['dataset']}"] = file["true"].astype(np.uint8)
+                predicted, true = (file[part].astype(np.uint8) for part in ("predicted", "true"))
+            _check_predictions(row, predicted, true, new_predictions.get(f"true/{row['dataset']}", true))
+            new_predictions |= {row["name"]: predicted, f"true/{row['dataset']}": true}
     folder = Path(folder)
     with replacing(folder / f"{STORED}-epochs.csv") as path:
         # Whole numbers among decimals are decimals, whether they were just computed or read.
@@ -112,6 +121,56 @@ def store(output, folder):
     with replacing(folder / f"{STORED}.csv") as path:
         path.write_text(together.to_csv(index=False, lineterminator="\n"), encoding="utf-8")
     return new["name"].tolist()
+
+
+def _check_planned(new, table):
+    """Raises ValueError where a run is none that a stage of the protocol has, with the rate that its search chose."""
+    for _, row in new.iterrows():
+        network, rate = protocol.arm(row["family"], row["variant"]), float(row["peak_learning_rate"])
+        stages = [
+            stage
+            for stage in (*protocol.STAGES, *protocol.GPU_STAGES)
+            if stage.profile == row["profile"] and stage.family == row["family"] and row["variant"] in stage.keys
+            if (stage.dataset, stage.epochs) == (row["dataset"], row["epochs"]) and row["seed"] in stage.seeds
+        ]
+        if not stages:
+            raise ValueError(
+                f"The run {row['name']!r} is in no stage of the protocol. Received: variant={row['variant']!r}, "
+                f"dataset={row['dataset']!r}, epochs={row['epochs']}, seed={row['seed']}."
+            )
+        if stages[0].search:
+            continue
+        chosen = rate_of(table, network, row["profile"])
+        if chosen is not None and row["name"] in protocol.REPEATED_AT_HALF_RATE:
+            chosen /= 2
+        if chosen is None or not math.isclose(rate, chosen):
+            raise ValueError(
+                f"The run {row['name']!r} is of another protocol: `peak_learning_rate` must be {chosen}, which the "
+                f"search chose. Received: peak_learning_rate={rate}."
+            )
+
+
+def _check_predictions(row, predicted, true, stored_true):
+    """Raises ValueError where predictions are not those of the stored test images, or of this run."""
+    if len(predicted) != len(true) or not np.array_equal(true, stored_true):
+        raise ValueError(f"The run {row['name']!r} must have predictions of the test images that are stored.")
+    if not math.isclose((predicted == true).mean(), float(row["test_accuracy"]), abs_tol=1e-6):
+        raise ValueError(
+            f"The run {row['name']!r} must have the accuracy of its predictions, {(predicted == true).mean():.4f}. "
+            f"Received: test_accuracy={row['test_accuracy']}."
+        )
+
+
+def _check_pixels(description, what):
+    """Raises ValueError where images are not the JPEG copies that the stored runs were trained on."""
+    for part, pixels in protocol.COPIES_PIXELS.items():
+        found = description[part]["pixels"]
+        if found != pixels:
+            raise ValueError(
+                f"{what} the JPEG copies of the stored runs, whose {part} images have the SHA-256 {pixels}. Received: "
+                f"{description[part]['images']:,} images with {found}. Runs on other images cannot be compared with "
+                "those: to begin from nothing, remove `data/reruns/does-it-hold*` in a clone."
+            )
 
 
 def _check_protocol(table):
@@ -147,7 +206,7 @@ def losses_of_search(table, family, key, profile=protocol.PROFILE):
         profile: str, of the search, see `protocol.Stage`.
 
     Returns:
-        dict from rate to loss.
+        dict from rate to loss; infinite where a run of the processor's search failed (`protocol.FAILED_IN_SEARCH`).
     """
     rows = table[
         (table["profile"] == profile)
@@ -155,7 +214,9 @@ def losses_of_search(table, family, key, profile=protocol.PROFILE):
         & (table["variant"] == key)
         & (table["seed"] == protocol.SEARCH_SEED)
     ]
-    return dict(zip(rows["peak_learning_rate"].astype(float), rows["validation_loss"].astype(float), strict=True))
+    found = dict(zip(rows["peak_learning_rate"].astype(float), rows["validation_loss"].astype(float), strict=True))
+    failed = protocol.FAILED_IN_SEARCH if profile == protocol.PROFILE else ()
+    return found | {rate: math.inf for of, network, rate in failed if (of, network) == (family, key)}
 
 
 def rate_of(table, network, profile=protocol.PROFILE):
@@ -194,7 +255,8 @@ def runs_of_stage(stage, table, images=None):
             network = protocol.arm(stage.family, key)
             if stage.search:
                 losses = losses_of_search(table, stage.family, key, stage.profile)
-                rates = sorted({*protocol.rates_to_search(losses), *losses})
+                tried = (rate for rate, loss in losses.items() if not math.isinf(loss))
+                rates = sorted({*protocol.rates_to_search(losses), *tried})
             else:
                 rates = [rate_of(table, network, stage.profile)]
                 if rates == [None]:
@@ -247,7 +309,12 @@ def stored_and_wanted(table, stage):
         return len(members), len(stage.keys) * len(stage.seeds)
     searches = [losses_of_search(table, stage.family, key, stage.profile) for key in stage.keys]
     # The best rate and its two neighbours are the least that a search consists of.
-    return len(members), sum(max(3, len({*losses, *protocol.rates_to_search(losses)})) for losses in searches)
+    return len(members), sum(max(3, _count(losses)) for losses in searches)
+
+
+def _count(losses):
+    """How many runs a search has and still needs."""
+    return len(protocol.rates_to_search(losses)) + sum(not math.isinf(loss) for loss in losses.values())
 
 
 def listing(stages=None):
@@ -311,7 +378,8 @@ def perform(output, stages=None, images=None, progress=True):
         List of `kgpc.paper.execution.Outcome`, one for each run that this process trained or that failed.
 
     Raises:
-        ValueError: if there is no such stage, or a stage needs a rate whose search is neither stored nor in `output`.
+        ValueError: if there is no such stage, a stage needs a rate whose search is neither stored nor in `output`, or
+            `images` has other images than those of the stored runs.
     """
     chosen = protocol.STAGES if stages is None else [protocol.stage(name) for name in stages]
     make_folder("output", output)
@@ -322,6 +390,8 @@ def perform(output, stages=None, images=None, progress=True):
             left = [run for run in runs_of_stage(stage, table, images) if run.name not in {*table["name"], *failed}]
             if not left:
                 break
+            if images is not None and stage.dataset == protocol.COPIES and len(stored()):
+                _check_pixels(execution.description(left[0]), "`images` must be a folder with")
             # What nobody has yet; when all that is left is somebody's, its end is what the next runs wait for.
             for wait in (False, True):
                 ended = _first_free(left, output, wait, f"{stage.name}: {len(left)} left, " if progress else None)

@@ -168,8 +168,9 @@ def sentences(family, table=None):
             f"{verdicts.in_points(row.difference)} points ({interval}, {seeds}). Sign: {row.sign}."
         )
         lines.append(text + (f" Margin of 1 point: {row.margin}." if row.margin else ""))
-    rival = verdicts.rival_in_words(table, family)
-    lines += [rival] if rival else []
+    lines += [
+        text for text in (verdicts.interim_in_words(found, family), verdicts.rival_in_words(table, family)) if text
+    ]
     if len(lines) == 1:
         lines.append("None of the questions about this family is answered yet.")
     return lines

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kgpc import seeds
-from kgpc.paper import protocol
+from kgpc.paper import protocol, verdicts
 
 SEED = protocol.stage("length").seeds[0]
 """Seed of the runs whose difference is followed from one length to the other."""
@@ -26,10 +26,10 @@ def gaps(table, predictions=None, family="MobileNet"):
 
     Returns:
         `pandas.DataFrame`, validation images before test images, and of each the shortest training first: `epochs`,
-        `seed`, `images` ("validation", after the last epoch, or "test"), `ordinary` and `16ch` (percent),
-        `difference` (points, 16ch minus ordinary), `low` and `high` (Student's interval at 95% over the test images,
-        for other images and this seed; NaN for validation images). Of the search for rates, the run with the least
-        validation loss of each network counts.
+        `seed`, `images` ("validation", after the last epoch, or "test"), `rates` (peak learning rates of the ordinary
+        network and of 16ch), `ordinary` and `16ch` (percent), `difference` (points, 16ch minus ordinary), `low` and
+        `high` (Student's interval at 95% over the test images, for other images and this seed; NaN for validation
+        images). Of the search for rates, the run with the least validation loss of each network counts.
     """
     runs = _runs(table, family)
     # The best of a search; elsewhere there is one run of a kind.
@@ -48,6 +48,7 @@ def gaps(table, predictions=None, family="MobileNet"):
                     "epochs": int(epochs),
                     "seed": int(seed),
                     "images": images,
+                    "rates": tuple(pair["peak_learning_rate"].astype(float)[["ordinary", "16ch"]]),
                     "ordinary": found["ordinary"],
                     "16ch": found["16ch"],
                     "difference": found["16ch"] - found["ordinary"],
@@ -55,8 +56,48 @@ def gaps(table, predictions=None, family="MobileNet"):
                     "high": limits[1],
                 }
             )
-    names = ["epochs", "seed", "images", "ordinary", "16ch", "difference", "low", "high"]
+    names = ["epochs", "seed", "images", "rates", "ordinary", "16ch", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=names)
+
+
+class Yardstick(typing.NamedTuple):
+    """How much the difference after the protocol's length scatters from seed to seed.
+
+    Attributes:
+        gaps: tuple of float, 16ch minus ordinary of each seed, in points.
+        mean: float, their mean.
+        same_seed: float, half of a 95% interval for the change of the difference of one seed from that of another
+            training of the same seed, if seeds made all of it; in points.
+        to_mean: float, the same for the change of one seed's difference from `mean`.
+    """
+
+    gaps: tuple
+    mean: float
+    same_seed: float
+    to_mean: float
+
+
+def yardstick(table, family="MobileNet"):
+    """What seeds alone make of the difference, by which a change of one seed is to be measured.
+
+    The scatter is the residual of the analysis that answers the protocol's questions (`kgpc.seeds.contrasts`), taken to
+    be the same for all networks and lengths.
+
+    Args:
+        table: see `gaps`.
+        family: see `gaps`.
+
+    Returns:
+        `Yardstick`; None while there are no two seeds with all networks of the family's questions.
+    """
+    accuracies = verdicts.accuracies(table, family, verdicts.networks_asked(family)).dropna()
+    if len(accuracies) < 2:
+        return None
+    row = seeds.contrasts(accuracies, [("16ch", "ordinary")], protocol.CONFIDENCE).iloc[0]
+    reach = seeds.student_quantile(int(row["degrees"]), (1 + protocol.CONFIDENCE) / 2) * row["residual"]
+    single = (accuracies["16ch"] - accuracies["ordinary"]).tolist()
+    # A difference of two networks has twice the variance of a residual, and so has that of two differences.
+    return Yardstick(tuple(single), row["difference"], 2 * reach, reach * math.sqrt(2 * (1 + 1 / len(single))))
 
 
 class Change(typing.NamedTuple):

@@ -17,13 +17,19 @@ QUESTIONS = {"ordinary": "a", "narrow-parameters": "b", "narrow-flops": "c"}
 
 
 def in_points(value):
-    """A difference as text: "-1.6", and with a second digit where one alone would be zero and hide the sign."""
-    text = f"{value:+.1f}"
-    return f"{value:+.2f}" if text in ("+0.0", "-0.0") else text
+    """A difference as text: "-1.6", and with a second digit near zero, where one alone says too much or nothing."""
+    return f"{value:+.2f}" if abs(value) < 0.15 else f"{value:+.1f}"
 
 
-def accuracies(table, family, keys, dataset=protocol.COPIES, epochs=24, profile=protocol.PROFILE):
-    """Test accuracies of networks, by seed.
+def size_in_points(value):
+    """The size of a difference as text, without its sign: "1.6", "0.07"."""
+    return in_points(abs(value)).removeprefix("+")
+
+
+def accuracies(
+    table, family, keys, dataset=protocol.COPIES, epochs=24, profile=protocol.PROFILE, images="test_accuracy"
+):
+    """Accuracies of networks, by seed.
 
     Args:
         table: `pandas.DataFrame` as `kgpc.paper.results` returns it.
@@ -32,6 +38,7 @@ def accuracies(table, family, keys, dataset=protocol.COPIES, epochs=24, profile=
         dataset: str, data set.
         epochs: int, length of the trainings.
         profile: str, `protocol.PROFILE` or `protocol.GPU_PROFILE`.
+        images: str, "test_accuracy" or "validation_accuracy".
 
     Returns:
         `pandas.DataFrame`, percent; a row for each seed, a column for each key, NaN where there is no run.
@@ -44,14 +51,57 @@ def accuracies(table, family, keys, dataset=protocol.COPIES, epochs=24, profile=
         & (table["seed"] != protocol.SEARCH_SEED)
         & table["variant"].isin(list(keys))
     ]
-    found = rows.pivot(index="seed", columns="variant", values="test_accuracy").astype(float) * 100
+    found = rows.pivot(index="seed", columns="variant", values=images).astype(float) * 100
     return found.reindex(columns=list(keys)).sort_index()
+
+
+def networks_asked(family):
+    """Keys of the networks of a family's questions: they alone enter the analysis that answers them."""
+    return list(dict.fromkeys(key for pair in protocol.CONTRASTS[family] for key in pair))
+
+
+def planned_seeds(family):
+    """The seeds with which the protocol trains all networks of a family's questions.
+
+    Args:
+        family: str.
+
+    Returns:
+        List of int.
+    """
+    asked = set(networks_asked(family))
+    found = {
+        seed
+        for stage in protocol.STAGES
+        if stage.family == family and not stage.search and asked <= set(stage.keys)
+        if (stage.dataset, stage.epochs) == (protocol.COPIES, protocol.RECIPE.epochs)
+        for seed in stage.seeds
+    }
+    return sorted(found)
+
+
+def interim_in_words(found, family):
+    """Whether the answers about a family are the last ones, in a sentence.
+
+    Args:
+        found: `pandas.DataFrame` as `confirmatory` returns it.
+        family: str.
+
+    Returns:
+        str; "" where there is no answer, or all planned seeds are in it.
+    """
+    rows = found if found.empty else found[(found["family"] == family) & found["low"].notna()]
+    planned = len(planned_seeds(family))
+    if rows.empty or rows["seeds"].min() >= planned:
+        return ""
+    return f"These answers rest on {rows['seeds'].min()} of the {planned} planned seeds, and the next may change them."
 
 
 def confirmatory(table, predictions=None):
     """The protocol's questions and what the runs so far say of them.
 
-    Only seeds count of which all networks of a family's questions are complete. Fewer than two decide nothing.
+    Only seeds count of which all networks of a family's questions are complete. Fewer than two decide nothing. Networks
+    that the questions do not name never enter the residual.
 
     Args:
         table: `pandas.DataFrame` as `kgpc.paper.results` returns it.
@@ -66,8 +116,7 @@ def confirmatory(table, predictions=None):
     """
     rows = []
     for family, pairs in protocol.CONTRASTS.items():
-        keys = list(dict.fromkeys(key for pair in pairs for key in pair))
-        found = accuracies(table, family, keys).dropna()
+        found = accuracies(table, family, networks_asked(family)).dropna()
         if found.empty:
             continue
         for pair, row in zip(pairs, seeds.contrasts(found, pairs, protocol.CONFIDENCE).to_dict("records"), strict=True):
@@ -84,6 +133,30 @@ def confirmatory(table, predictions=None):
                     "margin": seeds.margin_in_a_word(low, high, margin) if question == "a" else "",
                 }
             )
+    return pd.DataFrame(rows)
+
+
+def on_validation(table):
+    """The differences of the protocol's questions on the validation images of each run, which nothing was chosen by.
+
+    They are a second look at the same networks with half as many images, others for each seed. No verdict follows.
+
+    Args:
+        table: `pandas.DataFrame` as `kgpc.paper.results` returns it.
+
+    Returns:
+        `pandas.DataFrame`, one row for each question of each family that has two complete seeds: `family`, `question`,
+        and the columns of `kgpc.seeds.contrasts` in points.
+    """
+    rows = []
+    for family, pairs in protocol.CONTRASTS.items():
+        found = accuracies(table, family, networks_asked(family), images="validation_accuracy").dropna()
+        if len(found) < 2:
+            continue
+        compared = seeds.contrasts(found, pairs, protocol.CONFIDENCE).to_dict("records")
+        rows += [
+            {"family": family, "question": QUESTIONS[pair[1]], **row} for pair, row in zip(pairs, compared, strict=True)
+        ]
     return pd.DataFrame(rows)
 
 
@@ -183,8 +256,8 @@ def rival_in_words(table, family="MobileNet"):
     return (
         "Not asked beforehand, so without a verdict: K and interleaving without the second convolution, with 32 "
         f"channels per group ({parameters:.2f} times the parameters of 16ch, {flops:.2f} times its flops), minus 16ch: "
-        f"{in_points(rows[0]['difference'])} points ({in_points(rows[0]['low'])} to {in_points(rows[0]['high'])}, "
-        f"{rows[0]['seeds']} seeds)."
+        f"{in_points(rows[0]['difference'])} points (paired 95%, for this difference alone: "
+        f"{in_points(rows[0]['low'])} to {in_points(rows[0]['high'])}, {rows[0]['seeds']} seeds)."
     )
 
 
@@ -198,6 +271,10 @@ class EquivalentWidth(typing.NamedTuple):
             trained.
         width_multiplier: float, its width multiplier, interpolated over the logarithm in the same way.
         times: float, `parameters` divided by those of 16ch.
+        low_times: float, the same for 16ch as much less accurate as the simultaneous interval of question b allows,
+            with the ordinary networks as they are; NaN with one seed.
+        high_times: float, likewise, as much more accurate.
+        flops_times: float, its flops divided by those of 16ch, interpolated in the same way.
         points: tuple of (parameters, mean accuracy in percent) of the ordinary networks, the narrowest first.
         seeds: int, over how many seeds the means are.
     """
@@ -206,6 +283,9 @@ class EquivalentWidth(typing.NamedTuple):
     parameters: float
     width_multiplier: float
     times: float
+    low_times: float
+    high_times: float
+    flops_times: float
     points: tuple
     seeds: int
 
@@ -218,35 +298,56 @@ def equivalent_width(table, family="MobileNet"):
         family: str.
 
     Returns:
-        `EquivalentWidth`, over the seeds that 16ch and all widths have that have any; None where 16ch or all but one
-        of the widths are missing.
+        `EquivalentWidth`, over the seeds with which 16ch and the ordinary networks of the questions are complete; a
+        further width counts once it has all of these. None where 16ch or all but one of the widths are missing.
     """
-    ordinary = [
+    asked = [key for key in networks_asked(family) if key != "16ch"]
+    further = [
         arm.key
         for arm in protocol.ARMS
-        if arm.family == family and (arm.key in ("ordinary", "width-0.6") or arm.key.startswith("narrow"))
+        if arm.family == family and arm.key not in asked and (arm.key.startswith("narrow") or arm.key == "width-0.6")
     ]
-    found = accuracies(table, family, ["16ch", *ordinary]).dropna(axis="columns", how="all").dropna()
-    present = [key for key in ordinary if key in found]
-    if found.empty or "16ch" not in found or len(present) < 2:
+    found = accuracies(table, family, ["16ch", *asked, *further])
+    asked = [key for key in asked if found[key].notna().any()]
+    found = found[found[["16ch", *asked]].notna().all(axis=1)]
+    present = [*asked, *(key for key in further if len(found) and found[key].notna().all())]
+    if found.empty or len(present) < 2:
         return None
-    sizes = table[table["family"] == family].groupby("variant")["parameters"].first()
-    present.sort(key=lambda key: sizes[key])
-    points = tuple((int(sizes[key]), float(found[key].mean())) for key in present)
+    members = table[table["family"] == family].groupby("variant")[["parameters", "flops"]].first().astype(float)
+    present.sort(key=lambda key: members.loc[key, "parameters"])
     widths = [protocol.arm(family, key).arguments.get("alpha", 1.0) for key in present]
-    accuracy, logs = float(found["16ch"].mean()), np.log([[size for size, _ in points], widths])
-    levels = [level for _, level in points]
+    sizes = [members.loc[present, "parameters"], widths, members.loc[present, "flops"]]
+    levels = [float(found[key].mean()) for key in present]
+    accuracy, own = float(found["16ch"].mean()), members.loc["16ch"]
+    parameters, width, flops = _as_accurate(accuracy, levels, sizes)
+    ends, answered = (math.nan, math.nan), confirmatory(table)
+    answered = answered if answered.empty else answered[(answered["family"] == family) & answered["low"].notna()]
+    if len(answered):
+        half = float(answered["high"].iloc[0] - answered["difference"].iloc[0])  # the same for all questions
+        ends = [_as_accurate(accuracy + shift, levels, sizes)[0] / own["parameters"] for shift in (-half, half)]
+    points = tuple(zip(members.loc[present, "parameters"].astype(int).tolist(), levels, strict=True))
+    times = parameters / own["parameters"]
+    return EquivalentWidth(accuracy, parameters, width, times, *ends, flops / own["flops"], points, len(found))
+
+
+def _as_accurate(accuracy, levels, sizes):
+    """Each of several sizes of the network with an accuracy, between networks from narrow to wide.
+
+    Args:
+        accuracy: float.
+        levels: list of float, accuracies of the networks.
+        sizes: list of sequences of float > 0, each with the sizes of these networks.
+
+    Returns:
+        List of float, interpolated over the logarithm; all infinite where `accuracy` is above all levels, 0 below all.
+    """
     if accuracy > max(levels):
-        parameters = width = math.inf
-    elif accuracy < min(levels):
-        parameters = width = 0.0
-    else:
-        # The first place, from the narrow end, where the curve reaches the accuracy; it need not rise everywhere.
-        for index in range(len(points) - 1):
-            low, high = levels[index : index + 2]
-            if min(low, high) <= accuracy <= max(low, high):
-                share = 0.0 if high == low else (accuracy - low) / (high - low)
-                both = np.exp(logs[:, index] + share * (logs[:, index + 1] - logs[:, index]))
-                parameters, width = (float(value) for value in both)
-                break
-    return EquivalentWidth(accuracy, parameters, width, parameters / int(sizes["16ch"]), points, len(found))
+        return [math.inf] * len(sizes)
+    if accuracy < min(levels):
+        return [0.0] * len(sizes)
+    # The first place, from the narrow end, where the curve reaches the accuracy; it need not rise everywhere.
+    index = next(i for i in range(len(levels) - 1) if min(levels[i : i + 2]) <= accuracy <= max(levels[i : i + 2]))
+    low, high = levels[index : index + 2]
+    share = 0.0 if high == low else (accuracy - low) / (high - low)
+    logs = np.log(np.array([list(each) for each in sizes], dtype=float))
+    return [float(value) for value in np.exp(logs[:, index] + share * (logs[:, index + 1] - logs[:, index]))]
