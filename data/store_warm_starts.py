@@ -33,7 +33,18 @@ long that takes depends on where it begins. This page compares three ways, after
 
 Everything else is the same for the three: images, their order, optimizer (AdamW), learning rate (0.001, falling to 0
 along a cosine) and number of steps. Nothing was tuned for one of them. Seeds differ in the random weights, in which
-training images are used and in their order. Epoch 0 is before any fine-tuning.
+training images are used and in their order. Epoch 0 is before any fine-tuning. For a network of your own:
+
+```python
+import keras
+import kgpc
+
+twin = kgpc.convert(model, kgpc.D6(16))
+kgpc.conversion.warm_start(twin, model, images)  # some hundred images as `model` takes them, no labels
+trainer = kgpc.conversion.distill(twin, model, optimizer=keras.optimizers.AdamW(1e-3))
+trainer.fit(x_train, y_train, batch_size=64, epochs=6)
+twin.save("twin.keras")
+```
 
 """
 
@@ -58,8 +69,9 @@ copies 10. So a part of the low accuracy of a random start is theirs, on the cop
 
 The first command trains the original too. `cifar` instead of `fashion` groups the network of a finished run of
 [the experiment](does-it-hold.md): here an ordinary one of the search for learning rates, 6 epochs with a highest rate
-of 0.004 (see the protocol's [deviations](protocol.md#deviations)). `--help` says what it needs. The page is written
-from `data/benchmarks/warm-starts.csv`, and a test holds it against that file.
+of 0.004 (see the protocol's [deviations](protocol.md#deviations)). Its folder does not come
+with kgpc. `--help` says what it needs. The page is written from `data/benchmarks/warm-starts.csv`, and a test holds it
+against that file.
 """
 
 

@@ -276,6 +276,22 @@ def test_a_sensitivity_says_what_to_spare():
     assert table.scheme["inner/conv_2"] == "D6(32)" and table.scheme["conv_3"] == ""
 
 
+def test_layers_whose_grouping_costs_nothing_are_grouped_within_the_budget():
+    model = backbone()
+    rows = [("inner/conv_2", 8, 0.0), ("inner/conv_2", 32, 0.0), ("conv_3", 8, 0.0), ("conv_3", 32, 0.3)]
+    free = pd.DataFrame(rows, columns=["layer", "channels_per_group", "cost"])
+    dearer = free.assign(cost=[0.1, 0.05, 0.1, 0.3])
+    least = plan(model, "auto", budget=0.81, sensitivity=dearer).table
+    conversion = plan(model, "auto", budget=0.81, sensitivity=free)
+    table = conversion.table.set_index("layer")
+    assert table.scheme["inner/conv_2"] == table.scheme["conv_3"] == "D6(8)"
+    # The parameters that the refusal of too small a budget names are those of that network.
+    fewest = table.parameters_after.sum()
+    assert fewest <= least.parameters_after.sum()
+    with pytest.raises(ValueError, match=f"at least {flops.trainable_parameters(conversion.model):,} parameters"):
+        plan(model, "auto", budget=0.01, sensitivity=free)
+
+
 @pytest.mark.parametrize(
     "arguments, error, message",
     [

@@ -285,6 +285,17 @@ def test_an_error_on_the_way_leaves_the_network_as_it_was(monkeypatch):
         np.testing.assert_array_equal(old, new)
 
 
+def test_sensitivity_refuses_images_whose_outputs_do_not_differ():
+    original = network()
+    assert (conversion.sensitivity(original, images(10), channels_per_group=4)["cost"] > 0).any()
+    for given, message in (
+        (images(4), "a fifth of them is set aside .* 4 images; for the last 1 of them .* one output alone"),
+        (np.zeros_like(images(10)), "for the last 2 of them .* the same"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            conversion.sensitivity(original, given, channels_per_group=4)
+
+
 def test_sensitivity_finds_the_layer_that_loses_nothing_and_feeds_the_budget():
     original = network(first=16, second=32)
     masked(original.get_layer("two"), 4, interleaved=True)

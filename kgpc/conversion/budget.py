@@ -66,7 +66,7 @@ class Budget:
             )
         curves = {unit: _hull(self._choices(unit)) for unit in units}
         chosen = {unit: curve[0] for unit, curve in curves.items()}
-        spent = total + sum(chosen[unit][0] - curve[-1][0] for unit, curve in curves.items())
+        spent = total + sum(chosen[unit][0] - sum(decisions.parameters(unit)) for unit in units)
         if spent > limit:
             raise ValueError(
                 f"`budget` must be at least {spent:,} parameters, what the network has where all chosen layers have "

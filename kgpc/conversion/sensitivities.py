@@ -41,7 +41,7 @@ def sensitivity(model, images, *, channels_per_group=(8, 16, 32, 64, 128), kind=
     Raises:
         TypeError: if an argument is of another type.
         ValueError: if images or weights are not finite, the shape of the images does not fit, a number is out of range,
-            or no layer would be grouped.
+            no layer would be grouped, or the outputs for the images that are set aside do not differ.
     """
     several = [channels_per_group] if isinstance(channels_per_group, numbers.Integral) else channels_per_group
     if not isinstance(several, list | tuple | range | np.ndarray):
@@ -82,6 +82,7 @@ def _rows(model, plan, number, images, seed):
         target = stream.take(pair.target)
         if unchanged is None:
             unchanged = stream.outputs(pair.target, target)
+            _check_outputs(model, unchanged, aside)
         found = _fitted(pair, inputs, target, aside, seed)
         outputs = stream.outputs(pair.target, found)
         stream.take(pair.target)
@@ -98,6 +99,18 @@ def _rows(model, plan, number, images, seed):
             }
         )
     return rows
+
+
+def _check_outputs(model, outputs, aside):
+    """Raises ValueError where outputs do not differ, so that no share of their variance can be said."""
+    for output in outputs:
+        values = warm.flatten(output[-aside:])
+        if np.square(values - values.mean(axis=0)).sum() <= 1e-12 * max(np.square(values).sum(), 1e-12):
+            raise ValueError(
+                "`images` must be images for which the outputs of `model` differ; a fifth of them is set aside for "
+                f"that. Received: {len(output)} images; for the last {aside} of them {model.name!r} returns "
+                f"{'one output alone' if len(values) == 1 else 'the same'}. A network that was not trained may do so."
+            )
 
 
 def _fitted(pair, inputs, target, aside, seed):
