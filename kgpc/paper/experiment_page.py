@@ -306,11 +306,11 @@ def _other_signs(found, asked):
     """Which signs the validation images do not show as the test images do."""
     signs = {(row.family, row.question): row.sign for row in asked.itertuples()}
     others = [
-        f"{row.question} of {row.family} ({seeds.sign_in_a_word(row.low, row.high)})"
+        f"{row.question} of {row.family} would be {seeds.sign_in_a_word(row.low, row.high)} here"
         for row in found.itertuples()
         if seeds.sign_in_a_word(row.low, row.high) != signs[row.family, row.question]
     ]
-    return "another sign for " + ", ".join(others) if others else "all signs are those of the test images"
+    return "; ".join(others) or "all signs are those of the test images"
 
 
 def _validation(table, asked):
@@ -330,7 +330,7 @@ def _validation(table, asked):
     ]
     text = _paragraph(
         "The same networks on the validation images, half as many and others for each seed, by which nothing was "
-        f"chosen. No verdict follows, but what differs here depends on the images, too: {_other_signs(found, asked)}."
+        f"chosen. No verdict follows from them, but they show what depends on the images: {_other_signs(found, asked)}."
     )
     header = "family | | seeds | mean on validation images | simultaneous 95%".split(" | ")
     return [text, _table(header, ("---", "---", "---:", "---:", "---"), rows)]
