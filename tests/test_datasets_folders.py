@@ -126,6 +126,15 @@ def test_stretching_changes_the_proportions():
     assert (result[:2] == 10).all() and (result[2:] == 90).all()
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("width", [100, 224])
+def test_a_side_that_shrinks_has_means_though_the_other_grows(turned, width):
+    rows = np.zeros((1120, width, 3), np.uint8)
+    rows[::5] = 255  # one of the five rows that each new one covers
+    result = fit(rows.swapaxes(0, 1) if turned else rows, 224, shape="stretch", interpolation="area")
+    assert result.shape == (224, 224, 3) and (result == 51).all()
+
+
 @pytest.mark.parametrize(
     ("before", "after"), [(150, 224), (256, 224), (32, 224), (300, 64), (64, 300), (500, 10), (1001, 77)]
 )

@@ -84,6 +84,13 @@ def test_a_search_goes_on_until_the_best_rate_has_two_neighbours():
         protocol.chosen_rate(losses)
 
 
+@pytest.mark.parametrize("failed", [0.004, 0.008, 0.016])
+def test_a_rate_without_a_loss_is_never_chosen(failed):
+    losses = {0.004: 0.9, 0.008: 0.8, 0.016: 0.9}
+    found = [protocol.chosen_rate({**losses, 0.002: 1.0, failed: value, 0.032: 1.0}) for value in (math.nan, math.inf)]
+    assert found[0] == found[1] != failed
+
+
 @pytest.mark.parametrize("factor", [0.5, 2])
 def test_a_search_ends_at_the_end_of_its_range(factor):
     losses, rate = {0.004: 7.0, 0.008: 7.1 if factor < 1 else 6.9}, 0.004 if factor < 1 else 0.008

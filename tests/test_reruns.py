@@ -1,15 +1,18 @@
 """Reruns of the tables: what is selected, a folder per run, resumed, locked, compared; here or on a Ray cluster."""
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 import types
+from pathlib import Path
 
 import filelock
 import h5py
@@ -326,6 +329,34 @@ def test_variants_are_compared_within_a_seed():
     assert grouped["parameters_share"] == 0.1
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("epochs", 50), ("train_images", 1600), ("batch_size", 8), ("peak_learning_rate", 0.1)]
+)
+def test_variants_that_were_trained_in_different_ways_are_not_compared(column, value):
+    table = quick_results(THREE_SEEDS)
+    table.loc[table["variant"] == "grouped", column] = value
+    with pytest.raises(ValueError, match=f"alike in `{column}`.*Received: {column}="):
+        paper.compare_variants(table)
+
+
+def test_a_table_with_a_run_twice_is_refused():
+    table = quick_results(THREE_SEEDS)
+    for compare in (paper.compare, paper.compare_variants):
+        with pytest.raises(ValueError, match="`source` must have one run of a model with a seed.*seed 1"):
+            compare(pd.concat([table, table[:1]], ignore_index=True))
+
+
+def test_what_departs_from_the_published_run_is_remarked():
+    (run,) = paper.runs("paper", rows="JP35B14", schemes="D6(16)")
+    row = {**run.config(), "data": "CIFAR-10", "seed": 12, "scheme": run.scheme, "parameters": 1, "test_accuracy": 0.5}
+    row |= {"epochs": 50, "image_size": 32, "batch_size": 8, "peak_learning_rate": 0.1}
+    table = paper.compare(rerun_results.typed(pd.DataFrame([row], columns=rerun_results.COLUMNS)))
+    peak = run.recipe.learning_rate.peak
+    assert table["remark"].tolist() == [
+        f"published with images of 224 pixels; published with batches of 64; published with a highest rate of {peak}"
+    ]
+
+
 def test_quick_results_stand_beside_the_published_row_without_a_difference():
     table = paper.compare(quick_results(THREE_SEEDS)).set_index("model")
     row = table.loc["kMobileNet 16ch"]
@@ -396,6 +427,82 @@ def test_results_at_a_url(tmp_path):
     left = remote.files(tiny_run().name)
     assert "metrics.json" in left and not [name for name in left if name.startswith("state-") or "unfinished" in name]
     assert paper.results(url)["epochs"].tolist() == [3]
+
+
+class Remote:
+    """A place that dies after a number of files."""
+
+    def __init__(self, folder, lives):
+        self.folder, self.lives = folder, lives
+        folder.mkdir(exist_ok=True)
+
+    def files(self, name):
+        return [path.name for path in self.folder.iterdir()]
+
+    def get(self, path, to):
+        shutil.copy(self.folder / Path(path).name, to)
+
+    def put(self, path, name):
+        if not self.lives:
+            raise ConnectionError("gone")
+        self.lives -= 1
+        shutil.copy(path, self.folder / Path(name).name)
+
+    def remove(self, name):
+        (self.folder / Path(name).name).unlink()
+
+
+def test_the_copy_of_a_run_goes_on_right_wherever_its_worker_died(tmp_path, monkeypatch):
+    class Stop(training.Progress):
+        def __init__(self, epoch):
+            super().__init__()
+            self.epoch = epoch
+
+        def advance(self, note=""):
+            if f"epoch {self.epoch}" in note:
+                raise KeyboardInterrupt
+
+    folder = tmp_path / "here" / tiny_run().name
+    for epoch in (2, 3):
+        with pytest.raises(KeyboardInterrupt):
+            execution.execute(tiny_run(), tmp_path / "here", progress=Stop(epoch))
+        if epoch == 2:
+            first = Remote(tmp_path / "first", 100)
+            storage.Mirror(folder, first, tiny_run().name).copy()
+    files = [path for path in folder.iterdir() if path.name != "lock" and not path.name.startswith(".")]
+    for lives in (0, len(files) - 2, len(files) - 1):  # nothing, all but weights and history, all but the history
+        remote = Remote(tmp_path / f"remote-{lives}", lives)
+        shutil.copytree(first.folder, remote.folder, dirs_exist_ok=True)
+        mirror = storage.Mirror(folder, remote, tiny_run().name)
+        with contextlib.suppress(ConnectionError):
+            mirror.copy()
+        there = tmp_path / f"there-{lives}" / tiny_run().name
+        remote.lives = 100
+        storage.Mirror(there, remote, tiny_run().name).fetch()
+        execution.execute(tiny_run(), there.parent, progress=False)
+        arrays = {name: array for name, array in weights_of(there).items() if not name.startswith("optimizer/")}
+        if not lives:
+            expected = arrays
+        assert (there / "history.csv").read_text().count("\n") == 1 + tiny_run().recipe.epochs
+        assert arrays.keys() == expected.keys()
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, expected[name], err_msg=f"{lives} files, {name}")
+
+
+def test_a_connection_that_comes_back_is_used_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "_SECONDS_BETWEEN_COPIES", 0.01)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "log.txt").write_text("begun")
+    remote = Remote(tmp_path / "there", 0)
+    mirror = storage.Mirror(tmp_path / "here", remote, "run")
+    with mirror.copying():
+        time.sleep(0.1)
+        assert remote.files("run") == []
+        remote.lives = 100
+        deadline = time.monotonic() + 30
+        while not remote.files("run") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert remote.files("run") == ["log.txt"]
 
 
 # Ray

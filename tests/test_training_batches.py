@@ -89,6 +89,19 @@ def test_divisions_are_what_they_are_called():
     assert random.tolist() == again.tolist() != other.tolist()
 
 
+@pytest.mark.parametrize("fraction", [0.3, 0.4, 0.6, 0.7, 0.9])
+def test_every_nth_image_is_of_a_fraction_that_is_one_nth(fraction):
+    recipe = QUICK.replace(validation_split="every nth of each class", validation_fraction=fraction)
+    with pytest.raises(ValueError, match="must be about 1/n, with n of at least 2"):
+        split(np.repeat([0, 1], 20), recipe)
+
+
+def test_a_class_that_the_division_takes_away_is_not_left_out_of_the_training_images():
+    recipe = QUICK.replace(validation_split="first", validation_fraction=0.1, train_images=100)
+    with pytest.raises(ValueError, match="`train_images` must be of all classes; the division leaves none of class 0"):
+        split(np.repeat(np.arange(10), 20), recipe)
+
+
 def test_every_tenth_file_is_every_ninth_after_the_test_files_are_gone():
     files = np.arange(100)
     validation = files[::10]

@@ -210,6 +210,43 @@ def test_mixed_precision_trains(precision, data, tmp_path):
     assert result.history["learning_rate"][0] == pytest.approx(recipe.learning_rate.rate(3.5 / 4, 2))
 
 
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_network_of_another_precision_than_the_recipes_is_refused(precision, data):
+    half = RECIPE.replace(precision=precision)
+    for built, asked in ((half, RECIPE), (RECIPE, half)):
+        model = training.build(tiny, built)
+        for function in (training.evaluate, training.fit):
+            with pytest.raises(ValueError, match=f"the precision of the recipe, '{asked.precision}'"):
+                function(model, data, asked)
+
+
+def regularized(**options):
+    model = tiny(**options)
+    model.layers[1].kernel.regularizer = keras.regularizers.L2(0.5)
+    return model
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+@pytest.mark.parametrize("network", [tiny, regularized])
+def test_the_losses_of_the_history_are_plain_cross_entropies(network, class_weight, smoothing, data):
+    recipe = RECIPE.replace(
+        optimizer="SGD",
+        learning_rate=Exponential(1e-12),
+        class_weight=class_weight,
+        label_smoothing=smoothing,
+        augmentation=None,
+        epochs=1,
+    )
+    data = types.SimpleNamespace(**{**vars(data), "y_train": np.repeat([0, 1, 2], [30, 12, 6])})
+    plain = recipe.replace(class_weight=None, label_smoothing=0.0)
+    losses = []
+    for constructor, one in ((network, recipe), (tiny, plain)):  # at this rate no weight changes
+        model = training.build(constructor, one)
+        losses.append(training.fit(model, data, one, progress=False).history["loss"][0])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_class_weights_and_momentum_reach_the_optimizer(data):
     recipe = RECIPE.replace(
         optimizer="SGD", momentum=0.9, nesterov=True, learning_rate=Exponential(0.01), class_weight="balanced", epochs=1

@@ -253,6 +253,34 @@ def test_a_run_of_another_protocol_is_not_stored(output, change, message, monkey
     assert not list((folder / "reruns").iterdir())
 
 
+@pytest.mark.parametrize("stopped", [1, 2, 3])
+def test_a_call_that_was_stopped_between_two_files_leaves_nothing_twice(output, stopped, monkeypatch):
+    folder, runs = output
+    calls, whole = [], experiment.replacing
+
+    def replacing(path):
+        calls.append(path)
+        if len(calls) == stopped:
+            raise KeyboardInterrupt
+        return whole(path)
+
+    monkeypatch.setattr(experiment, "replacing", replacing)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.store(folder / "runs", folder / "reruns")
+    assert experiment.store(folder / "runs", folder / "reruns") == runs["name"].tolist()
+    assert experiment.epochs().groupby("name").size().to_dict() == dict.fromkeys(runs["name"], 2)
+    assert list(experiment.predictions()) == [runs["name"][0], f"true/{protocol.COPIES}"]
+
+
+def test_a_run_that_was_repeated_at_half_its_rate_is_stored(output, monkeypatch):
+    folder, runs = output
+    stage, network = protocol.stage("core"), protocol.arm("MobileNet", "16ch")
+    monkeypatch.setattr(protocol, "REPEATED_AT_HALF_RATE", (experiment._run(stage, network, 1, 0.008, None).name,))
+    half = table_of([{**runs.iloc[0].to_dict(), "peak_learning_rate": 0.004}, *runs.iloc[1:].to_dict("records")])
+    monkeypatch.setattr(experiment, "results", lambda folder: half if folder is not None else table_of([]))
+    assert experiment.store(folder / "runs", folder / "reruns") == runs["name"].tolist()
+
+
 @pytest.mark.parametrize("what", ["pixels", "true"])
 def test_a_run_on_other_images_than_the_stored_ones_is_not_stored(output, what, monkeypatch):
     folder, runs = output

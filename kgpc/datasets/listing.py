@@ -103,10 +103,10 @@ def _list_class(folders):
                     shown = [name for name in sorted(found) if not _hidden(name) and _is_noteworthy(name)]
                     deeper += [os.path.join(below, name) for name in shown]
             elif _is(entry, "file") and is_image(entry.path):
-                images.append((entry.name, entry.path))
+                images.append((unicodedata.normalize("NFC", entry.name), entry.name, entry.path))
             elif _is_noteworthy(entry.name):
                 passed_over.append(entry.path)
-    return [path for _, path in sorted(images)], passed_over, deeper
+    return [path for *_, path in sorted(images)], passed_over, deeper
 
 
 def _entries(folder):

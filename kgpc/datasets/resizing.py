@@ -60,6 +60,12 @@ def fit(pixels, size, shape="pad", interpolation="nearest"):
     method = cv2.INTER_NEAREST
     if interpolation == "area":
         method = cv2.INTER_LINEAR if max(pixels.shape[:2]) < size else cv2.INTER_AREA
+        if min(pixels.shape[:2]) < size < max(pixels.shape[:2]):
+            # One side shrinks and the other grows: at once, OpenCV would take two pixels of each side and no means.
+            pixels = cv2.resize(
+                pixels, tuple(min(length, size) for length in pixels.shape[1::-1]), interpolation=method
+            )
+            method = cv2.INTER_LINEAR
     return cv2.resize(pixels, (size, size), interpolation=method)
 
 

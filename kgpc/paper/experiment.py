@@ -111,7 +111,10 @@ def store(output, folder):
     folder = Path(folder)
     with replacing(folder / f"{STORED}-epochs.csv") as path:
         # Whole numbers among decimals are decimals, whether they were just computed or read.
-        rows = [row for table in (epochs(), *new_epochs) for row in table.to_dict("records")]
+        # Of a run that is stored now, there may be some of a call that was stopped between two files.
+        before = epochs()
+        before = before[~before["name"].isin(new["name"])]
+        rows = [row for table in (before, *new_epochs) for row in table.to_dict("records")]
         all_epochs = pd.DataFrame(rows, columns=EPOCH_COLUMNS).astype(dict.fromkeys(EPOCH_COLUMNS[2:], float))
         text = all_epochs.to_csv(index=False, lineterminator="\n", float_format="%.6g")
         path.write_text(text, encoding="utf-8")
@@ -141,8 +144,8 @@ def _check_planned(new, table):
         if stages[0].search:
             continue
         chosen = rate_of(table, network, row["profile"])
-        if chosen is not None and row["name"] in protocol.REPEATED_AT_HALF_RATE:
-            chosen /= 2
+        if chosen is not None:  # or half of it, where the run had to be repeated
+            chosen = _run(stages[0], network, int(row["seed"]), chosen, None).recipe.learning_rate.peak
         if chosen is None or not math.isclose(rate, chosen):
             raise ValueError(
                 f"The run {row['name']!r} is of another protocol: `peak_learning_rate` must be {chosen}, which the "
@@ -206,7 +209,7 @@ def losses_of_search(table, family, key, profile=protocol.PROFILE):
         profile: str, of the search, see `protocol.Stage`.
 
     Returns:
-        dict from rate to loss; infinite where a run of the processor's search failed (`protocol.FAILED_IN_SEARCH`).
+        dict from rate to loss; infinite where a run failed, also one of `protocol.FAILED_IN_SEARCH`.
     """
     rows = table[
         (table["profile"] == profile)
@@ -214,7 +217,8 @@ def losses_of_search(table, family, key, profile=protocol.PROFILE):
         & (table["variant"] == key)
         & (table["seed"] == protocol.SEARCH_SEED)
     ]
-    found = dict(zip(rows["peak_learning_rate"].astype(float), rows["validation_loss"].astype(float), strict=True))
+    losses = rows["validation_loss"].astype(float).fillna(math.inf)
+    found = dict(zip(rows["peak_learning_rate"].astype(float), losses, strict=True))
     failed = protocol.FAILED_IN_SEARCH if profile == protocol.PROFILE else ()
     return found | {rate: math.inf for of, network, rate in failed if (of, network) == (family, key)}
 

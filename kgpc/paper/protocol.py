@@ -338,6 +338,7 @@ def chosen_rate(losses):
     """
     if rates_to_search(losses):
         raise ValueError(f"`losses` must be those of a complete search. Received: losses={losses}.")
+    losses = {rate: loss if math.isfinite(loss) else math.inf for rate, loss in losses.items()}
     rates = sorted(losses)
     best = min(range(len(rates)), key=lambda index: losses[rates[index]])
     near = rates[max(best - 1, 0) : best + 2]

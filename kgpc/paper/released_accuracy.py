@@ -45,7 +45,9 @@ def stored():
 
 
 def _read(path):
-    table = pd.read_csv(path, dtype={"versions": str, "processor": str}, encoding="utf-8")
+    # "None" is a scheme here, and no missing value.
+    options = {"keep_default_na": False, "na_values": [""]}
+    table = pd.read_csv(path, dtype={"versions": str, "processor": str}, encoding="utf-8", **options)
     missing = [column for column in COLUMNS if column not in table]
     if missing:
         raise ValueError(f"{path} must have the columns of measured weights. Received: no {', '.join(missing)}.")
@@ -67,7 +69,7 @@ def beside(rows, measurements=None):
     measurements = measurements[measurements["activations"] == "published"]
     texts = {}
     for row in measurements.itertuples():
-        key = row.label, row.model, row.scheme, row.dataset
+        key = row.label, row.model, "" if row.scheme == "None" else row.scheme, row.dataset
         text = f"{row.accuracy_pct:.2f} ({row.low_pct:.1f} to {row.high_pct:.1f}), {row.data}"
         texts[key] = f"{texts[key]}; {text}" if key in texts else text
     keys = zip(rows["label"], rows["model"], rows["scheme"], rows["dataset"], strict=True)

@@ -82,6 +82,14 @@ def _paper_row(row, run, same):
     remarks = ["mean of image and mirror image"] if mirrored else []
     if set(same["epochs"]) != {run.recipe.epochs}:
         remarks.append(f"published with {run.recipe.epochs} epochs")
+    peak = getattr(run.recipe.learning_rate, "peak", None)
+    for column, name, value in (
+        ("image_size", "images of {} pixels", run.recipe.image_size),
+        ("batch_size", "batches of {}", run.recipe.batch_size),
+        ("peak_learning_rate", "a highest rate of {}", peak),
+    ):
+        if value is not None and set(same[column].dropna()) - {value}:
+            remarks.append(f"published with {name.format(value)}")
     values = _row(same, accuracies)
     return {
         **values,
@@ -109,6 +117,20 @@ def _quick_row(model, same):
     }
 
 
+_ALIKE = ("data", "image_size", "epochs", "train_images", "test_images", "batch_size", "peak_learning_rate")
+
+
+def _check_alike(family, members):
+    """Raises ValueError where runs that are to be compared were trained in different ways."""
+    for column in _ALIKE:
+        found = members[column].dropna().unique()
+        if len(found) > 1:
+            raise ValueError(
+                f"`source` must have runs of {family} that are alike in `{column}`: others cannot be compared. "
+                f"Received: {column}={', '.join(map(str, sorted(found)))}."
+            )
+
+
 def compare_variants(source):
     """The models of each family against its ordinary network, and against the narrow one that is as small as 16ch.
 
@@ -128,7 +150,8 @@ def compare_variants(source):
         `..._low` and `..._high`, the interval (NaN with fewer than two seeds).
 
     Raises:
-        TypeError, ValueError: if there are no results of the profile "quick", or a table has a value that cannot be.
+        TypeError, ValueError: if there are no results of the profile "quick", a table has a value that cannot be, or
+            runs of a family differ in their data, or in what their recipes say of epochs, images, batches and rates.
     """
     table = _results_of(source)
     table = table[table["profile"] == "quick"]
@@ -136,6 +159,7 @@ def compare_variants(source):
         raise ValueError('`source` must have results of the profile "quick". Received: source without any.')
     rows = []
     for family, members in table.groupby("family", sort=False):
+        _check_alike(family, members)
         by_seed = {
             variant: same.set_index("seed")["test_accuracy"].astype(float)
             for variant, same in members.groupby("variant")

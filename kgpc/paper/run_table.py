@@ -72,8 +72,11 @@ def read_results(output, names=None, argument="output"):
     Returns:
         Tuple of a `pandas.DataFrame` and a list of str.
     """
-    if names is not None and (isinstance(names, str) or not all(isinstance(name, str) for name in _listed(names))):
-        raise TypeError(f"`names` must be None or several names of runs. Received: names={names!r}.")
+    if names is not None:
+        listed = [None] if isinstance(names, str) else _listed(names)
+        if not all(isinstance(name, str) for name in listed):
+            raise TypeError(f"`names` must be None or several names of runs. Received: names={names!r}.")
+        names = listed
     rows, left_out = [], []
     storage = None if output is None else storage_of(output, argument)
     for folder in storage.folders() if storage else ():
@@ -200,4 +203,11 @@ def checked_table(table, argument):
                 f"`{argument}` must have fractions in [0, 1] as `{column}`. "
                 f"Received: {column}={records.short(value)} in the row of {table['name'][wrong].iloc[0]}."
             )
+    twice = table[tested].duplicated(["profile", "family", "model", "variant", "scheme", "label", "dataset", "seed"])
+    if twice.any():
+        run = table[tested][twice].iloc[0]
+        raise ValueError(
+            f"`{argument}` must have one run of a model with a seed. Received: {argument} with two of "
+            f"{run['model']} with seed {run['seed']}."
+        )
     return table

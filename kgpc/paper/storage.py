@@ -16,6 +16,7 @@ from kgpc import files
 from kgpc.files import is_url
 from kgpc.paper import execution
 from kgpc.paper.run_folder import LOCK_FILE, METRICS_FILE
+from kgpc.training.training_loop import BEST_WEIGHTS_FILE, HISTORY_FILE
 
 _SECONDS_BETWEEN_COPIES = 5.0
 _UNFINISHED = ".unfinished"  # what a name ends with until the file is complete
@@ -221,7 +222,11 @@ class Mirror:
         return status.st_mtime_ns, status.st_size
 
     def copy(self):
-        """Copies what is new, `metrics.json` last, because it says that the rest is complete; removes what is gone."""
+        """Copies what is new, in the order in which it is to be believed, and removes what is gone.
+
+        A worker may die between two files. `metrics.json` is the last, because it says that the rest is complete, and
+        before it the history, because it says that the weights are those of its last epoch.
+        """
         present = {}
         for path in self.folder.iterdir():
             # What is being written has a name that begins with a dot, until it is renamed.
@@ -230,7 +235,7 @@ class Mirror:
             with contextlib.suppress(FileNotFoundError):
                 present[path.name] = self._state(path)
         changed = [name for name, state in present.items() if self._copied.get(name) != state]
-        for name in sorted(changed, key=lambda name: name == METRICS_FILE):
+        for name in sorted(changed, key=_rank):
             with contextlib.suppress(FileNotFoundError):
                 self.remote.put(self.folder / name, f"{self.name}/{name}")
                 self._copied[name] = present[name]
@@ -250,7 +255,9 @@ class Mirror:
 
         def work():
             while not stop.wait(_SECONDS_BETWEEN_COPIES):
-                self.copy()
+                # A connection that was lost comes back; the copy at the end says so where it does not.
+                with contextlib.suppress(Exception):
+                    self.copy()
 
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
@@ -260,6 +267,12 @@ class Mirror:
             stop.set()
             thread.join()
             self.copy()
+
+
+def _rank(name):
+    """The place of a file in the order in which a `Mirror` copies."""
+    last = (BEST_WEIGHTS_FILE, HISTORY_FILE, METRICS_FILE)
+    return last.index(name) + 1 if name in last else 0
 
 
 def attempt(run, output):

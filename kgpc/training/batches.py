@@ -129,7 +129,15 @@ def split(labels, recipe):
     parts = [everything] if recipe.validation_split == "first" else _classes(labels)
     chosen = []
     for part in parts:
-        count = round(len(part) * fraction)
+        count, step = round(len(part) * fraction), None
+        if recipe.validation_split == "every nth of each class":
+            step = round(1 / fraction)
+            if step < 2 or abs(step * fraction - 1) > 0.05:
+                raise ValueError(
+                    '`validation_fraction` must be about 1/n, with n of at least 2, for "every nth of each class". '
+                    f"Received: validation_fraction={fraction}."
+                )
+            count = len(part[::step])
         if not 0 < count < len(part):
             raise ValueError(
                 "`validation_fraction` must leave at least one image for training and one for validation"
@@ -137,8 +145,8 @@ def split(labels, recipe):
                 f"{'' if len(parts) == 1 else f' of class {labels[part[0]]}'}. "
                 f"Received: validation_fraction={fraction}."
             )
-        if recipe.validation_split == "every nth of each class":
-            chosen.append(part[:: round(1 / fraction)])
+        if step is not None:
+            chosen.append(part[::step])
         elif recipe.validation_split == "random of each class":
             chosen.append(part[datasets.stratified_indices(np.zeros(len(part), np.int64), count, seed=recipe.seed)])
         else:
@@ -146,6 +154,12 @@ def split(labels, recipe):
     validation = np.sort(np.concatenate(chosen)).astype(np.int64)
     training = np.setdiff1d(everything, validation).astype(np.int64)
     if recipe.train_images is not None:
+        lost = np.setdiff1d(labels, labels[training])
+        if len(lost):
+            raise ValueError(
+                "`train_images` must be of all classes; the division leaves none of class "
+                f"{', '.join(map(str, lost))} to train on. Received: validation_split={recipe.validation_split!r}."
+            )
         per_class, rest = divmod(recipe.train_images, len(np.unique(labels)))
         available = min(len(part) for part in _classes(labels[training]))
         if rest or not 0 < per_class <= available:

@@ -49,7 +49,7 @@ def compile_network(model, recipe, steps, weighted):
     strategy = getattr(model, "distribute_strategy", None)
     # All that has variables belongs to the devices that the network is on.
     with strategy.scope() if strategy is not None else contextlib.nullcontext():
-        model.compile(_optimizer(model, recipe, steps), **_loss_and_metrics(recipe, weighted))
+        model.compile(_optimizer(model, recipe, steps), **_loss_and_metrics(model, recipe, weighted))
         # A first training step that has to make variables is traced twice by TensorFlow, which takes seconds.
         model.optimizer.build(model.trainable_variables)
         return keep_step_losses(model, steps)
@@ -73,15 +73,17 @@ def trained_network(model, recipe, steps, losses, weighted):
         return model
     twin = training_twin(model)
     if twin is not model:
-        twin.compile(model.optimizer, **_loss_and_metrics(recipe, weighted))
+        twin.compile(model.optimizer, **_loss_and_metrics(model, recipe, weighted))
         share_step_losses(twin, losses)
     return twin
 
 
-def _loss_and_metrics(recipe, weighted):
+def _loss_and_metrics(model, recipe, weighted):
     loss, metrics = "sparse_categorical_crossentropy", [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
     if recipe.label_smoothing:
         loss = _smoothed_cross_entropy(recipe.label_smoothing)
+    # What is minimized may be more than the plain cross-entropy that is reported.
+    if recipe.label_smoothing or recipe.class_weight or model.losses:
         metrics.append(keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"))
     return {"loss": loss, "weighted_metrics" if weighted else "metrics": metrics}
 

@@ -76,7 +76,9 @@ def check_model(model, recipe, classes):
             'The constructors of kgpc.applications have classifier_activation="softmax".'
         )
     policies = {layer.dtype_policy.name for layer in model._flatten_layers(include_self=False) if layer.weights}
-    if recipe.precision not in policies and policies:
+    # The last layer of a network in half precision is in float32: what must not be there is another half.
+    foreign = {name for name in policies if name != recipe.precision and name.endswith("float16")}
+    if policies and (foreign or recipe.precision not in policies):
         raise ValueError(
             f"`model` must have the precision of the recipe, {recipe.precision!r}; kgpc.training.build sees to that. "
             f"Received: layers with {', '.join(map(repr, sorted(policies)))}."

@@ -98,8 +98,13 @@ def _network_digest(model, recipe):
         for variable in variables.of_network(model)
     ]
     content = [layers, shapes, list(_wiring(model))]
-    text = json.dumps(content, default=lambda value: type(value).__name__, sort_keys=True)
+    text = json.dumps(content, default=_plain, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value):
+    """What stands for a value that JSON does not have: of a number of NumPy that number, else the type alone."""
+    return value.item() if isinstance(value, np.generic) else type(value).__name__
 
 
 def _wiring(model):

@@ -92,7 +92,7 @@ class Cyclical:
         _check_epochs(epochs, total_epochs)
         epoch = int(epochs) % self.cycle_epochs
         if epoch < self.warmup_epochs:
-            return self.base * (1 + 0.5 * epoch)
+            return max(self.base * (1 + 0.5 * epoch), self.floor)
         return max(self.peak * self.decay ** (epoch - self.warmup_epochs), self.floor)
 
 
