@@ -41,7 +41,9 @@ def pointwise(
         batch_norm: bool, whether each convolution is followed by batch normalization.
         batch_norm_scale: bool, whether that has a scale (gamma).
         use_bias: bool, whether each convolution has a bias. Batch normalization brings one; without it, ask for this.
-        kernel_initializer: initializer of all kernels.
+        kernel_initializer: initializer of all kernels: name, or object of Keras. Each convolution has one of its own: a
+            Keras initializer without a seed repeats its values, and K and L would start alike. With an explicit seed
+            they do, where their kernels have one shape.
         kernel_regularizer: regularizer of all kernels, or None.
         momentum: float in [0, 1], momentum of the moving statistics.
         epsilon: float > 0, added to the variance.
@@ -83,7 +85,7 @@ def pointwise(
             "use_bias": bool(use_bias),
             # Not what the global setting says when the layer is made: `x` has its channels last.
             "data_format": "channels_last",
-            "kernel_initializer": kernel_initializer,
+            "kernel_initializer": _own_initializer(kernel_initializer),
             "kernel_regularizer": kernel_regularizer,
             "name": f"{unit_name}_conv",
         }
@@ -137,6 +139,17 @@ def arrange(x, plan, name, unit, make=None):
     if plan.second is None:
         return mixed
     return layer(keras.layers.Add, name=name + plan.add_suffix)([stage(mixed, plan.second), first])
+
+
+def _own_initializer(initializer):
+    """An initializer for one convolution alone, as Keras' own layers of several kernels make it."""
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return initializer  # of a name, a configuration or a class each layer makes its own
+    described = type(initializer).get_config is not keras.initializers.Initializer.get_config
+    # A generator of seeds goes on from call to call; a copy would begin again.
+    if not described or isinstance(getattr(initializer, "seed", None), keras.random.SeedGenerator):
+        return initializer
+    return type(initializer).from_config(initializer.get_config())
 
 
 def _check_input_and_name(x, name):

@@ -26,9 +26,22 @@ _WITHOUT_PRODUCTS = (
     keras.layers.Normalization,
     keras.layers.PReLU,
 )
+# Layers that multiply matrices without weights, and the classes of the operations of `keras.ops` that do.
+_PRODUCT_LAYERS = (keras.layers.Dot, keras.layers.Attention, keras.layers.AdditiveAttention)
+_PRODUCT_OPERATIONS = {
+    *("Dot", "Einsum", "Inner", "Kron", "Matmul", "Outer", "Tensordot", "Vdot", "Correlate", "DotProductAttention"),
+    *("Conv", "ConvTranspose", "DepthwiseConv", "SeparableConv"),
+}
 
 # Float operations per output element; what is not listed (ReLU, sigmoid, ...) counts 0 in the paper's convention.
 _ACTIVATION_OPERATIONS = {"silu": 1, "hard_silu": 2, "hard_sigmoid": 1, "softmax": 5}
+# Classes of the layer and the operations of `keras.ops` that are those activations.
+_ACTIVATION_CLASSES = {
+    "Silu": "silu",
+    "HardSilu": "hard_silu",
+    "HardSigmoid": "hard_sigmoid",
+    "Softmax": "softmax",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,9 +98,9 @@ def _part(operation):
     return "batch normalization" if isinstance(operation, keras.layers.BatchNormalization) else "other"
 
 
-def _with_classifier(counts):
-    """The counts of a whole model, its classifier named as one."""
-    last = max((index for index, count in enumerate(counts) if count.trainable_parameters), default=None)
+def _with_classifier(counts, weighted):
+    """The counts of a whole model, its classifier named as one; `weighted` says of each whether it has weights."""
+    last = max((index for index, has_weights in enumerate(weighted) if has_weights), default=None)
     if last is None:
         return counts
     count = counts[last]
@@ -111,6 +124,14 @@ def _layer_macs(operation, input_shape, output_shape):
             f"normalizations: others cannot be counted. Received: the layer {operation.name!r} "
             f"({type(operation).__name__})."
         )
+    kind = "layer" if isinstance(operation, keras.layers.Layer) else "operation"
+    if isinstance(operation, _PRODUCT_LAYERS) or (
+        kind == "operation" and type(operation).__name__ in _PRODUCT_OPERATIONS
+    ):
+        raise ValueError(
+            "`model` must have no matrix products but those of convolutions and dense layers: others cannot be "
+            f"counted. Received: the {kind} {operation.name!r} ({type(operation).__name__})."
+        )
     return 0
 
 
@@ -127,10 +148,10 @@ def _other_operations(operation, input_shape, output_shape):
     # 3) * 1/6).
     if type(operation).__name__ == "Multiply":
         count["products"] += _elements(output_shape)
-    activation = getattr(operation, "activation", None)
-    count["activations"] += _ACTIVATION_OPERATIONS.get(getattr(activation, "__name__", None), 0) * _elements(
-        output_shape
-    )
+    activation = _ACTIVATION_CLASSES.get(type(operation).__name__)
+    if activation is None:
+        activation = getattr(getattr(operation, "activation", None), "__name__", None)
+    count["activations"] += _ACTIVATION_OPERATIONS.get(activation, 0) * _elements(output_shape)
     return count
 
 
@@ -147,13 +168,16 @@ def layer_counts(model):
     Raises:
         TypeError: if `model` is not a functional or sequential Keras model.
         ValueError: if its image size is not fixed, or a layer multiplies in a way that is not known here, such as a
-            transposed or separable convolution.
+            transposed or separable convolution, an attention layer or a product of tensors.
     """
-    return _with_classifier(_layer_counts(model))
+    return _with_classifier(*_layer_counts(model))
 
 
-def _layer_counts(model):
-    """As `layer_counts`, with no layer named the classifier."""
+def _layer_counts(model, uncounted=None):
+    """As `layer_counts`, with no layer named the classifier, and a list of whether each layer has weights, once.
+
+    `uncounted` are the ids of the trainable weights whose parameters no layer before has; counted ones are taken out.
+    """
     if isinstance(model, keras.Sequential) and model.built:
         model = model._functional
     if isinstance(model, keras.Sequential):
@@ -162,20 +186,24 @@ def _layer_counts(model):
         )
     if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
         raise TypeError(f"`model` must be a functional or sequential Keras model. {received('model', model)}")
+    if uncounted is None:
+        uncounted = {id(weight) for weight in model.trainable_weights}
     # The graph's own nodes: a layer that other models use too has nodes that are not this model's.
     nodes = {id(node) for depth in model._nodes_by_depth.values() for node in depth}
-    counts = []
+    counts, weighted = [], []
     for operation in model.operations:
         calls = [node for node in operation._inbound_nodes if id(node) in nodes]
         if isinstance(operation, keras.Model):
-            inner = _layer_counts(operation)
-            counts.extend(inner)
-            for _ in calls[1:]:
-                counts.extend(dataclasses.replace(count, trainable_parameters=0) for count in inner)
+            for call in calls:
+                inner_counts, inner_weighted = _layer_counts(operation, uncounted)
+                counts.extend(inner_counts)
+                weighted.extend(has_weights and call is calls[0] for has_weights in inner_weighted)
             continue
         if not calls or isinstance(operation, keras.layers.InputLayer):
             continue
-        weights = operation.trainable_weights if isinstance(operation, keras.layers.Layer) else []
+        weights = operation.weights if isinstance(operation, keras.layers.Layer) else []
+        new = [weight for weight in weights if id(weight) in uncounted]
+        uncounted.difference_update(map(id, new))
         macs, others = 0, collections.Counter()
         for node in calls:
             input_shape = _known_shape(operation, node.input_tensors[0])
@@ -188,13 +216,14 @@ def _layer_counts(model):
                 type(operation).__name__,
                 _part(operation),
                 output_shape[1:],
-                sum(math.prod(weight.shape) for weight in weights),
+                sum(math.prod(weight.shape) for weight in new),
                 macs,
                 2 * macs + sum(others.values()),
                 {what: number for what, number in others.items() if number},
             )
         )
-    return counts
+        weighted.append(bool(weights))
+    return counts, weighted
 
 
 def layer_table(model):

@@ -1,5 +1,6 @@
 """The pointwise block against reference outputs and a plain computation."""
 
+import itertools
 import json
 import pathlib
 
@@ -127,6 +128,40 @@ def test_without_an_activation_the_block_is_linear_and_with_one_it_is_not():
         block = keras.Model(inputs, outputs)
         of_sum, sum_of = block(images.sum(axis=0)), block(images[0]) + block(images[1])
         assert np.allclose(of_sum, sum_of, atol=1e-5) == is_linear
+
+
+@pytest.mark.parametrize("scheme", [kgpc.D6(16), kgpc.D6v3(16)], ids=str)
+def test_an_initializer_given_as_an_object_repeats_no_kernel_unless_it_has_a_seed(scheme):
+    def alike(initializer):
+        x = keras.Input((1, 1, 97 if isinstance(scheme, kgpc.D6v3) else 128))
+        y = pointwise(x, x.shape[-1], scheme, name="unit", activation=None, kernel_initializer=initializer)
+        layers = keras.Model(x, y).layers
+        kernels = [keras.ops.convert_to_numpy(layer.kernel) for layer in layers if hasattr(layer, "kernel")]
+        pairs = list(itertools.combinations(kernels, 2))
+        assert any(first.shape == second.shape for first, second in pairs)
+        return any(np.array_equal(first, second) for first, second in pairs)
+
+    unseeded = keras.initializers.GlorotUniform()
+    assert not alike(unseeded) and not alike("he_normal") and not alike({"class_name": "HeNormal", "config": {}})
+    assert not alike(keras.initializers.HeNormal(seed=keras.random.SeedGenerator(3)))
+    assert alike(keras.initializers.HeNormal(seed=3))
+
+
+class Level(keras.initializers.Initializer):
+    """An initializer that does not say how to make it anew."""
+
+    def __init__(self, level):
+        self.level = level
+
+    def __call__(self, shape, dtype=None):
+        return self.level * keras.ops.ones(shape, dtype)
+
+
+def test_an_initializer_without_a_configuration_is_used_as_it_is():
+    x = keras.Input((1, 1, 8))
+    y = pointwise(x, 8, kgpc.D6(4), name="unit", activation=None, batch_norm=False, kernel_initializer=Level(2.0))
+    for weight in keras.Model(x, y).weights:
+        assert (keras.ops.convert_to_numpy(weight) == 2).all()
 
 
 WRONG = {

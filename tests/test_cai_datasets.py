@@ -112,7 +112,19 @@ def test_values_are_rounded_and_limited(tmp_path):
         (lambda: cai.datasets.load_dataset(as_data_set(colours()[..., :2], [0, 1, 2])), "`dataset` must be numbers"),
         (
             lambda: cai.datasets.load_dataset(as_data_set(colours(), [0, 1, 2], colours(), [0, 1, 3])),
-            "`dataset` must have no test label above the greatest training label, 2",
+            "`dataset` must have no test label that does not occur in training. Received: the test labels 3",
+        ),
+        (
+            lambda: cai.datasets.load_dataset(as_data_set(colours(), [0, 3, 3], colours(), [1, 0, 2])),
+            "`dataset` must have no test label that does not occur in training. Received: the test labels 1, 2",
+        ),
+        (
+            lambda: cai.datasets.load_dataset(as_data_set(colours(), [0, 1])),
+            "`dataset` must have one label for each image. Received: 2 training labels for 3 images",
+        ),
+        (
+            lambda: cai.datasets.load_dataset(as_data_set(colours(), [0, 1, 2], colours(), [[0, 1, 2]])),
+            "`dataset` must have one label for each image. Received: 1 test labels for 3 images",
         ),
         (lambda: cai.datasets.fix_bad_tfkeras_channel_order(np.zeros((2, 3, 3))), "`aImages` must be numbers"),
         (lambda: cai.datasets.save_dataset_as_png(colours(), [0, 1]), "`aClasses` must have one class for each"),

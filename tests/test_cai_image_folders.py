@@ -224,6 +224,32 @@ def test_files_are_shuffled_by_class_and_cut(folders):
     assert class_weight == pytest.approx({index: 22 / (3 * count) for index, count in enumerate(counts)})
 
 
+@pytest.mark.parametrize(
+    "sizes, of_ten, of_ninety",
+    [
+        ((0.7, 0.2, 0.1), (7, 2, 1), (63, 18, 9)),
+        ((0.6, 0.3, 0.1), (6, 3, 1), (54, 27, 9)),
+        ((0.7, 0.15, 0.15), (7, 1, 2), (63, 13, 14)),  # 90 * 0.7 = 62.99999999999999
+        ((0.1, 0.2, 0.4), (1, 2, 4), (9, 18, 36)),
+        ((0.7, 0.3, 0), (7, 3, 0), (63, 27, 0)),
+        # As the published runs had them.
+        ((0.65, 0.15, 0.2), (6, 2, 2), (58, 14, 18)),
+        ((0.6, 0.2, 0.2), (6, 2, 2), (54, 18, 18)),
+        ((0.8, 0.1, 0.1), (8, 1, 1), (72, 9, 9)),
+    ],
+    ids=str,
+)
+def test_no_image_is_lost_where_the_sizes_sum_to_one(tmp_path, sizes, of_ten, of_ninety):
+    for count, expected in ((10, of_ten), (90, of_ninety)):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"{number}.png").touch()
+        parts = image_folders._divide([folder], random.Random(0), sizes)
+        assert tuple(map(len, parts)) == expected
+        assert len({file for part in parts for file, _ in part}) == sum(expected)
+
+
 def test_a_part_that_is_not_wanted_is_empty_and_has_its_labels(folders, recwarn):
     everything = load(folders, target_size=(8, 8), training_size=0, validation_size=0, test_size=1)
     assert not recwarn.list

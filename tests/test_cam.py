@@ -390,6 +390,22 @@ def test_a_model_that_makes_nan_of_the_images_is_refused():
             function(model, images_for(model), 0)
 
 
+@pytest.mark.parametrize("function", ALL)
+@pytest.mark.parametrize("activation", ["softmax", None])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_class_is_not_predicted_by_nan(function, activation, value):
+    """The maps are finite, and so are their gradients."""
+    model = small_model(lambda x: dense_head(x, activation))
+    bias = np.zeros(CLASSES)
+    bias[2] = value
+    model.get_layer("classifier").bias.assign(bias)
+    for wrong in (function, cam.class_scores):
+        with pytest.raises(ValueError, match="`model` must have finite outputs. Received: a model that makes NaN"):
+            wrong(model, images_for(model))
+    with pytest.raises(ValueError, match="`model` must have finite outputs"):
+        cam.class_activation_map(model, images_for(model), 0)
+
+
 def test_a_layer_without_a_gradient_is_refused():
     model = small_model(lambda x: dense_head(keras.ops.stop_gradient(x)))
     for function in GRADIENTS:
@@ -412,6 +428,9 @@ def test_models_without_the_parts_are_refused():
     for head in (nonlinear_head, flat_head, max_pooling_head):
         with pytest.raises(ValueError, match="A class activation map is not defined for 'small'.*Use `grad_cam`"):
             cam.class_activation_map(small_model(head), images, 0)
+        options = {"layer": "features", "classifier": "classifier"}
+        with pytest.raises(ValueError, match="not defined for 'small': its classifier 'classifier' reads.*`grad_cam`"):
+            cam.class_activation_map(small_model(head), images, 0, **options)
     with pytest.raises(ValueError, match="`model` must end in a dense layer or a 1x1 convolution.*ends in 'pool'"):
         cam.class_activation_map(small_model(layers.GlobalAveragePooling2D(name="pool")), images, 0)
     for function in ALL:

@@ -352,6 +352,22 @@ def test_maps_with_their_channels_first_are_refused():
             cam.grad_cam(model, images(1, 3, 8, 8), **options)
 
 
+@EACH
+@pytest.mark.parametrize("pooling", [layers.Flatten(), lambda x: keras.ops.mean(x, axis=(2, 3))], ids=["flat", "mean"])
+def test_channels_first_are_refused_whatever_follows(function, pooling):
+    x = keras.Input((3, 8, 6))
+    y = layers.ReLU(name="relu")(layers.Conv2D(8, 1, data_format="channels_first", name="maps")(x))
+    model = keras.Model(x, layers.Dense(3, name="classifier")(pooling(y)))
+    named = {"classifier": "classifier"} if function is cam.class_activation_map else {}
+    for options in ({}, {"layer": "maps", **named}, {"layer": "relu", **named}):
+        with pytest.raises(ValueError, match="'maps' with data_format='channels_first'"):
+            function(model, images(1, 3, 8, 6), 1, **options)
+    for other in (cam.class_scores, cam.deletion_curve):
+        with pytest.raises(ValueError, match="'maps' with data_format='channels_first'"):
+            arguments = () if other is cam.class_scores else (np.ones((1, 8, 6)),)
+            other(model, images(1, 3, 8, 6), *arguments)
+
+
 def test_the_class_of_another_classifier_must_be_given():
     x = keras.Input((8, 6, 3))
     pooled = layers.GlobalAveragePooling2D()(features(x))
@@ -361,6 +377,18 @@ def test_the_class_of_another_classifier_must_be_given():
     with pytest.raises(ValueError, match="`class_index` must be given.*'hidden' has 7 classes.*classifier='hidden'"):
         cam.class_activation_map(model, images(), **options)
     assert cam.class_activation_map(model, images(), 6, **options).shape == (3, 3, 2)
+
+
+def test_a_named_classifier_that_reads_positions_is_refused():
+    x = keras.Input((8, 6, 3))
+    maps = features(x)
+    pixels = layers.Conv2D(3, 1, name="pixels")(maps)
+    halves = layers.Dense(3, name="halves")(layers.Reshape((2, 2))(layers.GlobalAveragePooling2D()(maps)))
+    outputs = [layers.GlobalAveragePooling2D()(pixels), layers.GlobalAveragePooling1D()(halves)]
+    model = random_weights(keras.Model(x, layers.Add()(outputs)))
+    for name in ("pixels", "halves"):
+        with pytest.raises(ValueError, match=f"not defined.*'{name}' reads.*not globally averaged.*Use `grad_cam`"):
+            cam.class_activation_map(model, images(), 0, layer="second", classifier=name)
 
 
 @EACH

@@ -1,6 +1,7 @@
 """Counting: published totals of the unmodified baselines, and small models counted by hand."""
 
 import keras
+import numpy as np
 import pytest
 
 import kgpc
@@ -81,6 +82,81 @@ def test_a_model_inside_a_model_and_a_layer_called_twice_are_counted():
     assert flops.macs(model) == flops.macs(inner) + 2 * 9
     table = flops.layer_table(model)
     assert table["trainable_parameters"].sum() == flops.trainable_parameters(model)
+    first, second = keras.Input((8, 8, 4)), keras.Input((8, 8, 4))
+    twice = flops.layer_table(keras.Model([first, second], [inner(first), inner(second)]))
+    assert twice["macs"].sum() == 2 * flops.macs(inner)
+    assert twice["trainable_parameters"].sum() == flops.trainable_parameters(inner)
+    assert twice.query("part == 'classifier'")["trainable_parameters"].tolist() == [4 * 3 + 3]
+
+
+def test_a_layer_shared_between_nested_models_holds_its_parameters_once():
+    backbone = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)], name="backbone")
+    branches = []
+    for pooling in (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D):
+        images = keras.Input((8, 8, 3))
+        branches.append(keras.Model(images, pooling()(backbone(images))))
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Add()([branch(x) for branch in branches])))
+    table = flops.layer_table(model)
+    assert table["trainable_parameters"].sum() == flops.trainable_parameters(model) == (27 + 1) * 4 + (4 + 1) * 2
+    assert flops.macs(model) == 2 * 36 * 27 * 4 + 4 * 2
+    branches[1].trainable = False  # and what it shares
+    table = flops.layer_table(model)
+    assert table["trainable_parameters"].sum() == flops.trainable_parameters(model) == (4 + 1) * 2
+
+
+def test_freezing_moves_no_part():
+    model = small_model()
+    before = flops.layer_table(model)
+    model.layers[-1].trainable = False
+    assert flops.layer_table(model)["part"].tolist() == before["part"].tolist()
+    model.trainable = False
+    after = flops.layer_table(model)
+    assert after["part"].tolist() == before["part"].tolist() and after["macs"].tolist() == before["macs"].tolist()
+    assert after["trainable_parameters"].sum() == flops.trainable_parameters(model) == 0
+
+
+def products():
+    ops, layers = keras.ops, keras.layers
+    kernel = np.ones((3, 3, 4, 4), "float32")
+    return {
+        "Dot": layers.Dot(axes=2),
+        "Attention": layers.Attention(),
+        "AdditiveAttention": layers.AdditiveAttention(use_scale=False),
+        "matmul": lambda pair: ops.matmul(pair[0], ops.transpose(pair[1], (0, 2, 1))),
+        "operator": lambda pair: pair[0] @ ops.transpose(pair[1], (0, 2, 1)),
+        "dot": lambda pair: ops.dot(pair[0], np.ones((4, 2), "float32")),
+        "tensordot": lambda pair: ops.tensordot(pair[0], np.ones((4, 2), "float32"), axes=1),
+        "einsum": lambda pair: ops.einsum("bik,bjk->bij", *pair),
+        "inner": lambda pair: ops.inner(pair[0], np.ones((2, 4), "float32")),
+        "conv": lambda pair: ops.conv(ops.reshape(pair[0], (-1, 2, 8, 4)), kernel, padding="same"),
+        "depthwise_conv": lambda pair: ops.depthwise_conv(ops.reshape(pair[0], (-1, 2, 8, 4)), kernel, padding="same"),
+    }
+
+
+@pytest.mark.parametrize("name", products())
+def test_products_without_weights_are_refused(name):
+    inputs = [keras.Input((16, 4)), keras.Input((16, 4))]
+    model = keras.Model(inputs, products()[name](inputs))
+    with pytest.raises(ValueError, match="`model` must have no matrix products but those of convolutions and dense"):
+        flops.macs(model)
+
+
+@pytest.mark.parametrize(
+    "name, functions",
+    {
+        "softmax": [keras.layers.Softmax(), keras.ops.softmax, keras.activations.softmax],
+        "silu": [keras.ops.silu, keras.activations.silu],
+        "hard_silu": [keras.ops.hard_silu],
+        "hard_sigmoid": [keras.ops.hard_sigmoid, keras.activations.hard_sigmoid],
+    }.items(),
+)
+def test_an_activation_counts_alike_however_it_is_written(name, functions):
+    x = keras.Input((4, 4, 3))
+    expected = flops.beyond_macs(keras.Model(x, keras.layers.Activation(name)(x)))
+    assert expected["activations"] > 0
+    for function in functions:
+        assert flops.beyond_macs(keras.Model(x, function(x))) == expected
 
 
 def test_a_view_of_a_model_counts_its_own_part():

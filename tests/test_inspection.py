@@ -67,6 +67,23 @@ def test_the_plans_of_a_network_are_what_it_is_built_of(family):
         inspection.pointwise_plans(networks["D6(16)"], name, D6(16))
 
 
+def test_freezing_moves_nothing_to_another_place(family):
+    name, networks = family
+    model = networks["None"]
+
+    def tables():
+        return inspection.sums_by_place({"net": model}, name, "macs"), inspection.pointwise_plans(model, name, D6(16))
+
+    before = tables()
+    try:
+        model.trainable = False
+        after = tables()
+    finally:
+        model.trainable = True
+    for frozen, expected in zip(after, before, strict=True):
+        assert frozen.equals(expected)
+
+
 def test_a_network_of_another_family_is_refused():
     network = applications.kMobileNet(scheme=None, **SMALL)
     with pytest.raises(ValueError, match=r"`networks\['MobileNet'\]` must be a network of the family 'Inception V3'"):

@@ -38,7 +38,8 @@ def load_dataset(dataset, lab=False, verbose=False, bipolar=True, base_model_nam
 
     Raises:
         TypeError: if `dataset` has no `load_data`, or a flag is none.
-        ValueError: if images or labels have another shape, or a test label does not occur in training.
+        ValueError: if images or labels have another shape, there is not one label for each image, or a test label does
+            not occur in training.
     """
     if not callable(getattr(dataset, "load_data", None)):
         raise TypeError(f"`dataset` must have a function load_data(). Received: dataset={dataset!r}.")
@@ -46,13 +47,21 @@ def load_dataset(dataset, lab=False, verbose=False, bipolar=True, base_model_nam
     (x_train, y_train), (x_test, y_test) = dataset.load_data()
     y_train, y_test = _labels("dataset", y_train), _labels("dataset", y_test)
     classes = int(y_train.max()) + 1
-    if y_test.max() >= classes:
+    unknown = np.setdiff1d(y_test, y_train)
+    if unknown.size:
+        listed = ", ".join(map(str, unknown[:8].tolist())) + (", ..." if unknown.size > 8 else "")
         raise ValueError(
-            f"`dataset` must have no test label above the greatest training label, {classes - 1}. "
-            f"Received: {y_test.max()}."
+            f"`dataset` must have no test label that does not occur in training. Received: the test labels {listed}."
         )
-    x_train = scaling.scaled(checks.images("dataset", x_train, channels=3), lab, bipolar)
-    x_test = scaling.scaled(checks.images("dataset", x_test, channels=3), lab, bipolar)
+    x_train, x_test = (checks.images("dataset", images, channels=3) for images in (x_train, x_test))
+    for part, images, labels in (("training", x_train, y_train), ("test", x_test, y_test)):
+        if len(images) != len(labels):
+            raise ValueError(
+                f"`dataset` must have one label for each image. Received: {len(labels)} {part} labels for "
+                f"{len(images)} images."
+            )
+    x_train = scaling.scaled(x_train, lab, bipolar)
+    x_test = scaling.scaled(x_test, lab, bipolar)
     if verbose:
         for name, images in (("train", x_train), ("test", x_test)):
             print(f"{name} images: {images.shape}")

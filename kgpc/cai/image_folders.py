@@ -16,6 +16,8 @@ from kgpc.datasets import extract_archive
 from kgpc.datasets.decoding import decode
 
 _BLOCK = 2**20
+# Rounding error of sums of part sizes, and of their products with the number of images.
+_TOLERANCE = 1e-9
 
 
 def download_zip_and_extract(url_zip_file, local_zip_file, expected_folder_name, Verbose=True):
@@ -208,9 +210,11 @@ def load_images_from_folders(
         verbose: bool, whether it is printed what is loaded.
         bipolar: bool, whether the values are around 0, see `kgpc.cai.scaling.scaled`.
         base_model_name: without effect. It names a cache.
-        training_size: number in [0, 1]; each class is cut at int(n * training_size). A size of 0 leaves a part out.
-        validation_size: number in [0, 1]; the next cut is at int(n * (training_size + validation_size)).
-        test_size: number in [0, 1]; where the sizes sum to 1 or more, the test part goes to the end.
+        training_size: number in [0, 1]; each class is cut at n * training_size, rounded down. A size of 0 leaves a part
+            out.
+        validation_size: number in [0, 1]; the next cut is at n * (training_size + validation_size), rounded down.
+        test_size: number in [0, 1]; where the sizes sum to 1 or more, the test part goes to the end. Sums and products
+            are taken as exact: 0.7, 0.2 and 0.1 are 1, though in floating point they are a little less.
         target_size: height and width in pixels.
         has_training: bool, whether the images of this part are loaded. Its labels always are.
         has_validation: bool, the same for validation.
@@ -271,21 +275,21 @@ def load_images_from_folders(
 def _divide(folders, generator, sizes):
     """Three lists of (path, class index)."""
     training, validation, test = sizes
-    if training + validation > 1 + 1e-9:
+    if training + validation > 1 + _TOLERANCE:
         raise ValueError(
             "`training_size` and `validation_size` must not exceed 1 together. "
             f"Received: training_size={training}, validation_size={validation}."
         )
+    # Without the tolerance 0.7 + 0.2 + 0.1 = 0.9999999999999999 would leave images out.
+    ends = [training, training + validation, training + validation + test]
+    ends = [1 if end >= 1 - _TOLERANCE else end for end in ends]
     parts = [], [], []
     for index, folder in enumerate(folders):
         entries = sorted((entry for entry in folder.iterdir() if not _hidden(entry)), key=_name)
         files = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in IMAGE_SUFFIXES]
         generator.shuffle(files)
-        count = len(files)
-        first, second = int(count * training), int(count * (training + validation))
-        last = count if training + validation + test >= 1 else int(count * (training + validation + test))
-        cuts = [(0, first), (first, second), (second, last)]
-        for part, size, (start, stop) in zip(parts, sizes, cuts, strict=True):
+        cuts = [0, *(int(len(files) * end + _TOLERANCE) for end in ends)]
+        for part, size, start, stop in zip(parts, sizes, cuts, cuts[1:], strict=False):
             if size:
                 part.extend((file, index) for file in files[start:stop])
     return parts

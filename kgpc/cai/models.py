@@ -130,7 +130,8 @@ def calculate_heat_map_from_dense_and_avgpool(aInput, target_class, pModel, pOut
 
     Raises:
         TypeError: if `target_class` is not an integer.
-        ValueError: if the image has the wrong shape, or the class or a layer does not exist.
+        ValueError: if the image has the wrong shape, the class or a layer does not exist, or the classifier is not
+            linear on globally average-pooled feature maps.
     """
     image = np.asarray(aInput, dtype="float32")
     if image.ndim != 3:

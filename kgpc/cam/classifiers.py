@@ -87,7 +87,7 @@ class Classifier:
 
 
 def check_model(model):
-    """`Unrolled` of a model with one input, images, and one output, a number for each class."""
+    """`Unrolled` of a model with one input, images, and one output, a number for each class; its channels are last."""
     unrolled = Unrolled(model)
     if len(unrolled.inputs) != 1 or len(unrolled.outputs) != 1:
         raise ValueError(
@@ -100,6 +100,14 @@ def check_model(model):
             f"`model` must have an output of shape (batch, classes). Received: {model.name!r}, whose output has shape "
             f"{shape}."
         )
+    for step in unrolled.steps:
+        if getattr(step.operation, "data_format", None) == "channels_first" and any(
+            len(value.shape) == 4 for value in step.inputs
+        ):
+            raise ValueError(
+                "`model` must have feature maps (batch, height, width, channels). "
+                f"Received: {step.name!r} with data_format='channels_first'."
+            )
     return unrolled
 
 
@@ -172,16 +180,22 @@ def linear_head(unrolled):
             "`model` must end in a dense layer or a 1x1 convolution as its classifier, and an activation that keeps "
             f"the order of its logits. Received: {name!r}, which {instead}."
         )
-    step = classifier.input.step
+    return pooled_maps(unrolled, classifier), classifier
+
+
+def pooled_maps(unrolled, classifier):
+    """The maps before the global average pooling that a classifier reads."""
+    step = classifier.input.step if classifier.reads_one_vector else None
     while step is not None and is_exactly(step.operation, *_AFTER_POOLING) and len(step.inputs) == 1:
         step = step.inputs[0].step
     if step is None or not is_exactly(step.operation, keras.layers.GlobalAveragePooling2D):
         raise ValueError(
-            f"A class activation map is not defined for {name!r}: its classifier {classifier.layer.name!r} reads the "
-            f"output of {classifier.input.name if step is None else step.name!r}, not globally averaged feature maps. "
+            f"A class activation map is not defined for {unrolled.model.name!r}: its classifier "
+            f"{classifier.layer.name!r} reads the output of "
+            f"{classifier.input.name if step is None else step.name!r}, not globally averaged feature maps. "
             "Use `grad_cam`, which works for all."
         )
-    return _channels_last(step, step.inputs[0]), classifier
+    return step.inputs[0]
 
 
 def last_feature_maps(unrolled):
@@ -196,24 +210,14 @@ def last_feature_maps(unrolled):
             )
         value = step.inputs[0]
         if is_exactly(step.operation, *_GLOBAL_POOLINGS):
-            return _channels_last(step, value)
+            return value
         if len(value.shape) == 4 and value.shape[1:3] != (1, 1):
             if step.is_closed():
                 raise ValueError(
                     f"`layer` must be given for {name!r}: the last feature maps are inside {step.name!r}, a "
                     f"{type(step.operation).__name__} whose layers cannot be read from outside."
                 )
-            return _channels_last(step, value)
-
-
-def _channels_last(step, maps):
-    """Returns maps, refusing those that a step reads with their channels first."""
-    if getattr(step.operation, "data_format", None) == "channels_first":
-        raise ValueError(
-            "`model` must have feature maps (batch, height, width, channels). "
-            f"Received: {step.name!r} with data_format='channels_first'."
-        )
-    return maps
+            return value
 
 
 def _named_value(unrolled, argument, name):
@@ -244,7 +248,7 @@ def feature_maps(unrolled, name):
             "`layer` must be a layer with feature maps (batch, height, width, channels). "
             f"Received: layer={name!r}, whose output has shape {maps.shape}."
         )
-    return maps if maps.step is None else _channels_last(maps.step, maps)
+    return maps
 
 
 def named_classifier(unrolled, name):
@@ -269,10 +273,18 @@ def check_known(unrolled, head, class_index):
         )
 
 
+def check_finite(outputs):
+    """Refuses NaN and infinity among what a model computes of classes: NaN would be the largest of all."""
+    if not np.isfinite(outputs).all():
+        raise ValueError("`model` must have finite outputs. Received: a model that makes NaN or infinity of `images`.")
+
+
 def predicted(head, read, predictions):
     """The class that each image is given, (images, 1): by the output, or the logit of a classifier of one unit."""
+    check_finite(predictions)
     if head is not None and head.one_unit:
         predictions = ops.convert_to_numpy(head.logits(ops.convert_to_tensor(read)))
+        check_finite(predictions)
     return predictions.reshape(len(predictions), -1).argmax(axis=1, keepdims=True)
 
 

@@ -42,8 +42,8 @@ def grad_cam(model, images, class_index=None, layer=None, *, batch_size=32):
         TypeError: if `images` are not floating-point numbers, or `class_index` or `batch_size` not integers, or `model`
             is no such model.
         ValueError: if the images have the wrong shape, they or what the model makes of them are not finite, a class or
-            a layer does not exist or is called twice, the output does not depend on the layer, or the last feature maps
-            are inside a layer or model that cannot be entered.
+            a layer does not exist or is called twice, the output does not depend on the layer, a layer has its channels
+            first, or the last feature maps are inside a layer or model that cannot be entered.
         NotImplementedError: if the Keras backend is neither TensorFlow nor JAX nor PyTorch.
 
     Reference: Selvaraju et al. 2017, arXiv:1610.02391.

@@ -4,10 +4,12 @@ import numpy as np
 
 from kgpc.cam.arguments import batches, check_images
 from kgpc.cam.classifiers import (
+    check_finite,
     check_model,
     feature_maps,
     linear_head,
     named_classifier,
+    pooled_maps,
     predicted,
 )
 from kgpc.cam.gradients import outside_of_traces, reader_of
@@ -30,7 +32,8 @@ def class_activation_map(model, images, class_index=None, *, layer=None, classif
             weights do; it predicts class 1 where its value before the activation is above 0.
         layer: str, name of the layer whose maps are weighted: a layer of the model, or of a model within it, there also
             as "inner model/layer". It must be called once. Default: what the global average pooling reads.
-        classifier: str, name of the classifier, a dense layer or a 1x1 convolution. Default: the one that is found.
+        classifier: str, name of the classifier, a dense layer or a 1x1 convolution that reads globally average-pooled
+            maps. Default: the one that is found.
         batch_size: int >= 1, images in each pass through the model.
 
     Returns:
@@ -39,16 +42,19 @@ def class_activation_map(model, images, class_index=None, *, layer=None, classif
     Raises:
         TypeError: if `images` are not floating-point numbers, or `class_index` or `batch_size` not integers, or `model`
             is no such model.
-        ValueError: if the model has no such classifier (then `grad_cam` helps), the images have the wrong shape, they
-            or what the model makes of them are not finite, or a class or a layer does not exist or is called twice.
+        ValueError: if the model has no such classifier, or the named one is none (then `grad_cam` helps), a layer has
+            its channels first, the images have the wrong shape, they or what the model makes of them are not finite, or
+            a class or a layer does not exist or is called twice.
 
     References: Zhou et al. 2016, arXiv:1512.04150; Schwarz Schuler et al. 2022, doi:10.13164/mendel.2022.1.023.
     """
     unrolled = check_model(model)
-    if layer is None or classifier is None:
-        found_maps, found_classifier = linear_head(unrolled)
-    maps = found_maps if layer is None else feature_maps(unrolled, layer)
-    head = found_classifier if classifier is None else named_classifier(unrolled, classifier)
+    if classifier is None:
+        pooled, head = linear_head(unrolled)
+    else:
+        head = named_classifier(unrolled, classifier)
+        pooled = pooled_maps(unrolled, head)
+    maps = pooled if layer is None else feature_maps(unrolled, layer)
     kernel = head.kernel()
     if maps.shape[-1] != kernel.shape[0]:
         raise ValueError(
@@ -56,20 +62,23 @@ def class_activation_map(model, images, class_index=None, *, layer=None, classif
             f"Received: layer={layer!r} with {maps.shape[-1]} maps."
         )
     images = check_images(unrolled, images)
-    known = head.reads_one_vector if head.one_unit else kernel.shape[1] == unrolled.outputs[0].shape[-1]
+    known = head.one_unit or kernel.shape[1] == unrolled.outputs[0].shape[-1]
     if class_index is None and not known:
         raise ValueError(
             f"`class_index` must be given where the classifier is not the last one: {head.layer.name!r} has "
             f"{kernel.shape[1]} classes, and the output of {model.name!r} {unrolled.outputs[0].shape[-1]}. "
             f"Received: class_index=None, classifier={classifier!r}."
         )
-    read_values, results = reader_of(unrolled, [maps, head.input, unrolled.outputs[0]]), []
+    read_values, results, outputs = reader_of(unrolled, [maps, head.input, unrolled.outputs[0]]), [], []
     for batch, classes in batches(images, class_index, kernel.shape[1], batch_size):
         features, read, predictions = read_values(batch)
         classes = predicted(head, read, predictions) if classes is None else classes
         # In double precision: where evidence for and against a class nearly cancels, what is left is small.
         results.append(np.einsum("nhwc,cnk->nkhw", features, kernel[:, classes], dtype="float64"))
-    return normalized(results, class_index)
+        outputs.append(predictions)
+    shown = normalized(results, class_index)
+    check_finite(np.concatenate(outputs))
+    return shown
 
 
 def normalized(results, class_index):

@@ -8,7 +8,14 @@ from keras import ops
 
 from kgpc.arguments import received
 from kgpc.cam.arguments import batches, check_images
-from kgpc.cam.classifiers import activations_after, check_known, check_model, classifier_at_the_end, predicted
+from kgpc.cam.classifiers import (
+    activations_after,
+    check_finite,
+    check_known,
+    check_model,
+    classifier_at_the_end,
+    predicted,
+)
 from kgpc.cam.gradients import outside_of_traces, reader_of
 
 
@@ -91,13 +98,11 @@ class Scorer:
         """
         read, output = self._read(images)
         output = output.reshape(len(output), -1)
+        check_finite(output)
         logits = np.full((len(output), self.classes), np.nan, "float32")
         if self.head is not None:
             logits = ops.convert_to_numpy(self.head.logits(ops.convert_to_tensor(read)))
-        if not np.isfinite(output).all() or (self.head is not None and not np.isfinite(logits).all()):
-            raise ValueError(
-                "`model` must have finite outputs. Received: a model that makes NaN or infinity of `images`."
-            )
+            check_finite(logits)
         return logits, self._probabilities(logits, output).astype("float32")
 
     def _probabilities(self, logits, output):
@@ -138,7 +143,8 @@ def class_scores(model, images, class_index=None, *, batch_size=32):
         TypeError: if `images` are not floating-point numbers, or `class_index` or `batch_size` not integers, or `model`
             is no such model.
         ValueError: if the images have the wrong shape, they or what the model makes of them are not finite, a class
-            does not exist, or the output is no probability: of another activation, with values outside [0, 1].
+            does not exist, a layer has its channels first, or the output is no probability: of another activation, with
+            values outside [0, 1].
     """
     unrolled = check_model(model)
     images = check_images(unrolled, images)
