@@ -165,7 +165,8 @@ def _pictures(model, folder, options, error):
     if shape[-1] == 1:
         pictures = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None] for picture in pictures]
     images = np.stack(pictures).astype("float32") * np.float32(options.scale) + np.float32(options.offset)
-    classes = model.output_shape[-1] if isinstance(model.output_shape, tuple) else None
-    if len(names) != classes:  # folders that are no classes of this model
+    # With other outputs, or another number of them, folders are no classes of this model.
+    shape = model.output_shape
+    if len(names) < 2 or not isinstance(shape, tuple) or shape[1:] != (len(names),):
         return images, None, None
     return images, np.array(labels), names

@@ -219,12 +219,24 @@ def test_another_activation_takes_the_place_of_those_that_layers_have():
     assert everywhere["conv_4"] == "silu" and everywhere["softmax"] == "softmax" and everywhere["spatial"] == "linear"
     chosen = activations(kgpc.convert(backbone(), D6(16), activation={"relu": "tanh", "relu6": "swish"}))
     assert (chosen["relu_1"], chosen["conv_3"], chosen["conv_4"]) == ("silu", "tanh", "sigmoid")
+    assert activations(kgpc.convert(backbone(), D6(16), activation={"relu6": "hard_swish"}))["relu_1"] == "hard_silu"
     own = activations(kgpc.convert(backbone(), D6(16), layers="conv_2", activation="swish"))
     assert own["conv_3"] == "relu" and "relu_1" not in own
     model = backbone()
     twin = kgpc.convert(model, {"conv_2": D6(16), "conv_3": D6(128)}, activation="swish")
     assert twin.get_layer("conv_3").activation is keras.activations.silu
     same(twin.get_layer("conv_3").get_weights(), model.get_layer("conv_3").get_weights())
+
+
+@pytest.mark.parametrize("name", ["swish", "silu"])
+def test_activations_are_known_by_each_name_that_keras_has_for_them(name):
+    inputs = keras.Input((4, 4, 8))
+    x = layers.Conv2D(16, 1, activation="swish", name="unit")(inputs)
+    x = layers.ReLU(negative_slope=0.1, name="leaky")(layers.Conv2D(16, 1, name="other")(x))
+    model = keras.Model(inputs, layers.Conv2D(4, 3)(x))
+    twin = kgpc.convert(model, D6(4), activation={name: "tanh", "ReLU": "elu"})
+    names = [layer.activation.__name__ for layer in twin.layers if type(layer).__name__ == "Activation"]
+    assert set(names) == {"tanh", "elu"}
 
 
 def test_an_activation_that_several_layers_share_is_replaced_for_those_that_are_chosen():
@@ -316,6 +328,9 @@ def test_layers_whose_grouping_costs_nothing_are_grouped_within_the_budget():
         ({"activation": "nonsense"}, ValueError, "`activation` must be what Keras knows"),
         ({"activation": {}}, ValueError, "`activation` must hold"),
         ({"activation": {"relu": "nonsense"}}, ValueError, "`activation` must be what Keras knows"),
+        ({"activation": {"nonsense": "relu"}}, ValueError, "`activation` must be what Keras knows"),
+        ({"activation": {"relu": "tanh", "swish": "relu"}}, ValueError, "of the network: 'relu.*Received: 'swish'"),
+        ({"activation": {"swish": "tanh", "silu": "relu"}}, ValueError, "one entry for each activation.*'silu'"),
         ({"budget": 0.5}, ValueError, "`budget` and `sensitivity` must be left out"),
         ({"scheme": "auto"}, ValueError, "`budget` must be given"),
         ({"scheme": "auto", "budget": 1.5}, ValueError, "above 0 and below 1"),

@@ -94,7 +94,7 @@ def test_fewer_bits_make_a_smaller_file(written):
 def test_any_number_of_images_at_a_time(format, written, model, images):
     runtime = runtimes.opened(written(format, "float32", batch=None).path)
     assert runtime.shape[0] is None
-    for count in (1, 7):
+    for count in (1, 7, 1, 7):
         expected = keras.ops.convert_to_numpy(model(images[:count]))
         np.testing.assert_allclose(runtime.predict(images[:count]), expected, atol=1e-5)
 
@@ -218,6 +218,49 @@ def test_limits_of_a_comparison():
     assert "another shape" in verification.why_refused(verification.compared(expected, expected[:, :1]), "float32")
 
 
+# Outputs that are no classes
+
+
+def of_one_value():
+    """A network with one probability, as large as its images."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((12, 12, 3))
+    x = keras.layers.Conv2D(8, 3, activation="relu")(inputs)
+    x = keras.layers.Dense(1, kernel_initializer=keras.initializers.RandomNormal(stddev=5))(
+        keras.layers.GlobalAveragePooling2D()(x)
+    )
+    return keras.Model(inputs, x)
+
+
+def of_maps():
+    inputs = keras.Input((12, 12, 3))
+    return keras.Model(inputs, keras.layers.Conv2D(3, 3)(inputs))
+
+
+def test_integers_whose_outputs_are_no_classes_are_judged_by_the_outputs():
+    expected = np.linspace(0, 1, 12, dtype="float32")
+    for shape in ((12, 1), (3, 4, 1), (1, 3, 4), (12,)):
+        for change, refused in ((0.05, False), (0.2, True)):
+            found = verification.compared(expected.reshape(shape), expected.reshape(shape) + np.float32(change))
+            assert np.isnan(found.agreement)
+            for precision in ("dynamic", "int8"):
+                assert bool(verification.why_refused(found, precision)) == refused
+                assert not verification.why_refused(found, precision, tolerance=1.0)
+
+
+@needs_extra
+def test_a_file_of_integers_that_computes_another_value_is_removed(images, tmp_path):
+    model, path = of_one_value(), tmp_path / "one.tflite"
+    given = {"precision": "int8", "images": images}
+    with pytest.raises(deploy.ExportError, match="its outputs differ from the model's .* `tolerance` allows 0.1"):
+        deploy.export(model, path, representative=images * 1e-3, **given)
+    assert not list(tmp_path.iterdir())
+    exported = deploy.export(model, path, representative=images, **given)
+    assert np.isnan(exported.agreement) and exported.largest_difference < 0.1
+    card = json.loads(exported.card.read_text(encoding="utf-8"))
+    assert card["output"] == {"shape": [1, 1], "dtype": "float32", "meaning": "values"}
+
+
 # What is refused before anything is written
 
 
@@ -256,6 +299,13 @@ REFUSED = {
     "several inputs": ({"model": two_inputs}, ValueError, "`model` must have one input. Received: a model with 2"),
     "half precision": ({"model": in_half_precision}, ValueError, "layer 'half' computes in float16"),
     "vectors": ({"model": of_vectors}, ValueError, "`model` must take images"),
+    "agreement of maps": ({"model": of_maps, "agreement": 0.9}, ValueError, "`agreement` must be None where"),
+    "labels of one value": ({"model": of_one_value, "labels": [0] * 10}, ValueError, "`labels` must be None where"),
+    "accuracy of one": (
+        {"model": of_one_value, "accuracy_loss": 0.0},
+        ValueError,
+        "`accuracy_loss` must be None where",
+    ),
 }
 
 
@@ -431,6 +481,16 @@ def test_the_command_writes_a_verified_file(saved, pictures, tmp_path, capsys):
     card = json.loads(output.with_name("phone.onnx.json").read_text(encoding="utf-8"))
     assert card["class_names"] == ["a", "b", "c"] and card["verified"]["images"] == 9
     assert card["preprocessing"] == {"scale": 1 / 255, "offset": 0.0, "resize": "pad", "channels": "RGB"}
+
+
+@needs_extra
+def test_folders_are_no_classes_of_a_model_of_maps(pictures, tmp_path):
+    of_maps().save(tmp_path / "maps.keras")
+    output = tmp_path / "maps.onnx"
+    arguments = ["export", str(tmp_path / "maps.keras"), "--to", "onnx", "--images", str(pictures)]
+    assert __main__.main([*arguments, "--output", str(output)]) == 0
+    card = json.loads(output.with_name("maps.onnx.json").read_text(encoding="utf-8"))
+    assert card["class_names"] is None and card["output"]["meaning"] == "values"
 
 
 WRONG = {

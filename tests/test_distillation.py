@@ -141,6 +141,46 @@ def test_what_does_not_fit_is_refused():
             ValueError,
             "`loss` must be one of",
         ),
+        (
+            {"student": classifier("logits", 1), "teacher": classifier("logits", 1)},
+            ValueError,
+            "`student` must have sev",
+        ),
+        ({"student": classifier("softmax", 1), "teacher": classifier("logits", 1)}, ValueError, "one class alone"),
     ):
         with pytest.raises(error, match=message):
             conversion.distill(**{"student": student, "teacher": teacher, **given})
+
+
+PROBABILITIES = {
+    "a name": "sparse_categorical_crossentropy",
+    "a short name": "bce",
+    "a name of a class": "SparseCategoricalCrossentropy",
+    "a class": keras.losses.CategoricalCrossentropy,
+    "an object": keras.losses.SparseCategoricalCrossentropy(),
+    "a function": keras.losses.sparse_categorical_crossentropy,
+    "a divergence": "kl_divergence",
+}
+
+
+@pytest.mark.parametrize("loss", PROBABILITIES.values(), ids=PROBABILITIES)
+def test_losses_of_probabilities_are_not_for_logits(loss):
+    with pytest.raises(ValueError, match="`loss` must be one of logits, .* which takes probabilities"):
+        conversion.distill(classifier("logits", seed=1), classifier(seed=2), loss=loss)
+    assert conversion.distill(classifier(seed=1), classifier(seed=2), loss=loss).compiled
+
+
+def test_losses_of_logits_are_not_for_probabilities_and_others_are_for_both():
+    of_logits = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    with pytest.raises(ValueError, match="`loss` must be one of probabilities, .* which takes logits"):
+        conversion.distill(classifier(seed=1), classifier(seed=2), loss=of_logits)
+    teacher = classifier(seed=2)
+    assert conversion.distill(classifier("logits", seed=1), teacher, loss=of_logits).compiled
+    for loss in ("mse", keras.losses.MeanSquaredError(), lambda y, found: keras.ops.mean(found)):
+        for student in (classifier("logits", seed=1), classifier(seed=1)):
+            assert conversion.distill(student, teacher, loss=loss).compiled
+
+
+def test_one_sigmoid_is_a_classifier():
+    trainer = conversion.distill(classifier("sigmoid", 1, seed=1), classifier("sigmoid", 1, seed=2))
+    assert trainer.student_outputs == "sigmoid"

@@ -323,3 +323,180 @@ def test_statistics_are_those_of_an_array():
     normalize(layer, values)
     np.testing.assert_allclose(layer.moving_mean, values.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(layer.moving_variance, values.var(axis=0), rtol=1e-5)
+    # Sums in two bytes, or of many numbers in four, would stand still long before their end.
+    for dtype, value, count in (("float16", 3, 5_000), ("float32", 100, 3_000_000)):
+        many = np.full((count, 3), value, dtype)
+        many[::2] += 1
+        normalize(layer, many)
+        np.testing.assert_allclose(layer.moving_mean, [value + 0.5] * 3, rtol=1e-5)
+        np.testing.assert_allclose(layer.moving_variance, [0.25] * 3, rtol=1e-3)
+
+
+# What is carried over beside the units
+
+
+def without_names(filters=8):
+    inputs = keras.Input((6, 6, 3))
+    x = layers.Conv2D(filters, 3, activation="relu")(inputs)
+    x = layers.Conv2D(16, 1, name="unit")(x)
+    return keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D()(x)), name="network")
+
+
+def test_a_network_built_twice_is_no_twin_where_layers_have_other_names():
+    original, converted = without_names(), kgpc.convert(without_names(), SCHEME)
+    before = converted.get_weights()
+    with pytest.raises(ValueError, match="`converted` must be what .* for 2 with weights of `original`: 'conv2d"):
+        conversion.warm_start(converted, original, images())
+    for old, new in zip(before, converted.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert len(conversion.warm_start(kgpc.convert(original, SCHEME), original, images(), steps=0)) == 1
+
+
+def test_a_layer_that_the_original_does_not_have_is_refused():
+    original = without_names()
+    converted = kgpc.convert(original, SCHEME)
+    outputs = layers.Dense(5, name="more")(converted.output)
+    with pytest.raises(ValueError, match="for 1 with weights of `converted`: 'more'"):
+        conversion.warm_start(keras.Model(converted.input, outputs), original, images())
+
+
+def test_the_depthwise_half_of_a_separable_convolution_comes_over_whatever_it_was():
+    inputs = keras.Input((6, 6, 8))
+    x = layers.ReLU(name="relu")(layers.SeparableConv2D(16, 3, padding="same", name="unit")(inputs))
+    original = settle(keras.Model(inputs, layers.Conv2D(4, 3, name="end")(x)), channels=8)
+    reports = []
+    for used in (False, True):
+        converted = kgpc.convert(original, SCHEME)
+        if used:
+            converted.set_weights([np.ones_like(weight) for weight in converted.get_weights()])
+        reports.append(conversion.warm_start(converted, original, images(channels=8), steps=0))
+        kernel = converted.get_layer("unit_depthwise").get_weights()[0]
+        np.testing.assert_array_equal(kernel, original.get_layer("unit").get_weights()[0])
+    np.testing.assert_allclose(reports[0]["error"], reports[1]["error"], rtol=1e-3)
+
+
+def test_a_layer_that_learns_from_data_computes_what_the_original_has_learned():
+    inputs = keras.Input((6, 6, 8))
+    learned = layers.Normalization(name="learned")
+    x = layers.Conv2D(16, 1, name="unit")(learned(inputs))
+    original = keras.Model(inputs, [layers.Conv2D(4, 3, name="end")(x), learned.output])
+    converted = kgpc.convert(original, SCHEME)
+    x = 5 * images(channels=8) + 3
+    before = converted.predict(x, verbose=0)
+    learned.adapt(x)
+    with pytest.raises(ZeroDivisionError), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kgpc.conversion.fitting.Fit.predict", lambda *_: 1 / 0)
+        conversion.warm_start(converted, original, x, steps=0)
+    for old, new in zip(before, converted.predict(x, verbose=0), strict=True):
+        np.testing.assert_array_equal(old, new)
+    conversion.warm_start(converted, original, x, steps=0)
+    expected = (x - x.mean(axis=(0, 1, 2))) / x.std(axis=(0, 1, 2))
+    np.testing.assert_allclose(converted.predict(x, verbose=0)[1], expected, atol=1e-3)
+
+
+def test_a_normalization_that_both_networks_share_keeps_its_statistics():
+    def penalty(weight):  # its name says nothing to Keras, so the layer cannot be copied
+        return 1e-4 * keras.ops.sum(weight**2)
+
+    inputs = keras.Input((6, 6, 16))
+    x = layers.Add(name="sum")([layers.Conv2D(16, 1, name="unit")(inputs), inputs])
+    x = layers.BatchNormalization(name="bn", gamma_regularizer=penalty)(x)
+    original = keras.Model(inputs, layers.Conv2D(4, 3, name="end")(x))
+    converted = kgpc.convert(original, SCHEME)
+    assert converted.get_layer("bn") is original.get_layer("bn")
+    before = original.get_weights()
+    conversion.warm_start(converted, original, images(channels=16), steps=0)
+    for old, new in zip(before, original.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
+def test_every_form_of_a_unit_is_read_in_half_precision(policy):
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(policy)
+    try:
+        inputs = keras.Input((12, 12, 8), dtype=policy)
+        x = layers.Conv2D(16, 1, strides=2, activation="relu", name="strided")(inputs)
+        x = layers.SeparableConv2D(32, 3, name="separable")(x)
+        x = layers.BatchNormalization(name="bn")(layers.Reshape((16, 32))(x * 2.0))
+        x = layers.Dense(32, activation="softmax", name="positions")(x)
+        original = keras.Model(inputs, layers.Dense(5, name="end")(layers.Flatten()(x)))
+        converted = kgpc.convert(original, SCHEME)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    x = images(64, size=12, channels=8)
+    report = conversion.warm_start(converted, original, x, steps=2)
+    assert report["layer"].tolist() == ["strided", "separable", "positions"] and (report["error"] < 1).all()
+    assert np.isfinite(conversion.sensitivity(original, x, channels_per_group=4)["cost"]).all()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_has_the_statistics_of_whole_numbers(policy):
+    def made():
+        inputs = keras.Input((16, 16, 8))
+        x = layers.Conv2D(8, 3, padding="same", bias_initializer="ones", activation="relu", name="stem")(inputs)
+        x = layers.Conv2D(16, 1, name="unit")(x)
+        x = layers.BatchNormalization(name="bn")(layers.Activation("softplus", name="softplus")(x))
+        return keras.Model(inputs, layers.Conv2D(4, 3, dtype="float32", name="end")(x))
+
+    keras.utils.set_random_seed(0)
+    whole, x = made(), images(64, size=16, channels=8)
+    keras.config.set_dtype_policy(policy)
+    try:
+        original = made()
+        original.set_weights(whole.get_weights())
+        converted = kgpc.convert(original, SCHEME)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    expected = conversion.warm_start(kgpc.convert(whole, SCHEME), whole, x, steps=0, permute=False)
+    report = conversion.warm_start(converted, original, x, steps=0, permute=False)
+    np.testing.assert_allclose(report["error"], expected["error"], rtol=0.1)
+    features = keras.Model(converted.input, converted.get_layer("unit").output).predict(x, verbose=0)
+    features = np.asarray(features, "float64").reshape(-1, 16)
+    bn = converted.get_layer("unit_bn")
+    np.testing.assert_allclose(bn.moving_mean, features.mean(axis=0), rtol=0.02)
+    np.testing.assert_allclose(bn.moving_variance, features.var(axis=0), rtol=0.05)
+    costs = [conversion.sensitivity(model, x, channels_per_group=4)["cost"].item() for model in (whole, original)]
+    assert costs[1] == pytest.approx(costs[0], rel=0.1)
+
+
+def test_sensitivity_refuses_outputs_that_are_not_finite():
+    inputs = keras.Input((6, 6, 8))
+    x = layers.Conv2D(16, 1, name="unit")(inputs)
+    model = keras.Model(inputs, layers.Conv2D(4, 3)(layers.Rescaling(1e30)(layers.Rescaling(1e30)(x))))
+    with pytest.raises(ValueError, match="the outputs of `model` are finite. Received: 10 images"):
+        conversion.sensitivity(model, images(10, channels=8), channels_per_group=4)
+
+
+def test_an_activation_of_the_layer_before_its_normalization_is_one_of_a_layer_of_its_own():
+    def made(own):
+        inputs = keras.Input((6, 6, 8))
+        x = layers.Conv2D(16, 1, activation="relu" if own else None, name="unit")(inputs)
+        x = layers.BatchNormalization(name="bn")(x if own else layers.ReLU(name="relu")(x))
+        return keras.Model(inputs, layers.Conv2D(4, 3, name="end")(x))
+
+    own, apart = made(True), made(False)
+    settle(own, channels=8)
+    gamma = own.get_layer("bn").gamma
+    gamma.assign(np.where(np.arange(16) % 2, -1.0, 1.0) * keras.ops.convert_to_numpy(gamma))
+    apart.set_weights(own.get_weights())
+    errors = [
+        conversion.warm_start(kgpc.convert(model, SCHEME), model, images(channels=8), steps=0, permute=False)
+        for model in (own, apart)
+    ]
+    np.testing.assert_allclose(errors[0]["error_least_squares"], errors[1]["error_least_squares"], rtol=1e-3)
+    costs = [conversion.sensitivity(model, images(channels=8), channels_per_group=4)["cost"] for model in (own, apart)]
+    np.testing.assert_allclose(*costs, rtol=1e-3)
+
+
+def test_sensitivity_leaves_out_what_is_called_more_than_once():
+    first, second = keras.Input((6, 6, 8)), keras.Input((6, 6, 8))
+    unit = layers.Conv2D(16, 1, name="unit")
+    inner = keras.Sequential([keras.Input((6, 6, 16)), layers.Conv2D(16, 1, name="within")], name="inner")
+    x = layers.Add()([inner(unit(first)), inner(layers.ReLU()(unit(second)))])
+    model = keras.Model([first, second], layers.Conv2D(4, 3)(layers.Conv2D(16, 1, name="once")(x)))
+    costs = conversion.sensitivity(model, [images(channels=8), images(channels=8, seed=2)], channels_per_group=4)
+    assert costs["layer"].tolist() == ["once"]
+    twice = keras.Model([first, second], layers.Conv2D(4, 3)(x))
+    with pytest.raises(ValueError, match="and called once"):
+        conversion.sensitivity(twice, [images(channels=8), images(channels=8, seed=2)], channels_per_group=4)

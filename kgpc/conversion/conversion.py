@@ -9,8 +9,8 @@ import keras
 from kgpc import graph
 from kgpc.arguments import boolean, positive_integer, received, text
 from kgpc.conversion import decisions as deciding
+from kgpc.conversion import kinds, units
 from kgpc.conversion import table as tables
-from kgpc.conversion import units
 from kgpc.conversion.budget import schemes_within
 from kgpc.conversion.choice import Schemes, Selector
 from kgpc.layers import checks
@@ -128,6 +128,8 @@ def plan(
             "`keras.Model(model.inputs, model.outputs)` is the same network without that."
         )
     found, others = units.find(network)
+    if isinstance(activation, dict):
+        _check_fit(activation, found)
     paths = {unit.path: unit.layer for unit in found}
     paths |= {
         level.path + call.operation.name: call.operation
@@ -156,10 +158,34 @@ def _activations(activation):
         return lambda unit: activation if unit.activation else None
     if not activation:
         raise ValueError("`activation` must hold at least one entry. Received: activation={}.")
-    for name, value in activation.items():
-        text("activation", name)
+    named = {}
+    for key, value in activation.items():
+        name = _activation_name(key)
+        if name in named:
+            raise ValueError(
+                f"`activation` must hold one entry for each activation. Received: several for {name!r}, one as {key!r}."
+            )
+        named[name] = value
         checks.found("activation", keras.activations.get, value)
-    return lambda unit: activation.get(unit.activation)
+    return lambda unit: named.get(unit.activation)
+
+
+def _activation_name(name):
+    """What `kinds` calls an activation that Keras knows under this name, as silu under "swish"."""
+    if text("activation", name) in kinds.NAMES:
+        return name
+    return checks.found("activation", keras.activations.get, name).__name__
+
+
+def _check_fit(activation, found):
+    """Raises ValueError where an entry of `activation` is for an activation that no unit has."""
+    present = dict.fromkeys(unit.activation for unit in found if unit.activation)
+    unused = [name for name in activation if _activation_name(name) not in present]
+    if unused:
+        raise ValueError(
+            f"`activation` must hold activations of the network: {', '.join(map(repr, present)) or 'it has none'}. "
+            f"Received: {', '.join(map(repr, unused))}, which no layer has that could be replaced."
+        )
 
 
 def convert(
@@ -203,7 +229,8 @@ def convert(
         classifier: bool, whether to replace classifiers too: layers between which and an output of the network there is
             at most pooling, reshaping, dropout, and activation. One that `layers` or `scheme` names is replaced anyway.
         activation: None (each unit keeps its own); an activation for all chosen layers that have one; or a dict from
-            names of activations ("relu6") to others. A layer that the scheme leaves ordinary is given it too.
+            names of activations that layers have ("relu6") to others; "ReLU" is one with a slope or another limit. A
+            layer that the scheme leaves ordinary is given it too.
         only_if_smaller: bool, whether to leave alone what would not have fewer parameters.
         budget: int, the parameters that the converted network may have; or float in (0, 1), their share of those of
             `model`. For "auto" only. Moving statistics do not count, and frozen parameters do.
@@ -229,7 +256,8 @@ def convert(
         TypeError: if an argument is of a wrong type, or `model` is no functional or Sequential model or has a `call`
             or a class of its own.
         ValueError: if `scheme` is none, a name or a regular expression fits no layer, a layer named cannot be replaced,
-            the budget cannot be met, the model was not built; or, unless `report_only`, nothing would change.
+            `activation` names one that is unknown or that no layer has, the budget cannot be met, the model was not
+            built; or, unless `report_only`, nothing would change.
 
     Example:
 

@@ -3,6 +3,8 @@
 Reference: Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
 """
 
+import inspect
+
 import keras
 from keras import ops
 
@@ -59,8 +61,9 @@ def distill(
     Raises:
         TypeError: if a network is no Keras model, a number is none, or `metrics` are none.
         ValueError: if the networks differ in their inputs or classes, have more than one output or share weights, a
-            number is out of range, a kind of outputs is unknown or cannot be found out, `optimizer` or `loss` is none
-            that Keras knows, or `loss` is for probabilities and the student has logits.
+            number is out of range, a kind of outputs is unknown or cannot be found out, a softmax has one class alone,
+            `optimizer` or `loss` is none that Keras knows, or `loss` is for probabilities and the student has logits,
+            or the other way round.
 
     Example:
 
@@ -89,14 +92,30 @@ def distill(
     if loss is None:
         of = keras.losses.BinaryCrossentropy if trainer.student_outputs == "sigmoid" else _cross_entropy
         loss = of(from_logits=trainer.student_outputs == "logits")
-    elif isinstance(loss, str) and "crossentropy" in loss and trainer.student_outputs == "logits":
+    elif _takes_logits(loss) not in (None, trainer.student_outputs == "logits"):
+        kind, other = ("probabilities", "logits") if _takes_logits(loss) else ("logits", "probabilities")
         raise ValueError(
-            "`loss` must be one of logits, such as keras.losses.SparseCategoricalCrossentropy(from_logits=True), as "
-            f"the student has logits. Received: loss={loss!r}, which takes probabilities."
+            f"`loss` must be one of {kind}, such as keras.losses.SparseCategoricalCrossentropy(from_logits="
+            f"{not _takes_logits(loss)}), as the student has {kind}. "
+            f"Received: loss={getattr(loss, '__name__', type(loss).__name__)}, which takes {other}."
         )
     metrics = list(metrics) if isinstance(metrics, tuple) else metrics
     trainer.compile(optimizer=optimizer, loss=loss, metrics=metrics, **compile_options)
     return trainer
+
+
+def _takes_logits(loss):
+    """Whether a loss takes logits (True) or probabilities (False); None where it does not say so."""
+    loss = keras.losses.get(loss)
+    if loss is keras.losses.kl_divergence or isinstance(loss, keras.losses.KLDivergence):
+        return False
+    if isinstance(loss, keras.losses.Loss):
+        return getattr(loss, "from_logits", None)
+    try:
+        parameter = inspect.signature(loss).parameters.get("from_logits")
+    except (TypeError, ValueError):  # it tells nothing of itself
+        return None
+    return parameter.default if parameter is not None and isinstance(parameter.default, bool) else None
 
 
 def _is_metric(metric):
@@ -147,6 +166,13 @@ class Distiller(keras.Model):
                 "Both networks must have exclusive classes, or both independent ones (sigmoids). "
                 f"Received: student_outputs={student_outputs!r}, teacher_outputs={teacher_outputs!r}."
             )
+        for argument, model, kind in (("student", student, student_outputs), ("teacher", teacher, teacher_outputs)):
+            shape = getattr(model, "output_shape", None)
+            if kind != "sigmoid" and shape is not None and shape[-1] == 1:
+                raise ValueError(
+                    f"`{argument}` must have several classes, or a sigmoid, as one class alone is always certain. "
+                    f"Received: output_shape={shape} of {kind}."
+                )
         super().__init__(name=text("name", name, empty=False))
         self.student, self.temperature, self.label_weight = student, temperature, label_weight
         self.student_outputs, self.teacher_outputs = student_outputs, teacher_outputs

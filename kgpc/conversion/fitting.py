@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from kgpc.conversion import kinds
+from kgpc.conversion.streams import to_numpy
 
 _RIDGE = 1e-4  # of the mean variance of the inputs
 _PIXELS_A_STEP = 512
@@ -19,11 +20,12 @@ def pre_activations(pair, inputs):
     """What a unit of the original has before its activation, given what its 1x1 kernel reads: `(..., in_channels)`."""
     layer, normalization = pair.unit.layer, pair.unit.normalization
     kernel = layer.pointwise_kernel if isinstance(layer, keras.layers.SeparableConv2D) else layer.kernel
-    kernel = keras.ops.convert_to_numpy(kernel)
+    kernel = to_numpy(kernel)
     values = inputs @ kernel.reshape(kernel.shape[-2:])
     if layer.use_bias:
-        values += keras.ops.convert_to_numpy(layer.bias)
-    if normalization is not None and pair.unit.tail[0] is normalization:
+        values += to_numpy(layer.bias)
+    # Behind an activation, which may be the layer's own, a normalization comes too late.
+    if normalization is not None and pair.unit.tail[0] is normalization and not kinds.own_activation(layer):
         scale, shift = affine(normalization)
         values = values * scale + shift
     return values
@@ -32,7 +34,7 @@ def pre_activations(pair, inputs):
 def affine(normalization):
     """Scale and shift of a batch normalization in inference."""
     parts = [normalization.gamma, normalization.beta, normalization.moving_mean, normalization.moving_variance]
-    gamma, beta, mean, variance = (None if part is None else keras.ops.convert_to_numpy(part) for part in parts)
+    gamma, beta, mean, variance = (None if part is None else to_numpy(part) for part in parts)
     scale = (1.0 if gamma is None else gamma) / np.sqrt(variance + normalization.epsilon)
     return scale, (0.0 if beta is None else beta) - mean * scale
 
@@ -46,7 +48,7 @@ def normalize(normalization, inputs, same=False):
         same: bool, whether scale and offset change so that it computes what it did, where it has them.
     """
     scale, shift = affine(normalization)
-    mean, variance = inputs.mean(axis=0), inputs.var(axis=0)
+    mean, variance = inputs.mean(axis=0, dtype=np.float64), inputs.var(axis=0, dtype=np.float64)
     normalization.moving_mean.assign(mean)
     normalization.moving_variance.assign(variance)
     if same and normalization.gamma is not None and normalization.beta is not None:

@@ -43,6 +43,10 @@ _OPERATIONS = {
 }
 
 
+# What `activation_name` calls activations: the names of Keras, and "ReLU" for layers of it with a slope or a limit.
+NAMES = (*_ELEMENTWISE, "ReLU")
+
+
 def is_normalization(operation):
     """Whether an operation is a batch normalization of Keras or of this package."""
     return graph.is_exactly(operation, *_NORMALIZATIONS)

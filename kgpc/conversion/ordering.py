@@ -16,7 +16,7 @@ import numpy as np
 
 from kgpc import graph
 from kgpc.conversion import kinds
-from kgpc.conversion.streams import Stream
+from kgpc.conversion.streams import Stream, to_numpy
 from kgpc.layers import BatchNormalization, DepthwiseConv2D
 
 _SWEEPS = 2
@@ -198,7 +198,7 @@ class _Kernel:
 
     def __init__(self, pair, orders, variances):
         self.read, self.written = orders.axis(pair.layer.inputs[0]), orders.axis(pair.target)
-        kernel = keras.ops.convert_to_numpy(pair.unit.layer.kernel)
+        kernel = to_numpy(pair.unit.layer.kernel)
         strength = np.square(kernel.reshape(kernel.shape[-2:]), dtype=np.float64) * variances[:, None]
         self._strength = strength / np.maximum(strength.sum(axis=0), 1e-30)
         first = pair.stages()[0]

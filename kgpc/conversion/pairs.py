@@ -8,7 +8,7 @@ import numpy as np
 
 from kgpc import graph
 from kgpc.conversion import units
-from kgpc.conversion.streams import batches
+from kgpc.conversion.streams import batches, computed
 from kgpc.grouping import interleaved_order
 from kgpc.layers import GroupedPointwiseConv2D, InterleaveChannels
 from kgpc.unrolled import Step, Unrolled
@@ -54,8 +54,7 @@ class Pair:
     def read(self, values):
         """What the 1x1 kernel of the original reads, given an array of what its layer reads: after strides and such."""
         for step in self.before:
-            parts = [step.run({step.inputs[0]: values[part]})[0] for part in batches([values])]
-            values = np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
+            values = np.concatenate([computed(step, {step.inputs[0]: values[part]})[0] for part in batches([values])])
         return values
 
     def stages(self):
@@ -93,7 +92,8 @@ class Networks:
 
     Raises:
         TypeError: if a model is neither.
-        ValueError: if the inputs differ, or the one is no twin of the other.
+        ValueError: if the inputs differ, or the one is no twin of the other: nothing was grouped, or a layer with
+            weights has no partner.
     """
 
     def __init__(self, converted, original):
@@ -130,6 +130,31 @@ class Networks:
                 "`converted` must be what `kgpc.convert` made of `original`. Received: networks in which no grouped "
                 f"layers took the place of a pointwise convolution ({converted.name!r} and {original.name!r})."
             )
+        self._check_partners()
+
+    def _check_partners(self):
+        """Raises ValueError where a layer with weights, of either network, is no part of a pair and is not shared."""
+        paired = {id(layer) for layers in self.kept for layer in layers}
+        for pair in self.pairs:
+            paired.update(map(id, (pair.unit.layer, *pair.unit.tail)))
+            paired.update(id(step.operation) for step in (*pair.before, *pair.steps))
+        steps = self.original.steps, self.converted.steps
+        shared = set.intersection(*({id(step.operation) for step in each} for each in steps))
+        alone = [
+            dict.fromkeys(
+                step.name
+                for step in each
+                if getattr(step.operation, "weights", None) and id(step.operation) not in paired | shared
+            )
+            for each in steps
+        ]
+        for network, names in zip(("original", "converted"), alone, strict=True):
+            if names:
+                raise ValueError(
+                    "`converted` must be what `kgpc.convert` made of `original`. Received: networks of which the other "
+                    f"has no layer of the same name and shape for {len(names)} with weights of `{network}`: "
+                    f"{', '.join(map(repr, list(names)[:3]))}{', ...' if len(names) > 3 else ''}."
+                )
 
     def _pairs(self, original):
         found, _ = units.find(graph.Network(original))

@@ -1,5 +1,6 @@
 """What it costs a network to have one of its layers grouped, measured on images."""
 
+import collections
 import numbers
 
 import keras
@@ -23,6 +24,8 @@ def sensitivity(model, images, *, channels_per_group=(8, 16, 32, 64, 128), kind=
     stay. The cost is how far the output of the network moves: the mean square of the difference, where the variance of
     the output over images is 1. It is measured on a fifth of the images, on which nothing was fitted.
 
+    Layers that are called more than once have no row: one call alone is replaced at a time.
+
     It is what `kgpc.convert(model, "auto", budget=..., sensitivity=...)` asks for. Costs of several layers are not
     simply the sum, and fine-tuning makes good for much: what is comparable is one layer with another.
 
@@ -41,7 +44,8 @@ def sensitivity(model, images, *, channels_per_group=(8, 16, 32, 64, 128), kind=
     Raises:
         TypeError: if an argument is of another type.
         ValueError: if images or weights are not finite, the shape of the images does not fit, a number is out of range,
-            no layer would be grouped, or the outputs for the images that are set aside do not differ.
+            no layer called once would be grouped, the outputs are not finite, or those for the images that are set
+            aside do not differ.
     """
     several = [channels_per_group] if isinstance(channels_per_group, numbers.Integral) else channels_per_group
     if not isinstance(several, list | tuple | range | np.ndarray):
@@ -60,7 +64,7 @@ def sensitivity(model, images, *, channels_per_group=(8, 16, 32, 64, 128), kind=
     rows = [row for number, plan in plans if plan.subnetworks for row in _rows(model, plan, number, images, seed)]
     if not rows:
         raise ValueError(
-            f"`model` must have a layer that is grouped at one of {several} channels per group. "
+            f"`model` must have a layer that is grouped at one of {several} channels per group and called once. "
             f"Received: the model {model.name!r}, in which none is."
         )
     order = {layer: place for place, layer in enumerate(dict.fromkeys(row["layer"] for row in rows))}
@@ -72,7 +76,9 @@ def _rows(model, plan, number, images, seed):
     """The rows of all layers for one number of channels per group."""
     networks = Networks(plan.model, model)
     places = {step: place for place, step in enumerate(networks.original.steps)}
-    pairs = sorted(networks.pairs, key=lambda pair: places[pair.target.step])
+    calls = collections.Counter(step.operation for step in networks.original.steps)
+    pairs = [pair for pair in networks.pairs if calls[pair.unit.layer] == 1]
+    pairs.sort(key=lambda pair: places[pair.target.step])
     read = [pair.layer.inputs[0] for pair in pairs]
     # Twice: for the fit, and so that the target is there when it is replaced.
     stream = Stream(networks.original, images, [*read, *(pair.target for pair in pairs for _ in range(2))])
@@ -102,10 +108,17 @@ def _rows(model, plan, number, images, seed):
 
 
 def _check_outputs(model, outputs, aside):
-    """Raises ValueError where outputs do not differ, so that no share of their variance can be said."""
+    """Raises ValueError where outputs are not finite or do not differ: no share of their variance can be said."""
     for output in outputs:
+        if not np.isfinite(output).all():
+            raise ValueError(
+                "`images` must be images for which the outputs of `model` are finite. "
+                f"Received: {len(output)} images, for which {model.name!r} returns NaN or infinity."
+            )
         values = warm.flatten(output[-aside:])
-        if np.square(values - values.mean(axis=0)).sum() <= 1e-12 * max(np.square(values).sum(), 1e-12):
+        if np.square(values - values.mean(axis=0, dtype=np.float64)).sum() <= 1e-12 * max(
+            np.square(values).sum(), 1e-12
+        ):
             raise ValueError(
                 "`images` must be images for which the outputs of `model` differ; a fifth of them is set aside for "
                 f"that. Received: {len(output)} images; for the last {aside} of them {model.name!r} returns "

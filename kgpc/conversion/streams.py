@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 _VALUES = 2**22  # read by a step at a time
+_HALVES = ("float16", "bfloat16")
 
 
 def batches(arrays):
@@ -14,6 +15,21 @@ def batches(arrays):
     of_image = max(array[:1].size for array in arrays)
     images = max(1, _VALUES // max(of_image, 1))
     return [slice(start, start + images) for start in range(0, len(arrays[0]), images)]
+
+
+def to_numpy(tensor):
+    """A tensor as an array; floats of two bytes, in which NumPy's sums overflow or stand still, as float32."""
+    array = keras.ops.convert_to_numpy(tensor)
+    return array.astype("float32") if array.dtype.name in _HALVES else array
+
+
+def computed(step, arrays):
+    """Arrays of a step's outputs, given a dict from the values that it reads to theirs; see `to_numpy`."""
+    given = {
+        value: keras.ops.cast(array, value.tensor.dtype) if value.tensor.dtype in _HALVES else array
+        for value, array in arrays.items()
+    }
+    return [to_numpy(output) for output in step.run(given)]
 
 
 class Stream:
@@ -50,8 +66,7 @@ class Stream:
         given = {value: self.tensors[value] for value in step.inputs}
         parts = []
         for part in batches(list(given.values())):
-            outputs = step.run({value: array[part] for value, array in given.items()})
-            parts.append([keras.ops.convert_to_numpy(output) for output in outputs])
+            parts.append(computed(step, {value: array[part] for value, array in given.items()}))
         for value, arrays in zip(step.outputs, zip(*parts, strict=True), strict=True):
             if self._readers[value]:
                 self.tensors[value] = np.concatenate(arrays)

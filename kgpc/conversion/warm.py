@@ -8,7 +8,7 @@ from kgpc.arguments import boolean, integer, received
 from kgpc.conversion import kinds, ordering
 from kgpc.conversion.fitting import Fit, normalize, pre_activations
 from kgpc.conversion.pairs import Networks
-from kgpc.conversion.streams import Stream
+from kgpc.conversion.streams import Stream, to_numpy
 
 MOST_PIXELS = 16_384  # that a unit is fitted on
 COLUMNS = ("layer", "groups", "pixels", "error_least_squares", "error")
@@ -17,11 +17,12 @@ COLUMNS = ("layer", "groups", "pixels", "error_least_squares", "error")
 def warm_start(converted, original, images, *, steps=200, permute=True, seed=0):
     """Gives a converted network the weights with which it computes nearly what the trained original computes.
 
-    Layers that both networks have get the original's weights. Then the networks are computed side by side on a sample
-    of images, layer after layer. Where grouped convolutions took the place of a pointwise one, they are fitted to
-    return what that one returns, from what the converted network has computed so far, so that later layers make good
-    for the errors of earlier ones: first each convolution by least squares, then all of the unit by a few hundred steps
-    of Adam on the square error. All batch normalizations from there on get the statistics of the sample.
+    Layers that both networks have get the original's weights, and what was kept of a separable convolution gets its.
+    Then the networks are computed side by side on a sample of images, layer after layer. Where grouped convolutions
+    took the place of a pointwise one, they are fitted to return what that one returns, from what the converted network
+    has computed so far, so that later layers make good for the errors of earlier ones: first each convolution by least
+    squares, then all of the unit by a few hundred steps of Adam on the square error. All batch normalizations from
+    there on get the statistics of the sample, but for those that are the original's own as they could not be copied.
 
     Before that, channels are given another order where nobody can see it: where a pointwise convolution is alone in
     writing or reading them, with layers between that treat each channel by itself, channels with strong connections
@@ -50,8 +51,9 @@ def warm_start(converted, original, images, *, steps=200, permute=True, seed=0):
     Raises:
         TypeError: if a network is neither functional nor Sequential, `images` are no numbers, or another argument is of
             another type.
-        ValueError: if `converted` is no twin of `original`, weights or images are not finite, the shape of the images
-            does not fit, there are fewer than two, or a number is out of range. `converted` is as it was then.
+        ValueError: if `converted` is no twin of `original`, such as where a layer with weights has no partner of its
+            name, weights or images are not finite, the shape of the images does not fit, there are fewer than two, or a
+            number is out of range. `converted` is as it was then.
     """
     steps, seed = integer("steps", steps, smallest=0), integer("seed", seed, smallest=0)
     permute = boolean("permute", permute)
@@ -63,12 +65,29 @@ def warm_start(converted, original, images, *, steps=200, permute=True, seed=0):
     try:
         for mine, other in networks.kept:
             mine.set_weights(other.get_weights())
+        _finalize(networks)
+        for pair in networks.pairs:
+            for step in pair.before:
+                if getattr(step.operation, "weights", None):  # the depthwise half of a separable convolution
+                    step.operation.set_weights([keras.ops.convert_to_numpy(pair.unit.layer.depthwise_kernel)])
         orders = ordering.find(networks, images) if permute else ordering.Orders(networks)
         orders.apply()
         return _Carrier(networks, images, orders, steps, seed).run()
     except BaseException:
         converted.set_weights(before)
+        _finalize(networks)
         raise
+
+
+def _finalize(networks):
+    """Has layers such as Normalization derive again from their weights what they compute with."""
+    parts = [part for mine, _ in networks.kept for part in mine._flatten_layers() if hasattr(part, "finalize_state")]
+    for part in parts:
+        part.finalize_state()
+    model = networks.converted.model
+    for name in ("train", "test", "predict") if parts else ():
+        if getattr(model, f"{name}_function", None) is not None:  # it was compiled with the values of before
+            getattr(model, f"make_{name}_function")(force=True)
 
 
 class _Carrier:
@@ -79,6 +98,8 @@ class _Carrier:
         self._pairs = {pair.steps[0]: pair for pair in networks.pairs}
         self._ends = {pair.steps[-1]: pair for pair in networks.pairs}
         self._fitted = {id(step.operation) for pair in networks.pairs for step in pair.steps}
+        # Layers that could not be copied are the original's own, which does not change.
+        self._foreign = {id(weight) for weight in networks.original.model.weights}
         wanted = [value for pair in networks.pairs for value in (pair.layer.inputs[0], pair.target)]
         self._original = Stream(networks.original, images, wanted)
         self._converted = Stream(networks.converted, images)
@@ -96,7 +117,12 @@ class _Carrier:
             fresh = id(layer) in self._fitted or any(value in changed for value in step.inputs)
             if fresh:
                 changed.update(step.outputs)
-                if kinds.is_normalization(layer) and layer.trainable and id(layer) not in done:
+                if (
+                    kinds.is_normalization(layer)
+                    and layer.trainable
+                    and id(layer) not in done
+                    and not self._is_shared(layer)
+                ):
                     done.add(id(layer))
                     values = self._converted.tensors[step.inputs[0]]
                     values = np.moveaxis(values, layer.axis, -1).reshape(-1, values.shape[layer.axis])
@@ -107,6 +133,10 @@ class _Carrier:
             if end is not None:
                 self._measure(end)
         return pd.DataFrame(list(self._rows.values()), columns=list(COLUMNS))
+
+    def _is_shared(self, layer):
+        """Whether a layer of the converted network has weights of the original."""
+        return any(id(weight) in self._foreign for weight in layer.weights)
 
     def _fit(self, pair):
         inputs = self._converted.tensors[pair.inputs]
@@ -141,9 +171,12 @@ class _Carrier:
 
 def relative_error(found, target):
     """Square error of an array `(n, channels)`, where that of the means of the channels is 1; NaN where that is 0."""
-    error, spread = np.square(found - target).sum(), np.square(target - target.mean(axis=0)).sum()
-    if spread <= 1e-12 * max(np.square(target).sum(), 1e-12):
-        return 0.0 if error <= 1e-9 * max(np.square(target).sum(), 1e-9) else float("nan")
+    mean = target.mean(axis=0, dtype=np.float64).astype(np.result_type(target.dtype, np.float32))
+    error, spread, size = (
+        np.square(values).sum(dtype=np.float64) for values in (found - target, target - mean, target)
+    )
+    if spread <= 1e-12 * max(size, 1e-12):
+        return 0.0 if error <= 1e-9 * max(size, 1e-9) else float("nan")
     return float(error / spread)
 
 
@@ -166,7 +199,10 @@ def flatten(values):
 
 
 def check_images(images, model):
-    """A sample of images as a list of float32 arrays, one for each input of a model; see `warm_start`."""
+    """A sample of images as a list of arrays, one for each input of a model; see `warm_start`.
+
+    They have the dtype of the input, but float32 where that has two bytes.
+    """
     inputs = keras.tree.flatten(model.inputs)
     given = list(images) if isinstance(images, list | tuple) and len(inputs) > 1 else [images]
     if len(given) != len(inputs):
@@ -194,7 +230,7 @@ def check_images(images, model):
             raise ValueError(f"`images` must hold at least two images. Received: {len(array)}.")
         if not np.isfinite(array).all():
             raise ValueError("`images` must be finite. Received: an array with NaN or infinite values.")
-        arrays.append(array.astype(tensor.dtype))
+        arrays.append(array.astype("float32" if "float16" in tensor.dtype else tensor.dtype))
     if len({len(array) for array in arrays}) > 1:
         raise ValueError(f"`images` must be as many for each input. Received: {[len(array) for array in arrays]}.")
     return arrays
@@ -203,6 +239,6 @@ def check_images(images, model):
 def check_finite(argument, model):
     """Raises ValueError where a weight of a model is NaN or infinite."""
     for weight in model.weights:
-        values = keras.ops.convert_to_numpy(weight)
+        values = to_numpy(weight)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(f"`{argument}` must have finite weights. Received: {weight.path!r} has NaN or infinity.")

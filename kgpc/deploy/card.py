@@ -6,7 +6,8 @@ Keys of the file, whose name is that of the exported one with `.json` added:
 - `file`: str, name of the exported file; `bytes`: int; `sha256`: str, of its content.
 - `format`: "litert" or "onnx"; `precision`: "float32", "float16", "dynamic" or "int8".
 - `input`: object with `shape` (list, null where any size is taken; axes are batch, height, width, channels), `dtype`.
-- `output`: object with `shape`, `dtype`, and `meaning`, which is "classes" where each output is of a class.
+- `output`: object with `shape`, `dtype`, and `meaning`, which is "classes" where each output is of a class (two or
+  more, in one axis), else "values".
 - Where the dtype is "int8", both have `scale` and `zero_point`: value = (integer - zero_point) * scale.
 - `class_names`: list of str in the order of the outputs, or null.
 - `preprocessing`: object, or null where nothing was said. `scale` and `offset`, numbers or a list of one for each
@@ -20,6 +21,7 @@ import hashlib
 import math
 
 from kgpc.arguments import mapping, number, received, shown
+from kgpc.deploy import verification
 
 VERSION = 1
 SUFFIX = ".json"
@@ -101,7 +103,7 @@ def values(name, content, exported, shapes, runtime, class_names, preprocessing)
         "output": {
             "shape": list(shapes[1]),
             **_numbers(*runtime.returned),
-            "meaning": "classes" if len(shapes[1]) == 2 else "values",
+            "meaning": "classes" if verification.are_classes(shapes[1]) else "values",
         },
         "class_names": class_names,
         "preprocessing": preprocessing,

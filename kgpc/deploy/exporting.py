@@ -97,7 +97,8 @@ def export(
             in float32 where the runtime has no integers), "int8" (weights and maps in int8: needs `representative`).
         images: array (images, height, width, channels) of real images, prepared as the model takes them, on which file
             and model are compared. None: `representative`.
-        labels: integers (images,), the right classes of `images`; or None.
+        labels: integers (images,), the right classes of `images`; or None. Like `agreement` and `accuracy_loss` only
+            where the outputs are classes: two or more in one axis.
         representative: array of real images as `images`, a few hundred, from which "int8" learns the ranges of values.
             Better others than `images`.
         class_names: list of str in the order of the outputs, for the JSON file; or None.
@@ -112,7 +113,7 @@ def export(
         interleaving: how channels are interleaved: "transpose", "twice", "mixed", "planes" or "gather", see
             `kgpc.deploy.formulation`. None: as for `grouped`.
         tolerance: float >= 0, how much outputs may differ, as a share of the model's largest output. None: 0.0001 in
-            float32, 0.02 in float16, no limit with integers.
+            float32, 0.02 in float16; with integers no limit where the outputs are classes, else 0.1.
         agreement: float in [0, 1], smallest share of `images` to which both give the same class. None: 0.9 with
             integers, no limit with floats.
         accuracy_loss: float in [0, 1], how much less of the labelled images may be right. None: 0 in float32, 0.02 in
@@ -148,6 +149,7 @@ def export(
         if value is not None:
             number(name, value, 0, None if name == "tolerance" else 1)
     options.check_model(model)
+    options.check_for_classes(model, labels=labels, agreement=agreement, accuracy_loss=accuracy_loss)
     classes = model.outputs[0].shape[-1]
     representative = options.checked_images("representative", representative, model)
     images = options.checked_images("images", images, model)

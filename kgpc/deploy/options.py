@@ -5,7 +5,7 @@ import numpy as np
 
 from kgpc import graph
 from kgpc.arguments import received, shown
-from kgpc.deploy import formulation, runtimes
+from kgpc.deploy import formulation, runtimes, verification
 
 FORMATS = tuple(runtimes.SUFFIXES)
 PRECISIONS = {"litert": ("float32", "float16", "dynamic", "int8"), "onnx": ("float32",)}
@@ -104,6 +104,17 @@ def checked_images(name, images, model):
     if not np.isfinite(array).all():
         raise ValueError(f"`{name}` must hold finite numbers. Received: {name} with NaN or infinity.")
     return array
+
+
+def check_for_classes(model, **given):
+    """Refuses arguments that are about classes, where they are given and the outputs of a model are no classes."""
+    shape = tuple(model.outputs[0].shape)
+    for name, value in given.items():
+        if value is not None and not verification.are_classes(shape):
+            raise ValueError(
+                f"`{name}` must be None where the outputs are no classes, two or more in one axis; `tolerance` says "
+                f"how much they may differ. {received(name, value)} The output has the shape {shape}."
+            )
 
 
 def checked_labels(labels, images, classes):

@@ -77,7 +77,7 @@ class LiteRT:
     def set(self, images):
         """Makes a batch the next input."""
         if self._allocated != images.shape:
-            if tuple(self._input["shape"]) != images.shape:
+            if (self._allocated or tuple(self._input["shape"])) != images.shape:
                 self._interpreter.resize_tensor_input(self._input["index"], images.shape)
             self._interpreter.allocate_tensors()
             self._allocated = images.shape

@@ -9,6 +9,8 @@ import numpy as np
 # say the same class. Integers are judged by the classes alone: their outputs differ by what a step of them is.
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "dynamic": None, "int8": None}
 AGREEMENT = {"float32": 0.0, "float16": 0.0, "dynamic": 0.9, "int8": 0.9}
+# Where the outputs are no classes, integers are judged by their outputs too.
+TOLERANCE_OF_VALUES = 0.1
 # How much less of the labelled images may be right.
 ACCURACY_LOSS = {"float32": 0.0, "float16": 0.02, "dynamic": 0.05, "int8": 0.05}
 _BATCH = 32
@@ -60,6 +62,11 @@ def file_outputs(runtime, images):
     return np.concatenate(outputs)
 
 
+def are_classes(shape):
+    """Whether each output of a model with this output shape, (batch, ...), is of a class."""
+    return len(shape) == 2 and shape[1] is not None and shape[1] >= 2
+
+
 def compared(expected, actual, labels=None):
     """Compares outputs (images, ...) of a model with those of a file.
 
@@ -74,7 +81,7 @@ def compared(expected, actual, labels=None):
     # Also where the model's own outputs are not: nothing can be said of such a model.
     if not np.isfinite(difference):
         difference = float("inf")
-    if expected.ndim != 2 or expected.shape[1] < 2:
+    if not are_classes(expected.shape):
         return Comparison(len(expected), nan, float(difference), nan, nan)
     classes, said = expected.argmax(axis=1), actual.argmax(axis=1)
     right = (nan, nan) if labels is None else (float((each == labels).mean()) for each in (classes, said))
@@ -87,11 +94,14 @@ def why_refused(found, precision, tolerance=None, agreement=None, accuracy_loss=
     Args:
         found: `Comparison`.
         precision: str, whose limits hold where None is given.
-        tolerance: float or None, another limit.
+        tolerance: float or None, another limit. None with integers: `TOLERANCE_OF_VALUES` where outputs are no classes.
         agreement: float or None, another limit.
         accuracy_loss: float or None, another limit.
     """
-    tolerance = TOLERANCE[precision] if tolerance is None else tolerance
+    if tolerance is None:
+        tolerance = TOLERANCE[precision]
+        if tolerance is None and np.isnan(found.agreement):
+            tolerance = TOLERANCE_OF_VALUES
     agreement = AGREEMENT[precision] if agreement is None else agreement
     accuracy_loss = ACCURACY_LOSS[precision] if accuracy_loss is None else accuracy_loss
     if np.isinf(found.largest_difference):
