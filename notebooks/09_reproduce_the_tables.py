@@ -1029,9 +1029,10 @@ print(gain.groupby("dataset").agg(["size", "mean", "min", "max"]).round(2).to_st
 #   and so many intervals have to be wider than one alone.
 # - Our own experiment: on JPEG copies of CIFAR-10 (33×33 pixels, 24 epochs, three seeds) kMobileNet 16ch is 5.2 points
 #   below its ordinary twin, 0.7 above an ordinary network made as small by width, and 1.5 below one with as few
-#   multiply-adds (95% intervals: 4.5 to 5.8, 0.07 to 1.4, 0.9 to 2.2; two more seeds are planned). So far, and there,
-#   D6 with 16 channels per group does a little more than width with as many parameters, and less with as much
-#   arithmetic.
+#   multiply-adds (95% intervals: 4.5 to 5.8, 0.07 to 1.4, 0.9 to 2.2; two more seeds are planned). Three times as many
+#   epochs leave the first of these differences where it was: with one seed 4.8 points after 72 epochs, 4.7 after 24. So
+#   far, and there, D6 with 16 channels per group does a little more than width with as many parameters, and less with
+#   as much arithmetic.
 # - Released weights are worth measuring again, and easy to load wrong.
 # - A good part of the published logs can be drawn again; what is missing is shown as missing.
 #

@@ -527,6 +527,20 @@ def test_headlines_have_the_differences_that_the_runs_give(root):
         assert f"(95% intervals: {intervals}; two more seeds are planned)" in text, path
 
 
+def test_pages_tell_of_longer_training_what_its_runs_give(root):
+    found = training_length.gaps(experiment.stored(), experiment.predictions())
+    gaps = found[found["images"] == "test"].set_index("epochs")["difference"]
+    change, scatter = (
+        training_length.change(experiment.stored(), experiment.predictions()),
+        training_length.yardstick(experiment.stored()),
+    )
+    assert change.low < 0 < change.high and abs(change.points) < scatter.same_seed
+    words = f"{abs(gaps[72]):.1f} points after 72 epochs, {abs(gaps[24]):.1f} after 24"
+    for name in ("00_start_here", "02_kmobilenet", "09_reproduce_the_tables"):
+        text = (root / "notebooks" / f"{name}.py").read_text(encoding="utf-8")
+        assert words in " ".join(text.replace("\n# ", " ").split()), name
+
+
 def test_pages_tell_of_the_rival_what_its_runs_give(root):
     found = verdicts.exploratory(experiment.stored())
     found = found[(found["family"] == "MobileNet") & (found["dataset"] == protocol.COPIES) & (found["epochs"] == 24)]
