@@ -16,8 +16,8 @@ The claim of [the paper](https://doi.org/10.13164/mendel.2022.1.023): a network 
 its parameters. This page compares it with trainings of our own. They are as large as two processor cores allow: images
 of 32x32 pixels (33x33 for MobileNet, which gets another row and column), few epochs, few seeds. So they ask whether the
 published *differences* hold there, and say nothing of the published numbers. Questions, networks, recipe and rules were
-written down before the first run that counts, in [the protocol](protocol.md); [the glossary](glossary.md) explains
-the words.
+written down before the first run that counts, in [the protocol](protocol.md); [the glossary](glossary.md) explains the
+words.
 """
 
 _LIMITS = """## What is not tested

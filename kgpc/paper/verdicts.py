@@ -315,8 +315,8 @@ def equivalent_width(table, family="MobileNet"):
         return None
     members = table[table["family"] == family].groupby("variant")[["parameters", "flops"]].first().astype(float)
     present.sort(key=lambda key: members.loc[key, "parameters"])
-    widths = [protocol.arm(family, key).arguments for key in present]
-    widths = [arguments.get("alpha", arguments.get("width", 1.0)) for arguments in widths]
+    named = [protocol.arm(family, key).arguments for key in present]
+    widths = [arguments.get("alpha", arguments.get("width", 1.0)) for arguments in named]
     sizes = [members.loc[present, "parameters"], widths, members.loc[present, "flops"]]
     levels = [float(found[key].mean()) for key in present]
     accuracy, own = float(found["16ch"].mean()), members.loc["16ch"]
